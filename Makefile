@@ -1,0 +1,86 @@
+# The project's commands; `make` alone lists them. Needs git, make and Python >= 3.11, and installs the rest into .venv.
+
+PYTHON ?= python3
+ARGS ?=
+TARGETS ?=
+# The interpreter that integration tests run the modules with: the distribution's own, as on a node.
+NODE_PYTHON ?= /usr/bin/python3
+
+LIVE := .build/live/ansible_collections/mainline/vps
+RUN := .venv/.installed-run $(LIVE)
+TEST := .venv/.installed-test $(LIVE)
+
+# Ansible refuses to start in a locale that is not UTF-8.
+export LC_ALL := C.UTF-8
+
+# The tools of .venv, and this checkout as the collection mainline.vps.
+with_venv = PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_COLLECTIONS_PATH="$(CURDIR)/.build/live"
+version_of = $$($(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+SANITY_PYTHON ?= $(call version_of,.venv/bin/python)
+playbook = $(with_venv) ANSIBLE_CALLBACK_RESULT_FORMAT=yaml ansible-playbook -i playbooks/inventory/localhost.yml
+
+STEPS := unit lint docs build sanity integration
+
+.DEFAULT_GOAL := help
+.PHONY: help deps deps-test quickstart quickstart-clean test $(STEPS:%=test-%) test-types clean
+
+help: ## This list
+	@echo 'make TARGET [ARGS="more arguments for the tool"] [PYTHON=python3]'
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  %-18s %s\n' "$$name" "$$text"; done
+
+deps: $(RUN) ## Make .venv with what running the playbooks needs
+
+deps-test: $(TEST) ## Make .venv with what the tests need as well
+
+quickstart: $(RUN) ## Turn this machine into a node and start a first VPS on it (not root: ARGS=--ask-become-pass)
+	@echo '==> playbooks/quickstart.yml'
+	@$(playbook) playbooks/quickstart.yml $(ARGS)
+
+quickstart-clean: $(RUN) ## Undo quickstart, then remove .venv and .build
+	@echo '==> playbooks/quickstart-clean.yml'
+	@$(playbook) playbooks/quickstart-clean.yml $(ARGS)
+	@rm -rf .venv .build
+
+test: $(TEST) ## All test steps below, each whatever the others say; integration needs root
+	@MAKE="$(MAKE)" tests/tools/run-steps $(STEPS)
+
+test-unit: $(TEST) ## Unit tests (pytest); ARGS="-k limits"
+	@PYTHONPATH="$(CURDIR)/.build/live" PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m pytest -p no:pytest-ansible tests/unit $(ARGS)
+
+test-lint: $(TEST) ## ansible-lint, production profile
+	@$(with_venv) ansible-lint --strict $(ARGS)
+
+test-docs: $(TEST) ## Documentation and changelog fragments (antsibull)
+	@$(with_venv) antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=self .
+	@$(with_venv) antsibull-changelog lint
+
+test-build: $(TEST) ## Build the collection into .build/dist, install it elsewhere, read it
+	@$(with_venv) tests/tools/check-build
+
+test-sanity: $(TEST) ## ansible-test sanity; ARGS="--test validate-modules"
+	@.venv/bin/python tests/tools/seed_get_pip.py
+	@$(with_venv) tests/tools/in-collection ansible-test sanity --local --python "$(SANITY_PYTHON)" $(ARGS)
+
+test-integration: $(TEST) ## ansible-test integration on this machine, as root; TARGETS="vps_container" ARGS=-v
+	@test "$$(id -u)" -eq 0 || { echo 'test-integration makes containers on this machine: run it as root' >&2; exit 1; }
+	@$(with_venv) tests/tools/in-collection ansible-test integration --allow-destructive \
+		--controller "origin:python=$(call version_of,.venv/bin/python)" \
+		--target "controller:python=$(call version_of,$(NODE_PYTHON))@$(NODE_PYTHON)" $(ARGS) $(TARGETS)
+
+test-types: $(TEST) ## Type hints of module_utils (mypy)
+	@cd .build/live && ../../.venv/bin/python -m mypy --config-file ../../pyproject.toml -p ansible_collections.mainline.vps.plugins.module_utils $(ARGS)
+
+clean: ## Remove .venv and .build; the node and its VPSs stay
+	@rm -rf .venv .build
+
+.venv/.installed-run: requirements/run.txt tools/bootstrap
+	@PYTHON="$(PYTHON)" tools/bootstrap run
+
+.venv/.installed-test: requirements/test.txt requirements/run.txt tools/bootstrap
+	@PYTHON="$(PYTHON)" tools/bootstrap test
+
+# Relative, so that the checkout can be moved. ansible-test needs a copy instead: tests/tools/in-collection.
+$(LIVE):
+	@mkdir -p $(@D)
+	@ln -sfn ../../../.. $@
