@@ -1,0 +1,258 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One VPS: from parameters to a wish, and from a wish and the VPS as it is to a plan.
+
+Pure. This is where every rule about what changes, when it takes effect and what is refused is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from . import limits as limits_
+from . import parse, units
+from .errors import VpsError
+from .limits import Limits
+from .model import FROZEN, OTHER_INIT, RUNNING, STOPPED, Actual, NodeFacts, Vps
+from .plan import (
+    AT_RESTART,
+    HIDDEN,
+    LIVE,
+    Change,
+    Create,
+    Destroy,
+    Freeze,
+    Plan,
+    Start,
+    Stop,
+    Thaw,
+    Update,
+    Wait,
+)
+
+AT_START = "start"
+LEAST_FREE = 32 << 20  # bytes in the pool below which no new VPS is made
+
+# How an option is checked, in the order in which a mistake is reported and a change is shown.
+PARSERS = {
+    "template": lambda value: parse.parse_name(value, option="template"),
+    "hostname": parse.parse_hostname,
+    "addresses": parse.parse_addresses,
+    "nameservers": parse.parse_nameservers,
+    "root_password_hash": parse.parse_password_hash,
+    "authorized_keys": parse.parse_authorized_keys,
+    "onboot": bool,
+    "description": parse.parse_description,
+    "privileged": bool,
+    "limits": lambda value: limits_.parse(value, prefix="limits."),
+}
+NEEDS_RESTART = frozenset({"privileged"})
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What a playbook asks of one VPS. `options` holds what it names and nothing else: the rest is left alone."""
+
+    name: str
+    state: str
+    options: Mapping[str, object]
+    wait: str = RUNNING
+    wait_timeout: int = 120
+    stop_timeout: int = 60
+    restart_policy: str = "never"
+    must_exist: bool = False
+
+
+def parse_container(params: Mapping[str, object]) -> Desired:
+    """The parameters of C(vps_container)."""
+    return Desired(
+        name=parse.parse_name(params["name"]),
+        state=params["state"],
+        options={name: check(params[name]) for name, check in PARSERS.items() if params.get(name) is not None},
+        wait=params["wait"],
+        wait_timeout=_seconds(params, "wait_timeout"),
+        stop_timeout=_seconds(params, "stop_timeout"),
+        restart_policy=params["restart_policy"],
+    )
+
+
+def parse_limits(params: Mapping[str, object]) -> Desired:
+    """The parameters of C(vps_limits): the limits section of an existing VPS, whatever it is doing."""
+    return Desired(
+        name=parse.parse_name(params["name"]),
+        state="present",
+        options={"limits": limits_.parse(params)},
+        must_exist=True,
+    )
+
+
+def compare(desired: Desired, actual: Actual) -> Plan:
+    """The plan that turns the VPS as it is into the VPS as asked; raises VpsError for what cannot be."""
+    if actual.node.foreign:
+        raise VpsError(f"name: {actual.node.foreign}")
+    if desired.state == "absent":
+        return _remove(desired, actual)
+    _check_wait(desired, actual)
+    if actual.vps is None:
+        if desired.must_exist:
+            raise VpsError(f"name: there is no VPS '{desired.name}' on this node; make it with vps_container first.")
+        return _create(desired, actual.node)
+    return _update(desired, actual)
+
+
+def settled(desired: Desired) -> Desired:
+    """The wish as it stands once it has been granted: what is left to do for it is what the kernel did not take."""
+    return replace(desired, state="started") if desired.state == "restarted" else desired
+
+
+def _remove(desired: Desired, actual: Actual) -> Plan:
+    if actual.vps is None:
+        return Plan()
+    steps: list[object] = []
+    if actual.run != STOPPED:
+        steps.append(Stop(desired.name, 0))
+    steps.append(Destroy(desired.name))
+    return Plan(changes=(Change("state", _state_word(actual.run), "absent"),), steps=tuple(steps))
+
+
+def _create(desired: Desired, node: NodeFacts) -> Plan:
+    template = desired.options.get("template")
+    if template is None:
+        raise VpsError(f"template: needed, because there is no VPS '{desired.name}' yet.")
+    if template not in node.templates:
+        known = ", ".join(sorted(node.templates)) or "none yet; make one with vps_template"
+        raise VpsError(f"template: there is no template '{template}' on this node (there is: {known}).")
+    _check_against_node(desired, node)
+    if node.free_bytes < LEAST_FREE:
+        raise VpsError(
+            f"name: the pool is full ({units.format_size(max(0, node.free_bytes))} free), there is no room for VPS '{desired.name}'; "
+            "enlarge the pool or remove a VPS."
+        )
+    if node.free_id_ranges < 1:
+        raise VpsError("name: all id ranges of the node are in use; give root more in /etc/subuid and /etc/subgid.")
+    named = dict(desired.options)
+    vps = Vps(**{"name": desired.name, "init": node.templates[template], "hostname": desired.name, **named})
+    run_steps, run = _run_steps(desired, STOPPED)
+    changes = [Change("state", "absent", _state_word(run), LIVE)]
+    for option in PARSERS:
+        if option in named:
+            changes += _changes(option, None, named[option], LIVE)
+    return Plan(changes=tuple(changes), steps=(Create(vps), *run_steps))
+
+
+def _update(desired: Desired, actual: Actual) -> Plan:
+    vps = actual.vps
+    named = dict(desired.options)
+    if named.get("template", vps.template) != vps.template:
+        raise VpsError(
+            f"template: VPS '{vps.name}' was made from '{vps.template}' and cannot change to '{named['template']}'; "
+            "remove the VPS first, or leave the option out."
+        )
+    differing = [option for option in PARSERS if option in named and named[option] != getattr(vps, option)]
+    _check_against_node(replace(desired, options={option: named[option] for option in differing}), actual.node)
+
+    changes: list[Change] = []
+    options = set(differing) | actual.stale
+    for option in differing:
+        changes += _changes(option, getattr(vps, option), named[option], _effect(option, actual.run))
+    for option in sorted(actual.stale - set(differing)):
+        changes.append(Change(option, "not applied", "applied", _effect(option, actual.run)))
+
+    steps: list[object] = []
+    if options:
+        wanted = replace(vps, **{option: named[option] for option in differing})
+        steps.append(Update(wanted, frozenset(options)))
+
+    waiting = {change.option for change in changes if change.effect == AT_RESTART} | actual.at_restart
+    restart = actual.run == RUNNING and desired.state in ("present", "started") and (
+        (desired.restart_policy == "if_needed" and bool(waiting))
+        or (desired.restart_policy == "always" and bool(changes or waiting))
+    )
+    run_steps, run = _run_steps(replace(desired, state="restarted") if restart else desired, actual.run)
+    if restart or desired.state == "restarted":
+        changes.append(Change("state", _state_word(actual.run), "restarted"))
+    elif run != actual.run:
+        changes.append(Change("state", _state_word(actual.run), _state_word(run)))
+    restarts = any(isinstance(step, Stop) for step in run_steps)
+    return Plan(
+        changes=tuple(changes),
+        steps=(*steps, *run_steps),
+        restart_required=bool(waiting) and not restarts and run != STOPPED,
+    )
+
+
+def _run_steps(desired: Desired, run: str) -> tuple[list[object], str]:
+    """The steps from one run state to the asked one, and where they end. Waiting is asked for even if nothing changes."""
+    name, state = desired.name, desired.state
+    if state == "present":
+        return [], run
+    steps: list[object] = []
+    if run == FROZEN and state != "frozen":
+        steps.append(Thaw(name))
+        run = RUNNING
+    if run == RUNNING and state in ("stopped", "restarted"):
+        steps.append(Stop(name, desired.stop_timeout))
+        run = STOPPED
+    if state == "stopped":
+        return steps, STOPPED
+    if run == STOPPED:
+        steps.append(Start(name))
+        run = RUNNING
+    if run == RUNNING:
+        steps.append(Wait(name, desired.wait, desired.wait_timeout))
+        if state == "frozen":
+            steps.append(Freeze(name))
+            run = FROZEN
+    return steps, run
+
+
+def _check_wait(desired: Desired, actual: Actual) -> None:
+    init = actual.vps.init if actual.vps else actual.node.templates.get(str(desired.options.get("template")))
+    if desired.wait == "booted" and desired.state in ("started", "restarted", "frozen") and init == OTHER_INIT:
+        raise VpsError("wait: this VPS's init has no way to say that it has booted; wait for network or running instead.")
+
+
+def _check_against_node(desired: Desired, node: NodeFacts) -> None:
+    for address in desired.options.get("addresses", ()):
+        owner = node.taken.get(address)
+        if owner is not None and owner != f"VPS {desired.name}":
+            raise VpsError(f"addresses: {address} belongs to {owner}; give '{desired.name}' another one.")
+        if not parse.within(address, node.networks):
+            known = ", ".join(node.networks) or "none; the role mainline.vps.node sets them"
+            raise VpsError(f"addresses: {address} is in no network that this node routes to its VPSs ({known}).")
+    limits = desired.options.get("limits")
+    if isinstance(limits, Limits) and limits.swap is not None and not node.swap_accounting:
+        raise VpsError("limits.swap: this kernel does not account for swap; boot it with swapaccount=1, or leave the limit out.")
+
+
+def _changes(option: str, before: object, after: object, effect: str) -> list[Change]:
+    if option == "limits":
+        old = before if before is not None else Limits()
+        shown_old, shown_new = limits_.show(old), limits_.show(after)
+        return [Change(f"limits.{name}", shown_old[name], shown_new[name], effect) for name in limits_.changed(old, after)]
+    if option == "root_password_hash":
+        return [Change(option, None if before is None else HIDDEN, HIDDEN + " new", effect)]
+    return [Change(option, _plain(before), _plain(after), effect)]
+
+
+def _effect(option: str, run: str) -> str:
+    if run == STOPPED:
+        return AT_START
+    return AT_RESTART if option in NEEDS_RESTART else LIVE
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _state_word(run: str) -> str:
+    return {RUNNING: "started", STOPPED: "stopped", FROZEN: "frozen"}[run]
+
+
+def _seconds(params: Mapping[str, object], option: str) -> int:
+    value = int(params[option])
+    if not 0 <= value <= 86_400:
+        raise VpsError(f"{option}: {value} is out of range; give 0 to 86400 seconds.")
+    return value

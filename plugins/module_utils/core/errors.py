@@ -1,0 +1,17 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one family of errors that a user of the collection sees."""
+
+from __future__ import annotations
+
+
+class VpsError(Exception):
+    """What was asked, what stands in the way, and what to do: one sentence, starting with the option's name.
+
+    Raised everywhere, caught in the runner only. `details` goes to the result as it is, for logs and long output.
+    """
+
+    def __init__(self, message: str, **details: object) -> None:
+        super().__init__(message)
+        self.details = details

@@ -1,0 +1,129 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a VPS, a template and a node are: frozen data that the rest of the collection passes around.
+
+Pure. Nothing here reads or writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from .limits import Limits
+
+STOPPED, RUNNING, FROZEN = "stopped", "running", "frozen"
+
+# The kinds of init that the collection knows how to stop and how to ask whether it has booted.
+SYSTEMD, BUSYBOX, OTHER_INIT = "systemd", "busybox", "other"
+
+
+@dataclass(frozen=True)
+class Vps:
+    """Everything about a VPS that outlives its restart; its record on disk is this and nothing else.
+
+    `id_base` is the first uid and gid of its own range of 65536 on the node; it also numbers its host interface.
+    `unfinished` names options that were being applied when the record was last written.
+    """
+
+    name: str
+    template: str
+    init: str
+    hostname: str
+    addresses: tuple[str, ...] = ()
+    nameservers: tuple[str, ...] = ()
+    root_password_hash: str | None = field(default=None, repr=False)
+    authorized_keys: tuple[str, ...] = ()
+    onboot: bool = False
+    description: str = ""
+    privileged: bool = False
+    limits: Limits = Limits()
+    id_base: int | None = None
+    unfinished: tuple[str, ...] = ()
+
+    def to_record(self) -> dict:
+        """As plain data, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Mapping) -> Vps:
+        """From what `to_record` gave; raises TypeError for anything else."""
+        data = dict(record)
+        data["limits"] = Limits(**data["limits"])
+        for name in ("addresses", "nameservers", "authorized_keys", "unfinished"):
+            data[name] = tuple(data[name])
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """What the node says that decides whether a wish can be granted.
+
+    `taken` maps an address to who has it: another VPS or the node. `networks` are the subnets it routes to VPSs.
+    `templates` maps a template's name to the kind of its init.
+    """
+
+    templates: Mapping[str, str] = field(default_factory=dict)
+    taken: Mapping[str, str] = field(default_factory=dict)
+    networks: tuple[str, ...] = ()
+    nameservers: tuple[str, ...] = ()
+    swap_accounting: bool = True
+    free_bytes: int = 1 << 62
+    free_id_ranges: int = 1
+    foreign: str | None = None  # why the asked name is not ours to touch
+
+
+@dataclass(frozen=True)
+class Actual:
+    """A VPS as it is: its record, corrected by what the kernel holds; None where there is none.
+
+    `stale` names options whose files or kernel settings do not say what the record says; they are applied again.
+    `at_restart` names options that the running VPS will only take at its next start.
+    """
+
+    vps: Vps | None = None
+    run: str = STOPPED
+    stale: frozenset[str] = frozenset()
+    at_restart: frozenset[str] = frozenset()
+    node: NodeFacts = NodeFacts()
+
+
+@dataclass(frozen=True)
+class Template:
+    """What a template is made from: the same inputs make the same template. `mirror` None: the node's own sources."""
+
+    name: str
+    source: str
+    suite: str | None = None
+    packages: tuple[str, ...] = ()
+    mirror: str | None = None
+
+    def inputs(self) -> dict:
+        """What its content depends on, as plain data."""
+        data = asdict(self)
+        del data["name"]
+        return data
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A finished template: what it was made from, when, and what came out.
+
+    `checksum` is the SHA-256 of its inputs as JSON, `size` its bytes, `created` UTC in ISO 8601.
+    """
+
+    template: Template
+    init: str
+    checksum: str
+    size: int
+    created: str
+
+
+@dataclass(frozen=True)
+class TemplateActual:
+    """A template as it is; None where there is none. `used_by` are the VPSs that were made from it."""
+
+    manifest: Manifest | None = None
+    used_by: tuple[str, ...] = ()
+    missing_tool: str | None = None

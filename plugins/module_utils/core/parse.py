@@ -1,0 +1,126 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks on single values that come from a playbook: names, addresses, keys, hashes.
+
+Pure. Each takes the option's name and gives the value in its normal form, or raises one sentence.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable
+
+from .errors import VpsError
+
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_HASH = re.compile(r"[!*]|\$[0-9A-Za-z]+\$[./0-9A-Za-z$=,-]{8,250}")
+_KEY = re.compile(
+    r"(?:[^\x00-\x1f]+ )?"  # options, as sshd(8) has them
+    r"(?:ssh-[a-z0-9-]+|ecdsa-sha2-[a-z0-9-]+|sk-[a-z0-9@.-]+)(?:@openssh\.com)? "
+    r"[A-Za-z0-9+/]{16,}={0,3}(?: [^\x00-\x1f]*)?"
+)
+LONGEST_NAME = 63
+LONGEST_HOSTNAME = 64  # utsname(2): the kernel keeps no more
+
+
+def parse_name(text: str, *, option: str = "name") -> str:
+    """A name that is safe as a directory, a cgroup, a unit and a host name, all of which it becomes."""
+    if not _NAME.fullmatch(text) or len(text) > LONGEST_NAME:
+        raise VpsError(
+            f"{option}: {_shown(text)} cannot be used; a name has up to {LONGEST_NAME} characters of a-z, 0-9, '-' and '.', "
+            "and starts and ends with a letter or digit."
+        )
+    return text
+
+
+def parse_hostname(text: str, *, option: str = "hostname") -> str:
+    """A host name (RFC 1123), which the kernel bounds to 64 characters."""
+    if not _NAME.fullmatch(text.lower()) or len(text) > LONGEST_HOSTNAME:
+        raise VpsError(
+            f"{option}: {_shown(text)} is not a host name; it has up to {LONGEST_HOSTNAME} characters of letters, digits, "
+            "'-' and '.', and starts and ends with a letter or digit."
+        )
+    return text
+
+
+def parse_addresses(values: Iterable[str], *, option: str = "addresses") -> tuple[str, ...]:
+    """Routed IPv4 addresses, written with or without C(/32), each once, in the order given."""
+    found = []
+    for text in values:
+        try:
+            interface = ipaddress.ip_interface(str(text))
+        except ValueError:
+            raise VpsError(f"{option}: {_shown(text)} is not an IP address; write for example 10.90.0.10.") from None
+        address = interface.ip
+        if address.version != 4:
+            raise VpsError(f"{option}: {address} is an IPv6 address; routed networks carry IPv4 in this release.")
+        if interface.network.prefixlen != 32:
+            raise VpsError(f"{option}: '{text}' is a subnet; a routed address stands alone: write {address}.")
+        if address.is_loopback or address.is_multicast or address.is_unspecified or address.is_link_local:
+            raise VpsError(f"{option}: {address} cannot be the address of a host.")
+        if str(address) in found:
+            raise VpsError(f"{option}: {address} is listed twice.")
+        found.append(str(address))
+    return tuple(found)
+
+
+def parse_nameservers(values: Iterable[str], *, option: str = "nameservers") -> tuple[str, ...]:
+    """Addresses of DNS servers, at most the three that resolv.conf(5) uses."""
+    found = []
+    for text in values:
+        try:
+            found.append(str(ipaddress.ip_address(str(text))))
+        except ValueError:
+            raise VpsError(f"{option}: {_shown(text)} is not an IP address.") from None
+    if len(found) > 3:
+        raise VpsError(f"{option}: {len(found)} are listed, but a resolver asks three at most (resolv.conf(5)).")
+    return tuple(found)
+
+
+def parse_subnet(text: str, *, option: str) -> str:
+    """An IPv4 subnet such as C(10.90.0.0/24)."""
+    try:
+        return str(ipaddress.IPv4Network(str(text)))
+    except ValueError as error:
+        raise VpsError(f"{option}: {_shown(text)} is not an IPv4 subnet ({error}); write for example 10.90.0.0/24.") from None
+
+
+def within(address: str, networks: Iterable[str]) -> bool:
+    """Whether an address lies in one of the subnets."""
+    return any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in networks)
+
+
+def parse_password_hash(text: str, *, option: str = "root_password_hash") -> str:
+    """A crypt(5) hash, or C(!) or C(*) for no password. A password in clear is refused, and never repeated."""
+    if not _HASH.fullmatch(text):
+        raise VpsError(f"{option}: this is not a crypt(5) hash ($y$…, $6$…); make one with mkpasswd, or the password_hash filter.")
+    return text
+
+
+def parse_authorized_keys(values: Iterable[str], *, option: str = "authorized_keys") -> tuple[str, ...]:
+    """Public keys as in authorized_keys, one each; comments and empty lines are not keys."""
+    keys = []
+    for number, text in enumerate(values, 1):
+        key = str(text).strip()
+        if not _KEY.fullmatch(key):
+            raise VpsError(f"{option}: entry {number} ({_shown(key[:40])}) is not a public key; write for example 'ssh-ed25519 AAAA… me'.")
+        if key not in keys:
+            keys.append(key)
+    return tuple(keys)
+
+
+def parse_description(text: str, *, option: str = "description") -> str:
+    """One line of free text."""
+    if len(text) > 255 or any(ord(character) < 32 for character in text):
+        raise VpsError(f"{option}: it is one line of up to 255 characters.")
+    return text
+
+
+def _shown(text: object) -> str:
+    """What was given, in quotes, short and without control characters."""
+    text = str(text)
+    clean = "".join(character if character.isprintable() else "?" for character in text)
+    return f"'{clean[:60]}…'" if len(clean) > 60 else f"'{clean}'"

@@ -1,0 +1,131 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A plan: what is different, when each difference takes effect, and the steps that remove it.
+
+Pure data. `changed`, the diff, and the restart question are read off the changes; the node applies the steps, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from .model import Template, Vps
+
+LIVE, AT_RESTART = "live", "restart"
+HIDDEN = "(hidden)"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One option that is not as asked. `effect` says when the change is felt: at once, or at the next start."""
+
+    option: str
+    before: object
+    after: object
+    effect: str = LIVE
+
+
+@dataclass(frozen=True)
+class Create:
+    """Make a VPS from its template, stopped."""
+
+    vps: Vps
+
+
+@dataclass(frozen=True)
+class Update:
+    """Make the options of an existing VPS what `vps` says: on disk, and in the kernel where it runs."""
+
+    vps: Vps
+    options: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start a stopped VPS."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Ask the VPS's init to stop; after `timeout` seconds kill what is left."""
+
+    name: str
+    timeout: int
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """Stop giving CPU time to a running VPS."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Thaw:
+    """Give it back."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Wait until a started VPS is running, has its network, or has booted; at most `timeout` seconds."""
+
+    name: str
+    until: str
+    timeout: int
+
+
+@dataclass(frozen=True)
+class Destroy:
+    """Delete a stopped VPS and its data."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class BuildTemplate:
+    """Build a template beside whatever has its name, then put it there."""
+
+    template: Template
+
+
+@dataclass(frozen=True)
+class RemoveTemplate:
+    """Delete a template."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Changes for people, steps for the node. Equal in check mode and in the run that follows it."""
+
+    changes: tuple[Change, ...] = ()
+    steps: tuple[object, ...] = ()
+    restart_required: bool = False
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything would be, or was, done."""
+        return bool(self.changes)
+
+    def diff(self) -> dict[str, dict[str, object]]:
+        """Before and after of every changed option, as Ansible's C(--diff) wants it."""
+        return {
+            "before": {change.option: change.before for change in self.changes},
+            "after": {change.option: change.after for change in self.changes},
+        }
+
+
+def list_changes(changes: Iterable[Change]) -> list[dict[str, object]]:
+    """The changes as a module returns them."""
+    return [
+        {"option": c.option, "before": c.before, "after": c.after, "effect": c.effect}
+        for c in changes
+    ]

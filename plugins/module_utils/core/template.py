@@ -1,0 +1,95 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One template: from parameters to a wish, and from a wish and the template as it is to a plan.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from . import parse
+from .errors import VpsError
+from .model import Template, TemplateActual
+from .plan import BuildTemplate, Change, Plan, RemoveTemplate
+
+# Raised when what a source puts into a template changes, so that templates made by an older release are built again.
+RECIPES = {"minimal": 1, "debian": 1}
+
+_SUITE = re.compile(r"[a-z][a-z0-9-]{0,40}")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9-]+)?")
+_MIRROR = re.compile(r"(?:https?|file|copy)://?[^\s\[\]'\"]+")
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What a playbook asks of one template; no `template` where it only asks for absence."""
+
+    name: str
+    state: str
+    template: Template | None
+
+
+def parse_template(params: Mapping[str, object]) -> Desired:
+    """The parameters of C(vps_template)."""
+    name = parse.parse_name(params["name"])
+    if params["state"] == "absent":
+        return Desired(name, "absent", None)
+    source = params.get("source")
+    if source is None:
+        raise VpsError("source: needed to make a template; 'minimal' needs no network, 'debian' is a whole system.")
+    given = [option for option in ("suite", "packages", "mirror") if params.get(option)]
+    if source == "minimal" and given:
+        raise VpsError(f"{given[0]}: a template of source 'minimal' has none; leave it out, or use source 'debian'.")
+    if source == "minimal":
+        return Desired(name, "present", Template(name, source))
+    suite = params.get("suite") or "bookworm"
+    if not _SUITE.fullmatch(suite):
+        raise VpsError(f"suite: '{suite}' is not the name of a Debian suite; write for example bookworm.")
+    packages = tuple(sorted(set(params.get("packages") or ())))
+    for package in packages:
+        if not _PACKAGE.fullmatch(package):
+            raise VpsError(f"packages: '{package}' is not the name of a Debian package.")
+    mirror = params.get("mirror")
+    if mirror and not _MIRROR.fullmatch(mirror):
+        raise VpsError(f"mirror: '{mirror}' is not the address of a Debian mirror; write for example http://mirror.example.org/debian.")
+    return Desired(name, "present", Template(name, source, suite, packages, mirror or None))
+
+
+def checksum(template: Template) -> str:
+    """SHA-256 of everything that decides the content, as hex."""
+    inputs = {**template.inputs(), "recipe": RECIPES[template.source]}
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def compare(desired: Desired, actual: TemplateActual) -> Plan:
+    """The plan that gives the node the template as asked; raises VpsError for what cannot be."""
+    manifest = actual.manifest
+    if desired.state == "absent":
+        if manifest is None:
+            return Plan()
+        if actual.used_by:
+            raise VpsError(f"name: template '{desired.name}' is in use by {', '.join(actual.used_by)}; remove those VPSs first.")
+        return Plan((Change("state", "present", "absent"),), (RemoveTemplate(desired.name),))
+    if manifest is not None and manifest.checksum == checksum(desired.template):
+        return Plan()
+    if actual.missing_tool:
+        raise VpsError(f"source: {actual.missing_tool}")
+    before = _shown(manifest.template) if manifest else {}
+    after = _shown(desired.template)
+    changes = [] if manifest else [Change("state", "absent", "present")]
+    changes += [Change(option, before.get(option), after[option]) for option in after if before.get(option) != after[option]]
+    if not changes:
+        changes = [Change("recipe", "of an older release", RECIPES[desired.template.source])]
+    return Plan(tuple(changes), (BuildTemplate(desired.template),))
+
+
+def _shown(template: Template) -> dict[str, object]:
+    """Its inputs for people: lists as lists, and nothing for what is empty."""
+    return {option: list(value) if isinstance(value, tuple) else value or None for option, value in template.inputs().items() if value != ()}

@@ -1,0 +1,89 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sizes, counts and percentages: from what a person writes to numbers, and back.
+
+Pure. Every function takes the option's name, so that its error can name it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .errors import VpsError
+
+UNLIMITED = "unlimited"
+
+_FACTORS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+# fullmatch and [0-9]: neither a trailing newline nor another script's digits are a number here.
+_SIZE = re.compile(r"([0-9]+)(?:\.([0-9]{1,6}))?\s*([BKMGTP]?)(?:I?B)?", re.IGNORECASE)
+_COUNT = re.compile(r"[0-9]+")
+_PERCENT = re.compile(r"([0-9]+)\s*%?")
+_LARGEST = 1 << 62
+
+
+def parse_size(text: str, *, option: str, minimum: int = 0) -> int | None:
+    """Bytes of C(512M), C(1.5G) or C(1073741824); None for C(unlimited). Suffixes are powers of 1024, as in vzctl."""
+    text = str(text).strip()
+    if text.lower() == UNLIMITED:
+        return None
+    match = _SIZE.fullmatch(text)
+    if not match:
+        raise VpsError(f"{option}: '{text}' is not a size; write for example 512M, 2G or {UNLIMITED}.")
+    whole, fraction, suffix = match.groups()
+    factor = _FACTORS[suffix.upper()]
+    size = int(whole) * factor
+    if fraction:
+        size += int(fraction) * factor // 10 ** len(fraction)
+    return _bounded(size, text, option, minimum, _LARGEST, format_size)
+
+
+def parse_count(text: str, *, option: str, minimum: int = 0, maximum: int = _LARGEST) -> int | None:
+    """A whole number; None for C(unlimited)."""
+    text = str(text).strip()
+    if text.lower() == UNLIMITED:
+        return None
+    if not _COUNT.fullmatch(text):
+        raise VpsError(f"{option}: '{text}' is not a whole number; write for example {max(minimum, 100)} or {UNLIMITED}.")
+    return _bounded(int(text), text, option, minimum, maximum, str)
+
+
+def parse_percent(text: str, *, option: str, minimum: int = 1, maximum: int = _LARGEST) -> int | None:
+    """Percent of one CPU, C(50) or C(50%); None for C(unlimited)."""
+    text = str(text).strip()
+    if text.lower() == UNLIMITED:
+        return None
+    match = _PERCENT.fullmatch(text)
+    if not match:
+        raise VpsError(f"{option}: '{text}' is not a percentage; write for example 50 (half of one CPU) or {UNLIMITED}.")
+    return _bounded(int(match.group(1)), text, option, minimum, maximum, lambda value: f"{value}%")
+
+
+def format_size(size: int | None) -> str:
+    """The shortest exact way to write a number of bytes: 536870912 is C(512M), 1000 is C(1000B)."""
+    if size is None:
+        return UNLIMITED
+    if size == 0:
+        return "0"
+    for suffix in "PTGMK":
+        if size % _FACTORS[suffix] == 0:
+            return f"{size // _FACTORS[suffix]}{suffix}"
+    return f"{size}B"
+
+
+def format_count(count: int | None) -> str:
+    """A number, or C(unlimited)."""
+    return UNLIMITED if count is None else str(count)
+
+
+def format_percent(percent: int | None) -> str:
+    """A percentage, or C(unlimited)."""
+    return UNLIMITED if percent is None else f"{percent}%"
+
+
+def _bounded(value: int, text: str, option: str, minimum: int, maximum: int, show) -> int:
+    if value < minimum:
+        raise VpsError(f"{option}: '{text}' is too small; the least is {show(minimum)}, or {UNLIMITED} for no limit.")
+    if value > maximum:
+        raise VpsError(f"{option}: '{text}' is too large; the most is {show(maximum)}, or {UNLIMITED} for no limit.")
+    return value

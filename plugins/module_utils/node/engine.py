@@ -1,0 +1,172 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""LXC: its configuration, written whole from the record, and its tools to start, stop and look.
+
+Documents: lxc.container.conf(5), lxc-start(1), lxc-stop(1), lxc-info(1), lxc-attach(1).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..core.errors import VpsError
+from ..core.model import BUSYBOX, FROZEN, RUNNING, STOPPED, Vps
+from . import files, tools
+
+LXCPATH = "/var/lib/lxc"
+LXC_CONFIG = "/usr/share/lxc/config"
+ID_RANGE = 65536
+_STATES = {"RUNNING": RUNNING, "FROZEN": FROZEN, "FREEZING": FROZEN, "THAWED": RUNNING}
+
+
+@dataclass(frozen=True)
+class Status:
+    """What LXC says of a container; `pid` is its init's, as the node sees it."""
+
+    run: str = STOPPED
+    pid: int | None = None
+
+
+def render(vps: Vps, *, directory: str, seccomp: str, cgroup: Mapping[str, str], network: Mapping[str, str]) -> str:
+    """The whole configuration of a VPS. `cgroup` and `network` are the lines of those parts, which this one does not know."""
+    lines = [
+        ("lxc.include", f"{LXC_CONFIG}/common.conf"),
+        *([] if vps.privileged else [("lxc.include", f"{LXC_CONFIG}/userns.conf")]),
+        ("lxc.uts.name", vps.hostname),
+        ("lxc.rootfs.path", f"dir:{directory}/rootfs"),
+        *([] if vps.privileged else _idmap(vps)),
+        ("lxc.seccomp.profile", seccomp),
+        *_apparmor(),
+        # Bounded on disk: a guest may print for ever.
+        ("lxc.console.logfile", f"{directory}/console.log"),
+        ("lxc.console.size", "auto"),
+        ("lxc.log.file", f"{directory}/lxc.log"),
+        ("lxc.log.level", "ERROR"),
+        *cgroup.items(),
+        *network.items(),
+    ]
+    if vps.init == BUSYBOX:
+        lines += [("lxc.signal.halt", "SIGUSR2"), ("lxc.signal.reboot", "SIGTERM")]
+    if vps.onboot:
+        lines.append(("lxc.start.auto", "1"))
+    text = "".join(f"{key} = {value}\n" for key, value in lines)
+    return f"# Written by mainline.vps from vps.json beside it; changes made here are undone by the next run.\n{text}"
+
+
+def link(name: str, directory: str) -> None:
+    """Make the VPS visible to every lxc-* tool."""
+    path = os.path.join(LXCPATH, name)
+    if linked(name, directory):
+        return
+    os.makedirs(LXCPATH, mode=0o711, exist_ok=True)
+    staging = os.path.join(LXCPATH, f".{name}.new")
+    if os.path.lexists(staging):
+        os.unlink(staging)
+    os.symlink(directory, staging)
+    os.rename(staging, path)
+
+
+def linked(name: str, directory: str) -> bool:
+    """Whether the lxc-* tools see the VPS where it is."""
+    try:
+        return os.readlink(os.path.join(LXCPATH, name)) == directory
+    except OSError:
+        return False
+
+
+def unlink(name: str, directory: str) -> None:
+    """Take it out of their sight, and with it what a killed run left there."""
+    if linked(name, directory):
+        os.unlink(os.path.join(LXCPATH, name))
+    for left in (os.path.join(LXCPATH, f".{name}.new"), f"/run/lxc/lock{LXCPATH}/.{name}"):
+        if os.path.lexists(left):
+            os.unlink(left)
+
+
+def foreign(name: str, directory: str) -> str | None:
+    """Why a name belongs to somebody else's container; None where it does not."""
+    path = os.path.join(LXCPATH, name)
+    if not os.path.lexists(path) or linked(name, directory):
+        return None
+    return (
+        f"'{name}' is an LXC container ({path}) that this collection did not make and does not touch; "
+        "choose another name, or remove it with lxc-destroy."
+    )
+
+
+def status(name: str) -> Status:
+    """Whether a container runs, and its init's pid."""
+    code, output = tools.attempt(["lxc-info", "-P", LXCPATH, "-n", name, "-s", "-p"])
+    if code != 0:
+        return Status()
+    said = dict(line.split(":", 1) for line in output.splitlines() if ":" in line)
+    run = _STATES.get(said.get("State", "").strip(), STOPPED)
+    pid = said.get("PID", "").strip()
+    return Status(run, int(pid)) if run != STOPPED and pid.isdigit() and int(pid) > 0 else Status()
+
+
+def start(name: str, directory: str) -> None:
+    """Start a stopped VPS; returns when its init runs."""
+    for log in ("lxc.log", "console.log"):
+        try:
+            os.unlink(os.path.join(directory, log))
+        except FileNotFoundError:
+            pass
+    code, output = tools.attempt(["lxc-start", "-P", LXCPATH, "-n", name, "-d"], timeout=120)
+    if code != 0:
+        log = files.read(os.path.join(directory, "lxc.log")) or output
+        raise VpsError(f"state: VPS '{name}' did not start: {tools.last_words(log)}", log=log[-4000:])
+
+
+def stop(name: str, *, timeout: int) -> None:
+    """Ask init to stop and wait; after `timeout` seconds, at once for 0, kill everything in the VPS."""
+    how = ["-t", str(timeout)] if timeout else ["-k"]
+    tools.attempt(["lxc-stop", "-P", LXCPATH, "-n", name, *how], timeout=timeout + 60)
+    deadline = time.monotonic() + 30
+    while status(name).run != STOPPED:
+        if time.monotonic() > deadline:
+            raise VpsError(f"state: VPS '{name}' does not stop; see lxc-info -n {name} and the kernel's log on the node.")
+        time.sleep(0.05)
+
+
+def freeze(name: str) -> None:
+    """Take the CPU from every process in the VPS."""
+    tools.run(["lxc-freeze", "-P", LXCPATH, "-n", name])
+
+
+def thaw(name: str) -> None:
+    """Give it back."""
+    tools.run(["lxc-unfreeze", "-P", LXCPATH, "-n", name])
+
+
+def attach(name: str, argv: list[str], *, timeout: float, limit: int = 4096) -> tuple[int, str]:
+    """Run a guest's own program as its root. What it prints is the guest's word: bounded, and never trusted."""
+    return tools.attempt(["lxc-attach", "-P", LXCPATH, "-n", name, "--clear-env", "--", *argv], timeout=timeout, limit=limit)
+
+
+def is_privileged(pid: int) -> bool:
+    """Whether a running VPS has the node's own uids (user_namespaces(7))."""
+    with open(f"/proc/{pid}/uid_map", encoding="ascii") as file:
+        return file.readline().split()[1] == "0"
+
+
+def _idmap(vps: Vps) -> list[tuple[str, str]]:
+    mapping = f"0 {vps.id_base} {ID_RANGE}"
+    return [
+        ("lxc.idmap", f"u {mapping}"),
+        ("lxc.idmap", f"g {mapping}"),
+        # The tree on disk is owned by 0 and shared with the template; the mount maps it.
+        ("lxc.rootfs.options", "idmap=container"),
+    ]
+
+
+def _apparmor() -> list[tuple[str, str]]:
+    enabled = files.read("/sys/module/apparmor/parameters/enabled")
+    if enabled is None or not enabled.startswith("Y"):
+        return []
+    # Nesting lets a guest's systemd mount within its own namespaces; the profile is made for each VPS.
+    return [("lxc.apparmor.profile", "generated"), ("lxc.apparmor.allow_nesting", "1")]

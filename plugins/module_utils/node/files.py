@@ -1,0 +1,29 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writing files of the node's own so that a reader, or a power cut, sees the old or the new one, never a part."""
+
+from __future__ import annotations
+
+import os
+
+
+def write(path: str, text: str, *, mode: int = 0o644) -> None:
+    """Replace a file by one rename."""
+    staging = f"{path}.new"
+    descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(descriptor, mode)
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    os.replace(staging, path)
+
+
+def read(path: str) -> str | None:
+    """A file's text; None where there is none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -1,0 +1,68 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Locks between runs: one file each under /run, held by flock(2), gone when the run is.
+
+A run that is killed drops its locks with its last descriptor; nothing has to be swept.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..core.errors import VpsError
+
+FOLDER = "/run/lock/mainline-vps"
+
+
+@contextmanager
+def hold(kind: str, name: str, *, timeout: float) -> Iterator[int]:
+    """Hold the lock of one thing; gives its descriptor, for a child that shall keep it held. Waits `timeout` seconds."""
+    os.makedirs(FOLDER, mode=0o700, exist_ok=True)
+    path = os.path.join(FOLDER, f"{kind}-{name}")
+    descriptor = _acquire(path, f"{kind} '{name}'", time.monotonic() + timeout, timeout)
+    try:
+        yield descriptor
+    finally:
+        os.unlink(path)  # while still held: whoever waits on the old file sees that it is no longer the one at its path
+        os.close(descriptor)
+
+
+def _acquire(path: str, what: str, deadline: float, timeout: float) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                os.close(descriptor)
+                raise
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace")
+            os.close(descriptor)
+            if time.monotonic() >= deadline:
+                raise VpsError(
+                    f"lock_timeout: {what} is being changed by {holder or 'another run'}; waited {timeout:g} seconds. "
+                    "Try again when it is done."
+                ) from None
+            time.sleep(0.05)
+            continue
+        if _is_at(descriptor, path):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} ({os.path.basename(sys.argv[0])})".encode(), 0)
+            return descriptor
+        os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: str) -> bool:
+    try:
+        there = os.stat(path)
+    except FileNotFoundError:
+        return False
+    mine = os.fstat(descriptor)
+    return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)

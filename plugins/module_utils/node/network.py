@@ -1,0 +1,101 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Routed addresses: the node's host routes, and a running VPS's own addresses. No shared layer 2.
+
+Reads come from /proc; a change costs one `ip` in each of the two network namespaces.
+Documents: ip-route(8), ip-address(8), lxc.container.conf(5) on veth.mode = router.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+
+from ..core.errors import VpsError
+from ..core.model import Vps
+from . import tools
+
+GATEWAY = "169.254.1.1"  # answered by every veth for itself: a VPS needs no address of the node's
+INTERFACE = "eth0"
+HOST_PREFIX = "vps"
+_LOCAL = re.compile(r"\|-- ([0-9.]+)\n\s+/32 host LOCAL")
+
+
+def host_interface(vps: Vps) -> str:
+    """The node's end of a VPS's link, numbered like its id range: unique, short, and the same for ever."""
+    return f"{HOST_PREFIX}{vps.id_base >> 16}"
+
+
+def config(vps: Vps) -> dict[str, str]:
+    """The lines of the configuration that bring the link up."""
+    base = vps.id_base.to_bytes(4, "big")
+    lines = {
+        "lxc.net.0.type": "veth",
+        "lxc.net.0.veth.mode": "router",
+        "lxc.net.0.veth.pair": host_interface(vps),
+        "lxc.net.0.name": INTERFACE,
+        "lxc.net.0.hwaddr": "02:76:" + ":".join(f"{byte:02x}" for byte in base),
+        "lxc.net.0.flags": "up",
+        "lxc.net.0.ipv4.gateway": GATEWAY,
+    }
+    if vps.addresses:
+        # One key, repeated: a dict keeps one, so the repetition is in the value.
+        lines["lxc.net.0.ipv4.address"] = "\nlxc.net.0.ipv4.address = ".join(f"{address}/32" for address in vps.addresses)
+    return lines
+
+
+def routed() -> dict[str, tuple[str, ...]]:
+    """Host interface → the addresses that the kernel routes to it, now (proc(5), /proc/net/route)."""
+    found: dict[str, tuple[str, ...]] = {}
+    with open("/proc/net/route", encoding="ascii") as file:
+        next(file, None)
+        for line in file:
+            fields = line.split()
+            if fields[0].startswith(HOST_PREFIX) and fields[7] == "FFFFFFFF":
+                found[fields[0]] = (*found.get(fields[0], ()), _address(fields[1]))
+    return found
+
+
+def own_addresses() -> set[str]:
+    """The node's own IPv4 addresses (/proc/net/fib_trie)."""
+    with open("/proc/net/fib_trie", encoding="ascii") as file:
+        return set(_LOCAL.findall(file.read()))
+
+
+def is_configured(pid: int, addresses: tuple[str, ...]) -> bool:
+    """Whether a running VPS has its addresses and a way out."""
+    try:
+        with open(f"/proc/{pid}/net/fib_trie", encoding="ascii") as file:
+            have = set(_LOCAL.findall(file.read(1 << 20)))
+        with open(f"/proc/{pid}/net/route", encoding="ascii") as file:
+            way_out = any(line.split()[1:2] == ["00000000"] for line in file.read(1 << 20).splitlines())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return way_out and set(addresses) <= have
+
+
+def set_addresses(vps: Vps, pid: int) -> None:
+    """Give a running VPS its addresses and take those that are no longer its own; the others are not touched."""
+    interface = host_interface(vps)
+    routed_now = set(routed().get(interface, ()))
+    wanted = set(vps.addresses)
+    inside, outside = [], []
+    for address in sorted(wanted):
+        inside.append(f"address replace {address}/32 dev {INTERFACE}")
+        outside.append(f"route replace {address}/32 dev {interface} scope link")
+    for address in sorted(routed_now - wanted):
+        inside.append(f"address delete {address}/32 dev {INTERFACE}")
+        outside.append(f"route delete {address}/32 dev {interface}")
+    enter = ["nsenter", f"--net=/proc/{pid}/ns/net"]
+    # The guest's side may be as its root left it (an address already gone): carry on, and let the node's side decide.
+    code, output = tools.attempt([*enter, "ip", "-force", "-batch", "-"], stdin="\n".join(inside) + "\n")
+    if code != 0 and "Cannot find device" in output:
+        raise VpsError(f"addresses: VPS '{vps.name}' has no {INTERFACE} any more; restart it.")
+    if outside:
+        tools.run(["ip", "-batch", "-"], stdin="\n".join(outside) + "\n")
+
+
+def _address(little_endian_hex: str) -> str:
+    return socket.inet_ntoa(struct.pack("<L", int(little_endian_hex, 16)))

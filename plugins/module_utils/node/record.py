@@ -1,0 +1,138 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The records of a node: which VPSs and templates there are, on disk, in the pool.
+
+A thing is a directory with its record in it. It is made under a name that starts with C(.new-) and becomes real by one
+rename; it is deleted by a rename to C(.del-). Whatever has such a name belongs to a run that works on it or was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from ..core.errors import VpsError
+from ..core.model import Manifest, Template, Vps
+from . import files
+
+NEW, DELETED = ".new-", ".del-"
+
+
+class Shelf:
+    """One folder of the pool with one directory a thing, and how to read and write the record in it."""
+
+    def __init__(self, folder: str, record: str) -> None:
+        self.folder = folder
+        self.record = record
+
+    def path(self, name: str) -> str:
+        """Where a finished thing is."""
+        return os.path.join(self.folder, name)
+
+    def staging(self, name: str) -> str:
+        """Where it is while it is being made."""
+        return os.path.join(self.folder, NEW + name)
+
+    def names(self) -> list[str]:
+        """The finished things."""
+        return sorted(name for name in os.listdir(self.folder) if not name.startswith("."))
+
+    def leftovers(self) -> Iterator[tuple[str, str]]:
+        """(name, path) of what is half made or half deleted."""
+        for entry in sorted(os.listdir(self.folder)):
+            for prefix in (NEW, DELETED):
+                if entry.startswith(prefix):
+                    yield entry[len(prefix) :].split("@")[0], os.path.join(self.folder, entry)
+
+    def begin(self, name: str) -> str:
+        """Make the staging directory, with the mode that lets an unprivileged root pass through it."""
+        path = self.staging(name)
+        os.mkdir(path)
+        os.chmod(path, 0o711)
+        return path
+
+    def commit(self, name: str) -> None:
+        """One rename: from here on the thing exists."""
+        os.rename(self.staging(name), self.path(name))
+
+    def discard(self, name: str) -> str:
+        """One rename: from here on it does not; gives where its remains are."""
+        remains = os.path.join(self.folder, f"{DELETED}{name}@{os.urandom(4).hex()}")
+        os.rename(self.path(name), remains)
+        return remains
+
+    def read(self, directory: str) -> dict | None:
+        """The record in a directory; None where there is none."""
+        path = os.path.join(directory, self.record)
+        text = files.read(path)
+        if text is None:
+            return None
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise VpsError(f"{path}: is damaged ({error}); restore it from a backup, nothing was touched.") from None
+
+    def write(self, directory: str, record: dict) -> None:
+        """Replace the record in a directory. Mode 0600: it may hold the hash of a password."""
+        files.write(os.path.join(directory, self.record), json.dumps(record, indent=2, sort_keys=True) + "\n", mode=0o600)
+
+
+class VpsRecords(Shelf):
+    """The VPSs of a pool."""
+
+    def __init__(self, pool: str) -> None:
+        super().__init__(os.path.join(pool, "vps"), "vps.json")
+
+    def load(self, name: str) -> Vps | None:
+        """A VPS as recorded; None where there is none."""
+        return self._vps(self.path(name))
+
+    def all(self) -> list[Vps]:
+        """Every finished VPS."""
+        return [vps for name in self.names() if (vps := self._vps(self.path(name))) is not None]
+
+    def reserved(self) -> list[Vps]:
+        """Every VPS whose ids and addresses are spoken for: the finished ones and those being made."""
+        staged = [self._vps(path) for _name, path in self.leftovers() if os.path.basename(path).startswith(NEW)]
+        return self.all() + [vps for vps in staged if vps is not None]
+
+    def store(self, vps: Vps, directory: str | None = None) -> None:
+        """Write a VPS's record, in its own directory or in the one given."""
+        self.write(directory or self.path(vps.name), vps.to_record())
+
+    def _vps(self, directory: str) -> Vps | None:
+        record = self.read(directory)
+        if record is None:
+            return None
+        try:
+            return Vps.from_record(record)
+        except (TypeError, KeyError) as error:
+            raise VpsError(
+                f"{os.path.join(directory, self.record)}: was not written by this release ({error}); nothing was touched."
+            ) from None
+
+
+class TemplateRecords(Shelf):
+    """The templates of a pool."""
+
+    def __init__(self, pool: str) -> None:
+        super().__init__(os.path.join(pool, "templates"), "template.json")
+
+    def load(self, name: str) -> Manifest | None:
+        """A template's manifest; None where there is none."""
+        record = self.read(self.path(name))
+        if record is None:
+            return None
+        inputs = record["template"]
+        return Manifest(**{**record, "template": Template(**{**inputs, "packages": tuple(inputs["packages"])})})
+
+    def all(self) -> list[Manifest]:
+        """Every finished template."""
+        return [manifest for name in self.names() if (manifest := self.load(name)) is not None]
+
+    def store(self, manifest: Manifest, directory: str) -> None:
+        """Write a manifest."""
+        self.write(directory, asdict(manifest))

@@ -1,0 +1,59 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role `node` has decided for this machine: one JSON file, read at each run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from ..core.errors import VpsError
+
+FOLDER = "/etc/vps"
+PATH = f"{FOLDER}/node.json"
+SECCOMP = f"{FOLDER}/seccomp"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`pool` is a mounted btrfs; `id_start` and `id_count` bound the uids and gids of all VPSs; `networks` are subnets."""
+
+    pool: str
+    id_start: int
+    id_count: int
+    networks: tuple[str, ...]
+
+    @classmethod
+    def from_record(cls, record: Mapping) -> Settings:
+        """From plain data; raises TypeError or KeyError where it is something else."""
+        return cls(**{**record, "networks": tuple(record["networks"])})
+
+    def to_record(self) -> dict:
+        """As plain data, for JSON."""
+        return asdict(self)
+
+
+def load() -> Settings | None:
+    """The node's settings; None where the role has not been here."""
+    try:
+        with open(PATH, encoding="utf-8") as file:
+            return Settings.from_record(json.load(file))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        raise VpsError(f"{PATH}: cannot be read as the node's settings ({error}); run the role mainline.vps.node again.") from None
+
+
+def require() -> Settings:
+    """The settings of a machine that is a node, with its pool in place; otherwise one sentence that says what is missing."""
+    if os.geteuid() != 0:
+        raise VpsError("become: this module needs root on the node; set become: true.")
+    settings = load()
+    if settings is None:
+        raise VpsError(f"node: this machine is not a VPS node yet ({PATH} is missing); run the role mainline.vps.node.")
+    if not os.path.isdir(os.path.join(settings.pool, "vps")):
+        raise VpsError(f"pool: {settings.pool} is not mounted; mount it, or run the role mainline.vps.node.")
+    return settings

@@ -1,0 +1,130 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""btrfs: subvolumes as root file systems, qgroups as disk limits.
+
+Reads go through one ioctl and sysfs, so that finding nothing changed starts no process; writes go through `btrfs`.
+Documents: btrfs-subvolume(8), btrfs-qgroup(8), Documentation/ABI/testing/sysfs-fs-btrfs of the kernel.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+
+from .. import tools
+
+ROOT_INODE = 256  # the inode number of every subvolume's root directory
+
+
+def _ioctl(number: int, size: int, *, direction: int) -> int:
+    return (direction << 30) | (size << 16) | (0x94 << 8) | number
+
+
+_INO_LOOKUP = _ioctl(18, 4096, direction=3)
+_FS_INFO = _ioctl(31, 1024, direction=2)
+
+
+class Btrfs:
+    """The storage of a pool that is, or lies on, a btrfs with quota enabled."""
+
+    def __init__(self, pool: str) -> None:
+        self.pool = pool
+        self._uuid: str | None = None
+
+    def create(self, path: str) -> None:
+        """An empty, writable root file system."""
+        tools.run(["btrfs", "subvolume", "create", path])
+
+    def clone(self, source: str, path: str) -> None:
+        """A writable copy that shares every block with its source."""
+        tools.run(["btrfs", "subvolume", "snapshot", source, path])
+
+    def seal(self, path: str) -> None:
+        """Make a root file system read-only."""
+        tools.run(["btrfs", "property", "set", "-ts", path, "ro", "true"])
+
+    def delete(self, path: str) -> None:
+        """Delete a root file system, and any subvolume that was made inside it."""
+        number = subvolume_id(path)
+        for nested in self._nested(path):
+            tools.run(["btrfs", "subvolume", "delete", nested])
+        if os.path.exists(path):
+            tools.run(["btrfs", "subvolume", "delete", path])
+        # Kernels since 6.12 drop the qgroup themselves once the subvolume is cleaned, and refuse until then; older ones leave it.
+        tools.attempt(["btrfs", "qgroup", "destroy", f"0/{number}", self.pool])
+
+    def limit(self, path: str, size: int | None) -> None:
+        """Limit what a root file system refers to, in bytes, its template's shared data included.
+
+        By the qgroup's number and the pool's root: once a VPS is over its limit, its own path refuses even this.
+        """
+        tools.run(["btrfs", "qgroup", "limit", "none" if size is None else str(size), f"0/{subvolume_id(path)}", self.pool])
+
+    def read_limit(self, path: str) -> int | None:
+        """The limit that the kernel holds, in bytes."""
+        folder = self._qgroup(path)
+        flags = int(_read(os.path.join(folder, "limit_flags")) or "0", 0)
+        return int(_read(os.path.join(folder, "max_referenced"))) if flags & 1 else None
+
+    def usage(self, path: str) -> int:
+        """Bytes that the root file system refers to."""
+        return int(_read(os.path.join(self._qgroup(path), "referenced")) or 0)
+
+    def free_bytes(self) -> int:
+        """Bytes that the pool can still take."""
+        status = os.statvfs(self.pool)
+        return status.f_bavail * status.f_frsize
+
+    def _qgroup(self, path: str) -> str:
+        return f"/sys/fs/btrfs/{self._filesystem()}/qgroups/0_{subvolume_id(path)}"
+
+    def _filesystem(self) -> str:
+        if self._uuid is None:
+            self._uuid = filesystem_id(self.pool)
+        return self._uuid
+
+    def _nested(self, path: str) -> list[str]:
+        """Subvolumes below a path, the deepest first. fwalk follows no link and crosses no name that a guest chose."""
+        found = []
+        for folder, names, _files, descriptor in os.fwalk(path, topdown=True, follow_symlinks=False):
+            for name in names:
+                try:
+                    status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                except OSError:
+                    continue
+                if status.st_ino == ROOT_INODE:
+                    found.append(os.path.join(folder, name))
+        return sorted(found, key=len, reverse=True)
+
+
+def subvolume_id(path: str) -> int:
+    """The number of the subvolume that a path is in (BTRFS_IOC_INO_LOOKUP)."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        buffer = bytearray(struct.pack("QQ", 0, ROOT_INODE) + bytes(4080))
+        fcntl.ioctl(descriptor, _INO_LOOKUP, buffer)
+        return struct.unpack_from("Q", buffer)[0]
+    finally:
+        os.close(descriptor)
+
+
+def filesystem_id(path: str) -> str:
+    """The UUID of the btrfs that a path is on (BTRFS_IOC_FS_INFO), as sysfs writes it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        buffer = bytearray(1024)
+        fcntl.ioctl(descriptor, _FS_INFO, buffer)
+    finally:
+        os.close(descriptor)
+    text = bytes(buffer[16:32]).hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,90 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running the node's own programs: a list of arguments, a deadline, and an error that says what they said.
+
+No shell, a fixed environment, no standard input unless it is given.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+import time
+from collections.abc import Sequence
+
+from ..core.errors import VpsError
+
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
+OUTPUT_LIMIT = 1 << 20
+
+
+def run(argv: Sequence[str], *, timeout: float = 60, stdin: str | None = None) -> str:
+    """Run a program of the node's and return what it printed; raises VpsError with its last words otherwise."""
+    code, output = attempt(argv, timeout=timeout, stdin=stdin)
+    if code != 0:
+        raise VpsError(f"{argv[0]}: failed with exit code {code}: {last_words(output)}", command=list(argv), output=output[-4000:])
+    return output
+
+
+def attempt(argv: Sequence[str], *, timeout: float = 60, stdin: str | None = None, limit: int = OUTPUT_LIMIT) -> tuple[int, str]:
+    """Run a program and return (exit code, what it printed). At most `limit` bytes are read and `timeout` seconds waited.
+
+    Safe for programs that pass on what a guest prints: what is too much, or too late, ends the program.
+    """
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=ENVIRONMENT,
+            cwd="/",
+        )
+    except FileNotFoundError:
+        raise VpsError(f"{argv[0]}: is not installed on this node; run the role mainline.vps.node, which installs it.") from None
+    if stdin is not None:
+        process.stdin.write(stdin.encode())
+        process.stdin.close()
+    output, in_time = _read(process.stdout.fileno(), time.monotonic() + timeout, limit)
+    process.stdout.close()
+    if not in_time:
+        process.kill()
+        process.wait()
+        raise VpsError(f"{argv[0]}: did not finish within {timeout:g} seconds and was ended.", command=list(argv))
+    try:
+        return process.wait(timeout), output
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise VpsError(f"{argv[0]}: did not end within {timeout:g} seconds and was killed.", command=list(argv)) from None
+
+
+def last_words(output: str, lines: int = 3) -> str:
+    """The last lines that say something, on one line."""
+    said = [line.strip() for line in output.splitlines() if line.strip()]
+    return " / ".join(said[-lines:]) or "it said nothing"
+
+
+def installed(program: str) -> bool:
+    """Whether the node has a program."""
+    return any(os.access(os.path.join(folder, program), os.X_OK) for folder in ENVIRONMENT["PATH"].split(":"))
+
+
+def _read(descriptor: int, deadline: float, limit: int) -> tuple[str, bool]:
+    chunks: list[bytes] = []
+    size = 0
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or not selector.select(left):
+                return b"".join(chunks).decode(errors="replace"), False
+            chunk = os.read(descriptor, 65536)
+            if not chunk:
+                break
+            if size < limit:
+                chunks.append(chunk[: limit - size])
+            size += len(chunk)
+    return b"".join(chunks).decode(errors="replace"), True

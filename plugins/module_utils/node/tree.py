@@ -1,0 +1,150 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A guest's tree of files, for the node's root to work in without ever being led out of it.
+
+The guest is hostile and may be running: every path is opened with openat2(2) and RESOLVE_IN_ROOT, files are replaced by
+a rename within a directory that is held open, nothing is read without a bound, and no special file is ever opened.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..core.errors import VpsError
+from .syscalls import open_in_root
+
+READ_LIMIT = 1 << 20
+
+
+class Tree:
+    """A root file system. Paths are absolute, as the guest sees them. Errors name the file in the guest."""
+
+    def __init__(self, root: str) -> None:
+        self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def __enter__(self) -> Tree:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        os.close(self._root)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is anything at a path, its links followed within the guest."""
+        try:
+            os.close(open_in_root(self._root, path, os.O_PATH))
+        except OSError:
+            return False
+        return True
+
+    def read(self, path: str) -> str | None:
+        """A regular file's text, at most 1 MiB of it; None where there is none."""
+        try:
+            descriptor = open_in_root(self._root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+                return None
+            raise _refused("read", path, error) from None
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            return file.read(READ_LIMIT).decode("utf-8", "surrogateescape")
+
+    def link_target(self, path: str) -> str | None:
+        """Where a symbolic link points; None where it is something else."""
+        try:
+            with self._parent(path) as (directory, name):
+                return os.readlink(name, dir_fd=directory)
+        except OSError:
+            return None
+
+    def write(self, path: str, text: str, *, mode: int = 0o644, keep_owner: bool = False) -> None:
+        """Replace a file, or a link of that name, by one rename. `keep_owner` keeps the owner and mode of what was there."""
+        try:
+            with self._parent(path) as (directory, name):
+                _replace(directory, name, text, mode, keep_owner)
+        except OSError as error:
+            raise _refused("write", path, error) from None
+
+    def remove(self, path: str) -> None:
+        """Remove a file or link, if it is there."""
+        try:
+            with self._parent(path) as (directory, name):
+                os.unlink(name, dir_fd=directory)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                raise _refused("remove", path, error) from None
+
+    def symlink(self, target: str, path: str) -> None:
+        """Make a symbolic link in place of whatever file or link has the name."""
+        self.remove(path)
+        try:
+            with self._parent(path) as (directory, name):
+                os.symlink(target, name, dir_fd=directory)
+        except OSError as error:
+            raise _refused("link", path, error) from None
+
+    def make_directory(self, path: str, *, mode: int = 0o755) -> None:
+        """Make a directory, and those above it, where there are none."""
+        parent = os.path.dirname(path)
+        if parent not in ("", "/") and not self.exists(parent):
+            self.make_directory(parent)
+        try:
+            with self._parent(path) as (directory, name):
+                os.mkdir(name, mode, dir_fd=directory)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise _refused("make", path, error) from None
+
+    def names(self, path: str) -> list[str]:
+        """What a directory holds; nothing where there is none."""
+        try:
+            descriptor = open_in_root(self._root, path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            return []
+        try:
+            return sorted(os.listdir(descriptor))
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _parent(self, path: str) -> Iterator[tuple[int, str]]:
+        folder, name = os.path.split(path)
+        descriptor = open_in_root(self._root, folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield descriptor, name
+        finally:
+            os.close(descriptor)
+
+
+def _replace(directory: int, name: str, text: str, mode: int, keep_owner: bool) -> None:
+    owner = (0, 0)
+    if keep_owner:
+        try:
+            there = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:
+            pass
+        else:
+            owner, mode = (there.st_uid, there.st_gid), stat.S_IMODE(there.st_mode) & 0o777
+    staging = f".{name}.vps-new"
+    try:
+        os.unlink(staging, dir_fd=directory)
+    except FileNotFoundError:
+        pass
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(staging, flags, 0o600, dir_fd=directory), "w", encoding="utf-8", errors="surrogateescape") as file:
+        os.fchown(file.fileno(), *owner)
+        os.fchmod(file.fileno(), mode)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(staging, name, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def _refused(what: str, path: str, error: OSError) -> VpsError:
+    return VpsError(f"guest: cannot {what} {path} in the VPS: {error.strerror}.")

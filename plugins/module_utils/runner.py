@@ -1,0 +1,92 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one path that every changing module takes: parse, read, compare, apply, read again.
+
+The only place that knows AnsibleModule and check mode, and the only caller of fail_json. It decides nothing: what is
+different is the plan's word, what is done is the node's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .core.errors import VpsError
+from .core.plan import Plan, list_changes
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a module is about: four functions around one kind of thing.
+
+    parse(params) gives the wish; read(node, wish) the thing as it is; compare(wish, actual) the plan;
+    result(node, wish, actual) what the module returns of it; settled(wish) the wish as it stands once granted.
+    """
+
+    lock: str
+    parse: Callable[[Mapping[str, Any]], Any]
+    read: Callable[[Any, Any], Any]
+    compare: Callable[[Any, Any], Plan]
+    result: Callable[[Any, Any, Any], dict]
+    settled: Callable[[Any], Any] = lambda desired: desired
+
+
+def reconcile(subject: Subject, params: Mapping[str, Any], node: Any, *, check: bool) -> dict:
+    """Make one thing as asked, or in check mode say what would be done; the module's result as plain data."""
+    desired = subject.parse(params)
+    node.require_usable()
+    with nullcontext() if check else node.lock(subject.lock, desired.name, timeout=params["lock_timeout"]):
+        actual = subject.read(node, desired)
+        plan = subject.compare(desired, actual)
+        if plan.steps and not check:
+            notes = node.apply(plan)
+        else:
+            notes = {}
+        if plan.changed and not check:
+            actual = subject.read(node, desired)
+            _verify(subject, desired, actual)
+    return {
+        "changed": plan.changed,
+        "diff": plan.diff(),
+        "changes": list_changes(plan.changes),
+        "restart_required": plan.restart_required,
+        **notes,
+        **subject.result(node, desired, actual),
+    }
+
+
+def _verify(subject: Subject, desired: Any, actual: Any) -> None:
+    """Nothing may be left to do. What is left is what the kernel, or somebody else, did not let stand."""
+    left = subject.compare(subject.settled(desired), actual).changes
+    if left:
+        told = "; ".join(f"{change.option} is {change.before!r} and not {change.after!r}" for change in left)
+        raise VpsError(f"{left[0].option}: it was applied, but read again it does not hold: {told}.", changes=list_changes(left))
+
+
+def run(subject: Subject, argument_spec: dict) -> None:
+    """A module's whole main()."""
+    module = AnsibleModule(
+        argument_spec={**argument_spec, "lock_timeout": {"type": "int", "default": 60}}, supports_check_mode=True
+    )
+    _finish(module, lambda node: reconcile(subject, module.params, node, check=module.check_mode))
+
+
+def run_info(read: Callable[[Any, Mapping[str, Any]], dict], argument_spec: dict) -> None:
+    """The main() of a module that only reads."""
+    module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True)
+    _finish(module, lambda node: {"changed": False, **read(node, module.params)})
+
+
+def _finish(module: AnsibleModule, work: Callable[[Any], dict]) -> None:
+    from .node.node import Node  # not at the top: the pure core and its tests need no node
+
+    try:
+        result = work(Node())
+    except VpsError as error:
+        module.fail_json(msg=str(error), **error.details)
+    module.exit_json(**result)

@@ -1,0 +1,96 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the modules are about, each as the runner wants it: how it is parsed, read, compared and told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .core import container, limits, template
+from .core.model import RUNNING, Actual, Manifest, TemplateActual
+from .runner import Subject
+
+
+def describe_vps(node: Any, actual: Actual) -> dict[str, Any] | None:
+    """A VPS as modules return it; None where there is none. The password's hash is not part of it."""
+    vps = actual.vps
+    if vps is None:
+        return None
+    return {
+        "name": vps.name,
+        "state": "started" if actual.run == RUNNING else actual.run,
+        "template": vps.template,
+        "hostname": vps.hostname,
+        "addresses": list(vps.addresses),
+        "nameservers": list(vps.nameservers),
+        "onboot": vps.onboot,
+        "description": vps.description,
+        "privileged": vps.privileged,
+        "limits": limits.show(vps.limits),
+        "id_base": vps.id_base,
+        **node.describe_vps(actual),
+    }
+
+
+def describe_template(actual: TemplateActual) -> dict[str, Any] | None:
+    """A template as modules return it; None where there is none."""
+    return None if actual.manifest is None else describe_manifest(actual.manifest, actual.used_by)
+
+
+def describe_manifest(manifest: Manifest, used_by: tuple[str, ...]) -> dict[str, Any]:
+    """A template's manifest and who uses it, as modules return it."""
+    return {
+        "name": manifest.template.name,
+        "source": manifest.template.source,
+        "suite": manifest.template.suite,
+        "packages": list(manifest.template.packages),
+        "mirror": manifest.template.mirror,
+        "init": manifest.init,
+        "checksum": manifest.checksum,
+        "size": manifest.size,
+        "created": manifest.created,
+        "used_by": list(used_by),
+    }
+
+
+def read_info(node: Any, params: Any) -> dict[str, Any]:
+    """What C(vps_info) returns."""
+    node.require_usable()
+    names = node.vps_names()
+    if params["name"] is not None:
+        names = [name for name in names if name == params["name"]]
+    manifests = node.manifests()
+    return {
+        "vpss": [told for name in names if (told := describe_vps(node, node.read_vps(name))) is not None],
+        "templates": [describe_manifest(manifest, node.users(manifest.template.name)) for manifest in manifests],
+        "node": node.summary(),
+    }
+
+
+def _vps_result(node: Any, _desired: Any, actual: Actual) -> dict[str, Any]:
+    return {"vps": describe_vps(node, actual)}
+
+
+CONTAINER = Subject(
+    lock="vps",
+    parse=container.parse_container,
+    read=lambda node, desired: node.read_vps(desired.name),
+    compare=container.compare,
+    result=_vps_result,
+    settled=container.settled,
+)
+LIMITS = Subject(
+    lock="vps",
+    parse=container.parse_limits,
+    read=lambda node, desired: node.read_vps(desired.name),
+    compare=container.compare,
+    result=_vps_result,
+)
+TEMPLATE = Subject(
+    lock="template",
+    parse=template.parse_template,
+    read=lambda node, desired: node.read_template(desired.name, desired.template),
+    compare=template.compare,
+    result=lambda _node, _desired, actual: {"template": describe_template(actual)},
+)

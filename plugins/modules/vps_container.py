@@ -1,0 +1,304 @@
+#!/usr/bin/python
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: vps_container
+short_description: Make, change, start, stop and remove a VPS
+version_added: 0.1.0
+description:
+  - Makes a VPS from a template of this node, changes it, and brings it into the wanted run state.
+  - An option that the task does not name is left as it is. A list or a section that it does name is the whole of it -
+    what is not listed is removed.
+  - Limits and addresses are compared with what the kernel holds. Host name, nameservers, password and keys belong to the
+    guest once they are written - they are written again when the task's value changes.
+options:
+  name:
+    description:
+      - The name of the VPS, unique on its node. Up to 63 characters of C(a-z), C(0-9), C(-) and C(.).
+    type: str
+    required: true
+  state:
+    description:
+      - V(present) makes the VPS and leaves its run state alone; a new one is stopped.
+      - V(started), V(stopped) and V(frozen) are run states; a VPS that does not exist is made first.
+      - V(restarted) stops and starts it, every time.
+      - V(absent) stops the VPS and deletes it with all its data.
+    type: str
+    choices: [present, started, stopped, restarted, frozen, absent]
+    default: started
+  template:
+    description:
+      - The template that a new VPS is made from; see M(mainline.vps.vps_template). Needed to make one.
+      - An existing VPS keeps its template; naming another one is an error.
+    type: str
+  hostname:
+    description:
+      - The host name, changed live. A new VPS has O(name) when this is not given.
+    type: str
+  addresses:
+    description:
+      - IPv4 addresses that the node routes to the VPS, out of the networks of the role P(mainline.vps.node#role).
+      - Added and removed live. An empty list removes all.
+    type: list
+    elements: str
+  nameservers:
+    description:
+      - Up to three DNS servers for the VPS's C(/etc/resolv.conf). A new VPS gets the node's own when this is not given or empty.
+    type: list
+    elements: str
+  root_password_hash:
+    description:
+      - The C(crypt(5\)) hash of root's password, as the P(ansible.builtin.password_hash#filter) filter makes it, or V(!) for none.
+    type: str
+  authorized_keys:
+    description:
+      - SSH public keys that may log in as root. They are the whole of C(/root/.ssh/authorized_keys).
+    type: list
+    elements: str
+  onboot:
+    description:
+      - Whether the VPS starts with the node. A new VPS does not, unless told so.
+    type: bool
+  description:
+    description:
+      - One line of text for people.
+    type: str
+  privileged:
+    description:
+      - Whether root in the VPS is root on the node, without an id range of its own. Only for guests that you trust as
+        you trust the node. Takes effect at a restart.
+    type: bool
+  limits:
+    description:
+      - What the VPS may use. The section is the whole of it - a limit that is not listed is unlimited.
+      - Changed live. Every value may be V(unlimited).
+    type: dict
+    suboptions:
+      memory:
+        description: RAM in bytes, or with one of the suffixes K, M, G, T, P (powers of 1024). At least 4M.
+        type: str
+      swap:
+        description: Swap in bytes, besides memory. Needs O(limits.memory). V(0) forbids swapping.
+        type: str
+      cpuunits:
+        description: Share of the CPU under contention, 10 to 100000; a VPS without has 1000.
+        type: str
+      cpulimit:
+        description: CPU time in percent of one CPU, V(50) is half of one.
+        type: str
+      cpus:
+        description: CPU time in whole CPUs; the lesser of this and O(limits.cpulimit) counts.
+        type: str
+      processes:
+        description: Processes and threads, at least 8.
+        type: str
+      diskspace:
+        description: Bytes that the root file system refers to, its template's data included. At least 1M.
+        type: str
+  wait:
+    description:
+      - What to wait for when the VPS is to run.
+      - V(running) is a running init, V(network) its addresses and a way out, V(booted) its init's own word that the boot is
+        through. A VPS whose init ends on the way is an error.
+    type: str
+    choices: [running, network, booted]
+    default: running
+  wait_timeout:
+    description:
+      - Seconds to wait for that, up to 86400.
+    type: int
+    default: 120
+  stop_timeout:
+    description:
+      - Seconds that the VPS's init has for stopping before what is left is killed; V(0) kills at once.
+    type: int
+    default: 60
+  restart_policy:
+    description:
+      - What to do when a change takes effect at the next start only and the VPS runs. V(never) says so in
+        RV(restart_required), V(if_needed) restarts it, V(always) restarts it after any change.
+    type: str
+    choices: [never, if_needed, always]
+    default: never
+extends_documentation_fragment:
+  - mainline.vps.common
+seealso:
+  - module: mainline.vps.vps_limits
+  - module: mainline.vps.vps_template
+author:
+  - mainline.vps contributors (@mainline-vps)
+"""
+
+EXAMPLES = r"""
+- name: A VPS with limits, up and booted
+  mainline.vps.vps_container:
+    name: web1
+    template: minimal
+    addresses: [10.90.0.10]
+    limits:
+      memory: 512M
+      cpulimit: 50
+      processes: 200
+      diskspace: 5G
+    onboot: true
+    wait: booted
+
+- name: More memory, live; the other limits are gone, because they are not listed
+  mainline.vps.vps_container:
+    name: web1
+    limits:
+      memory: 1G
+
+- name: Who may log in
+  mainline.vps.vps_container:
+    name: web1
+    hostname: www.example.com
+    nameservers: [192.0.2.53]
+    root_password_hash: "{{ 'correct horse' | password_hash('sha512', 'saltsalt') }}"
+    authorized_keys:
+      - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJv8BqGkzvUNdUuyRAVUXZbkRpTlmJgsHtN1qKHf4Oyk me@example.com
+
+- name: A change that needs a restart, with leave to restart
+  mainline.vps.vps_container:
+    name: web1
+    privileged: true
+    restart_policy: if_needed
+
+- name: Stopped, with its data
+  mainline.vps.vps_container:
+    name: web1
+    state: stopped
+    stop_timeout: 20
+
+- name: Gone, with its data
+  mainline.vps.vps_container:
+    name: web1
+    state: absent
+"""
+
+RETURN = r"""
+vps:
+  description: The VPS after the task; null where there is none. In check mode, as it is now.
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: Its name.
+      type: str
+      sample: web1
+    state:
+      description: C(started), C(stopped) or C(frozen).
+      type: str
+      sample: started
+    template:
+      description: The template it was made from.
+      type: str
+      sample: debian
+    hostname:
+      description: Its host name.
+      type: str
+      sample: www.example.com
+    addresses:
+      description: The addresses that the node routes to it.
+      type: list
+      elements: str
+      sample: [10.90.0.10]
+    nameservers:
+      description: Its nameservers; empty where it has the node's.
+      type: list
+      elements: str
+      sample: [192.0.2.53]
+    onboot:
+      description: Whether it starts with the node.
+      type: bool
+      sample: true
+    description:
+      description: The line for people.
+      type: str
+      sample: Shop of Example Inc.
+    privileged:
+      description: Whether its root is the node's root.
+      type: bool
+      sample: false
+    limits:
+      description: Every limit as the kernel holds it, as a person writes it; C(unlimited) where there is none.
+      type: dict
+      sample: {memory: 512M, swap: unlimited, cpuunits: unlimited, cpulimit: 50%, cpus: unlimited, processes: "200", diskspace: 5G}
+    id_base:
+      description: The first uid and gid of its own range of 65536 on the node.
+      type: int
+      sample: 1000000000
+    directory:
+      description: Where it is on the node - its record, its LXC configuration, its root file system.
+      type: str
+      sample: /var/lib/vps/vps/web1
+    host_interface:
+      description: The node's end of its network link.
+      type: str
+      sample: vps15258
+    pid:
+      description: Its init's process id on the node; null where it does not run.
+      type: int
+      sample: 4711
+    disk_used:
+      description: Bytes that its root file system refers to, shared data included.
+      type: int
+      sample: 109051904
+boot:
+  description: What the guest's init said, C(running) or C(degraded).
+  returned: when O(wait=booted) and the VPS is to run
+  type: str
+  sample: running
+"""
+
+from ansible_collections.mainline.vps.plugins.module_utils.runner import run
+from ansible_collections.mainline.vps.plugins.module_utils.subjects import CONTAINER
+
+
+def main() -> None:
+    """Run the module."""
+    run(
+        CONTAINER,
+        {
+            "name": {"type": "str", "required": True},
+            "state": {
+                "type": "str",
+                "choices": ["present", "started", "stopped", "restarted", "frozen", "absent"],
+                "default": "started",
+            },
+            "template": {"type": "str"},
+            "hostname": {"type": "str"},
+            "addresses": {"type": "list", "elements": "str"},
+            "nameservers": {"type": "list", "elements": "str"},
+            "root_password_hash": {"type": "str", "no_log": True},
+            "authorized_keys": {"type": "list", "elements": "str", "no_log": False},
+            "onboot": {"type": "bool"},
+            "description": {"type": "str"},
+            "privileged": {"type": "bool"},
+            "limits": {
+                "type": "dict",
+                "options": {
+                    "memory": {"type": "str"},
+                    "swap": {"type": "str"},
+                    "cpuunits": {"type": "str"},
+                    "cpulimit": {"type": "str"},
+                    "cpus": {"type": "str"},
+                    "processes": {"type": "str"},
+                    "diskspace": {"type": "str"},
+                },
+            },
+            "wait": {"type": "str", "choices": ["running", "network", "booted"], "default": "running"},
+            "wait_timeout": {"type": "int", "default": 120},
+            "stop_timeout": {"type": "int", "default": 60},
+            "restart_policy": {"type": "str", "choices": ["never", "if_needed", "always"], "default": "never"},
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
