@@ -20,6 +20,7 @@ from . import files, tools
 LXCPATH = "/var/lib/lxc"
 LXC_CONFIG = "/usr/share/lxc/config"
 ID_RANGE = 65536
+START_TIMEOUT = 120  # s
 _STATES = {"RUNNING": RUNNING, "FROZEN": FROZEN, "FREEZING": FROZEN, "THAWED": RUNNING}
 
 
@@ -29,6 +30,11 @@ class Status:
 
     run: str = STOPPED
     pid: int | None = None
+
+
+def has_systemd() -> bool:
+    """Whether systemd runs this machine (sd_booted(3))."""
+    return os.path.isdir("/run/systemd/system")
 
 
 def render(vps: Vps, *, directory: str, seccomp: str, cgroup: Mapping[str, str], network: Mapping[str, str]) -> str:
@@ -116,10 +122,26 @@ def start(name: str, directory: str) -> None:
             os.unlink(os.path.join(directory, log))
         except FileNotFoundError:
             pass
-    code, output = tools.attempt(["lxc-start", "-P", LXCPATH, "-n", name, "-d"], timeout=120)
-    if code != 0:
-        log = files.read(os.path.join(directory, "lxc.log")) or output
-        raise VpsError(f"state: VPS '{name}' did not start: {tools.last_words(log)}", log=log[-4000:])
+    # With systemd the monitor belongs to a unit of its own, not to the login that happened to start it.
+    unit = f"lxc@{name}.service" if has_systemd() else None
+    command = ["systemctl", "start", unit] if unit else ["lxc-start", "-P", LXCPATH, "-n", name, "-d"]
+    code, output = tools.attempt(command, timeout=START_TIMEOUT)
+    if code == 0 and (unit is None or _comes_up(name, unit)):
+        return
+    log = files.read(os.path.join(directory, "lxc.log")) or output
+    raise VpsError(f"state: VPS '{name}' did not start: {tools.last_words(log)}", log=log[-4000:])
+
+
+def _comes_up(name: str, unit: str) -> bool:
+    """Wait until LXC says that a unit's VPS runs; systemd counts it as started as soon as its monitor is there."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        if status(name).pid is not None:
+            return True
+        if tools.attempt(["systemctl", "is-active", unit])[0] != 0:
+            return status(name).pid is not None
+        time.sleep(0.1)
+    return False
 
 
 def stop(name: str, *, timeout: int) -> None:
