@@ -143,30 +143,35 @@ def _create(desired: Desired, node: NodeFacts) -> Plan:
 
 
 def _update(desired: Desired, actual: Actual) -> Plan:
-    vps = actual.vps
+    vps, recorded = actual.vps, actual.recorded or actual.vps
     named = dict(desired.options)
     if named.get("template", vps.template) != vps.template:
         raise VpsError(
             f"template: VPS '{vps.name}' was made from '{vps.template}' and cannot change to '{named['template']}'; "
             "remove the VPS first, or leave the option out."
         )
-    differing = [option for option in PARSERS if option in named and named[option] != getattr(vps, option)]
+    # What the kernel has and the record does not would be gone at the next start.
+    differing = [o for o in PARSERS if o in named and not named[o] == getattr(vps, o) == getattr(recorded, o)]
     _check_against_node(replace(desired, options={option: named[option] for option in differing}), actual.node)
 
     changes: list[Change] = []
     options = set(differing) | actual.stale
+    back = actual.at_restart & set(differing)  # flags that return to what the running VPS still has
     for option in differing:
-        changes += _changes(option, getattr(vps, option), named[option], _effect(option, actual.run))
+        before = getattr(recorded if named[option] == getattr(vps, option) else vps, option)
+        changes += _changes(option, before, named[option], LIVE if option in back else _effect(option, actual.run))
     for option in sorted(actual.stale - set(differing)):
         changes.append(Change(option, "not applied", "applied", _effect(option, actual.run)))
 
     steps: list[object] = []
     if options:
-        wanted = replace(vps, **{option: named[option] for option in differing})
+        # From the record: drift in what the task does not name is told, and must not become what was asked for.
+        wanted = replace(recorded, **{option: named[option] for option in differing})
         steps.append(Update(wanted, frozenset(options)))
 
-    waiting = {change.option for change in changes if change.effect == AT_RESTART} | actual.at_restart
-    restart = actual.run == RUNNING and desired.state in ("present", "started") and (
+    waiting = {change.option for change in changes if change.effect == AT_RESTART} | (actual.at_restart - back)
+    runs_on = (actual.run == RUNNING and desired.state == "present") or (actual.run != STOPPED and desired.state == "started")
+    restart = runs_on and (
         (desired.restart_policy == "if_needed" and bool(waiting))
         or (desired.restart_policy == "always" and bool(changes or waiting))
     )

@@ -84,7 +84,7 @@ def compare(desired: Desired, actual: TemplateActual) -> Plan:
     before = _shown(manifest.template) if manifest else {}
     after = _shown(desired.template)
     changes = [] if manifest else [Change("state", "absent", "present")]
-    changes += [Change(option, before.get(option), after[option]) for option in after if before.get(option) != after[option]]
+    changes += [Change(option, before.get(option), after.get(option)) for option in {**after, **before} if before.get(option) != after.get(option)]
     if not changes:
         changes = [Change("recipe", "of an older release", RECIPES[desired.template.source])]
     return Plan(tuple(changes), (BuildTemplate(desired.template),))

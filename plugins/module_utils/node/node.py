@@ -91,6 +91,7 @@ class Node:
             stale=frozenset(stale),
             at_restart=frozenset(at_restart),
             node=facts,
+            recorded=recorded,
         )
 
     def read_template(self, name: str, wanted: object = None) -> TemplateActual:
