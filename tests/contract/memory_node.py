@@ -1,0 +1,324 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A node in memory, with the contract of node/node.py: what the disk and the kernel would hold, held in dictionaries.
+
+It parses, compares and decides nothing; like the real node it reads, and applies steps. Limits are kept as the cgroup
+files that core.limits makes of them, records as the JSON that would be on disk. With `read_only`, any write raises.
+
+The second half, `Memory`, is what somebody else can do to such a machine, and see of it; real_node.py has the same for
+the real one.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from ansible_collections.mainline.vps.plugins.module_utils.core import plan as steps
+from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
+from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits, cgroup_files, observed
+from ansible_collections.mainline.vps.plugins.module_utils.core.model import (
+    BUSYBOX,
+    FROZEN,
+    RUNNING,
+    STOPPED,
+    SYSTEMD,
+    Actual,
+    Manifest,
+    NodeFacts,
+    TemplateActual,
+    Vps,
+)
+from ansible_collections.mainline.vps.plugins.module_utils.core.template import checksum
+
+ID_RANGE = 65536
+GUEST = ("hostname", "nameservers", "root_password_hash", "authorized_keys")
+
+
+@dataclass
+class Kernel:
+    """What the kernel holds of one running VPS."""
+
+    pid: int
+    files: dict[str, str]
+    routes: list[str]
+    privileged: bool
+    hostname: str
+    frozen: bool = False
+
+
+@dataclass
+class Disk:
+    """What lies in the pool of one VPS: its record, the configuration made from it, its guest's files, its qgroup."""
+
+    record: str
+    config: str
+    guest: dict[str, object]
+    quota: int | None = None
+    init_works: bool = True
+
+
+class MemoryNode:
+    """A machine with a pool and a network, and nothing on it yet."""
+
+    def __init__(self, *, version: int = 2) -> None:
+        self.version = version
+        self.read_only = False
+        self.networks: tuple[str, ...] = ("10.90.0.0/24",)
+        self.addresses = {"10.90.0.1"}
+        self.id_ranges = 100
+        self.free_bytes = 1 << 40
+        self.swap_accounting = True
+        self.missing_tool: str | None = None
+        self.foreign: dict[str, str] = {}
+        self.refused_files: set[str] = set()  # the kernel takes no other value for these, and does not say so
+        self.locked: list[str] = []
+        self.done: list[object] = []  # the steps applied so far
+        self.disks: dict[str, Disk] = {}
+        self.kernels: dict[str, Kernel] = {}
+        self.templates: dict[str, Manifest] = {}
+        self._pids = 1000
+
+    # -- what the runner calls ------------------------------------------------------------------------------------
+
+    def require_usable(self) -> None:
+        """It always is."""
+
+    @contextmanager
+    def lock(self, kind: str, name: str, *, timeout: float):
+        """Only remembered: there is nobody else in this memory."""
+        self.locked.append(f"{kind} {name} {timeout:g}")
+        yield
+
+    def apply(self, plan: steps.Plan) -> dict[str, object]:
+        """Carry out a plan's steps, in their order."""
+        notes: dict[str, object] = {}
+        for step in plan.steps:
+            if self.read_only:
+                raise AssertionError(f"a write, though nothing may be written: {step}")
+            notes.update(getattr(self, f"_{type(step).__name__}")(step) or {})
+            self.done.append(step)
+        return notes
+
+    def read_vps(self, name: str) -> Actual:
+        """A VPS as it is: its record, where the kernel does not say something else."""
+        facts = self._facts(name)
+        if name not in self.disks:
+            return Actual(node=facts)
+        disk, kernel, recorded = self.disks[name], self.kernels.get(name), self.recorded(name)
+        stale = set(recorded.unfinished)
+        if disk.config != _config(recorded):
+            stale.add("configuration")
+        limits, addresses, at_restart = recorded.limits, recorded.addresses, set()
+        if kernel:
+            limits = observed(limits, kernel.files, version=self.version)
+            if set(kernel.routes) != set(addresses):
+                addresses = tuple(kernel.routes)
+            if kernel.privileged != recorded.privileged:
+                at_restart.add("privileged")
+        return Actual(
+            vps=replace(recorded, limits=replace(limits, diskspace=disk.quota), addresses=addresses),
+            run=self._run(name),
+            stale=frozenset(stale),
+            at_restart=frozenset(at_restart),
+            node=facts,
+            recorded=recorded,
+        )
+
+    def read_template(self, name: str, wanted: object = None) -> TemplateActual:
+        """A template as it is."""
+        return TemplateActual(self.templates.get(name), self.users(name), self.missing_tool if wanted is not None else None)
+
+    def users(self, template: str) -> tuple[str, ...]:
+        """The VPSs that came from a template."""
+        return tuple(name for name in self.vps_names() if self.recorded(name).template == template)
+
+    def describe_vps(self, actual: Actual) -> dict[str, object]:
+        """Where a VPS is."""
+        name = actual.vps.name
+        kernel = self.kernels.get(name)
+        return {
+            "directory": f"/pool/vps/{name}",
+            "host_interface": f"vps{actual.vps.id_base >> 16}",
+            "pid": kernel.pid if kernel else None,
+            "disk_used": 1 << 20,
+        }
+
+    def vps_names(self) -> list[str]:
+        """All VPSs."""
+        return sorted(self.disks)
+
+    def manifests(self) -> list[Manifest]:
+        """All templates."""
+        return [self.templates[name] for name in sorted(self.templates)]
+
+    def summary(self) -> dict[str, object]:
+        """The node."""
+        return {"pool": "/pool", "pool_free": self.free_bytes, "networks": list(self.networks), "cgroup_version": self.version}
+
+    # -- one step each --------------------------------------------------------------------------------------------
+
+    def _Create(self, step: steps.Create) -> None:
+        used = {self.recorded(name).id_base for name in self.disks}
+        vps = replace(step.vps, id_base=next(base for base in range(1 << 20, 1 << 40, ID_RANGE) if base not in used))
+        assert vps.name not in self.disks
+        self.disks[vps.name] = Disk(_record(vps), _config(vps), {option: getattr(vps, option) for option in GUEST}, vps.limits.diskspace)
+
+    def _Update(self, step: steps.Update) -> None:
+        vps, disk, kernel = step.vps, self.disks[step.vps.name], self.kernels.get(step.vps.name)
+        disk.record = _record(replace(vps, unfinished=tuple(sorted(step.options - {"configuration"}))))
+        if "limits" in step.options:
+            disk.quota = vps.limits.diskspace
+            if kernel:
+                self._write_files(kernel, vps.limits)
+        disk.guest.update({option: getattr(vps, option) for option in GUEST if option in step.options})
+        disk.config = _config(vps)
+        if kernel and "addresses" in step.options:
+            kernel.routes = list(vps.addresses)
+        if kernel and "hostname" in step.options:
+            kernel.hostname = vps.hostname
+        disk.record = _record(replace(vps, unfinished=()))
+
+    def _Start(self, step: steps.Start) -> None:
+        assert self._run(step.name) == STOPPED
+        vps = Vps.from_record(json.loads(self.disks[step.name].config))
+        self._pids += 1
+        kernel = Kernel(self._pids, cgroup_files(Limits(), version=self.version), list(vps.addresses), vps.privileged, vps.hostname)
+        self._write_files(kernel, vps.limits)
+        self.kernels[step.name] = kernel
+
+    def _Stop(self, step: steps.Stop) -> None:
+        assert self._run(step.name) != STOPPED
+        del self.kernels[step.name]
+
+    def _Freeze(self, step: steps.Freeze) -> None:
+        assert self._run(step.name) == RUNNING
+        self.kernels[step.name].frozen = True
+
+    def _Thaw(self, step: steps.Thaw) -> None:
+        assert self._run(step.name) == FROZEN
+        self.kernels[step.name].frozen = False
+
+    def _Wait(self, step: steps.Wait) -> dict[str, object]:
+        if not self.disks[step.name].init_works:
+            self.kernels.pop(step.name, None)
+            raise VpsError(f"wait: VPS '{step.name}' was started and has stopped again; its init ended.", console="")
+        return {"boot": "running"} if step.until == "booted" else {}
+
+    def _Destroy(self, step: steps.Destroy) -> None:
+        assert self._run(step.name) == STOPPED
+        del self.disks[step.name]
+
+    def _BuildTemplate(self, step: steps.BuildTemplate) -> None:
+        template = step.template
+        init = BUSYBOX if template.source == "minimal" else SYSTEMD
+        self.templates[template.name] = Manifest(template, init, checksum(template), 1 << 20, "2026-01-01T00:00:00+00:00")
+
+    def _RemoveTemplate(self, step: steps.RemoveTemplate) -> None:
+        del self.templates[step.name]
+
+    # -- what the disk and the kernel say -------------------------------------------------------------------------
+
+    def recorded(self, name: str) -> Vps:
+        """A VPS's record, read as from disk."""
+        return Vps.from_record(json.loads(self.disks[name].record))
+
+    def _run(self, name: str) -> str:
+        kernel = self.kernels.get(name)
+        if kernel is None:
+            return STOPPED
+        return FROZEN if kernel.frozen else RUNNING
+
+    def _write_files(self, kernel: Kernel, limits: Limits) -> None:
+        kernel.files.update(
+            {file: text for file, text in cgroup_files(limits, version=self.version).items() if file not in self.refused_files}
+        )
+
+    def _facts(self, asking: str) -> NodeFacts:
+        taken = {address: "the node" for address in self.addresses}
+        for name in self.disks:
+            if name != asking:
+                taken.update({address: f"VPS {name}" for address in self.recorded(name).addresses})
+        return NodeFacts(
+            templates={name: manifest.init for name, manifest in self.templates.items()},
+            taken=taken,
+            networks=self.networks,
+            swap_accounting=self.swap_accounting,
+            free_bytes=self.free_bytes,
+            free_id_ranges=self.id_ranges - len(self.disks),
+            foreign=self.foreign.get(asking),
+        )
+
+
+class Memory:
+    """What else happens on a node in memory: see real_node.py for the words."""
+
+    def __init__(self, node: MemoryNode) -> None:
+        self.node = node
+
+    def address(self, number: int) -> str:
+        return f"10.90.0.{10 + number}"
+
+    def own_address(self) -> str:
+        return "10.90.0.1"
+
+    def read_only(self, switch: bool) -> None:
+        self.node.read_only = switch
+
+    def snapshot(self) -> str:
+        return repr((self.node.disks, self.node.kernels, self.node.templates))
+
+    def witness(self, name: str) -> dict[str, object]:
+        disk, kernel = self.node.disks[name], self.node.kernels.get(name)
+        return {
+            **disk.guest,
+            "diskspace": disk.quota,
+            "live_hostname": kernel.hostname if kernel else None,
+            "routes": set(kernel.routes) if kernel else set(),
+            "files": dict(kernel.files) if kernel else {},
+            "privileged": kernel.privileged if kernel else None,
+            "onboot": json.loads(disk.config)["onboot"],
+            "pid": kernel.pid if kernel else None,
+        }
+
+    def set_limits(self, name: str, limits: Limits) -> None:
+        self.node.kernels[name].files.update(cgroup_files(limits, version=self.node.version))
+
+    def set_quota(self, name: str, size: int | None) -> None:
+        self.node.disks[name].quota = size
+
+    def unroute(self, name: str, address: str) -> None:
+        self.node.kernels[name].routes.remove(address)
+
+    def route(self, name: str, address: str) -> None:
+        self.node.kernels[name].routes.append(address)
+
+    def edit_config(self, name: str) -> None:
+        self.node.disks[name].config += " "
+
+    def record(self, name: str) -> Vps:
+        return self.node.recorded(name)
+
+    def interrupt(self, name: str, **options: object) -> None:
+        vps = replace(self.node.recorded(name), **options)
+        self.node.disks[name].record = _record(replace(vps, unfinished=tuple(sorted(options))))
+
+    def break_init(self, name: str) -> None:
+        self.node.disks[name].init_works = False
+
+    def die(self, name: str) -> None:
+        del self.node.kernels[name]
+
+    def clean(self) -> None:
+        pass
+
+
+def _record(vps: Vps) -> str:
+    return json.dumps(vps.to_record())
+
+
+def _config(vps: Vps) -> str:
+    """What stands for LXC's configuration: all that a start needs, and not what is the guest's or a person's."""
+    return json.dumps(replace(vps, root_password_hash=None, authorized_keys=(), description="", unfinished=()).to_record())

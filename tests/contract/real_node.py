@@ -1,0 +1,173 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The real node for the contract suite: production's own Node, and what somebody else at this machine can do and see.
+
+Everything it makes has the suite's prefix; everything else on the machine is left alone.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import signal
+import subprocess
+import time
+from dataclasses import replace
+
+from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
+from ansible_collections.mainline.vps.plugins.module_utils.core.model import STOPPED, Vps
+from ansible_collections.mainline.vps.plugins.module_utils.node import cgroup, engine, network
+from ansible_collections.mainline.vps.plugins.module_utils.node.node import Node
+from ansible_collections.mainline.vps.plugins.module_utils.node.record import VpsRecords
+from ansible_collections.mainline.vps.plugins.module_utils.node.storage.btrfs import Btrfs
+from ansible_collections.mainline.vps.tests.contract import modules
+
+PREFIX = "contract-"
+
+
+def real_node() -> Node:
+    """This machine; raises VpsError where it is no node, or we are not its root."""
+    node = Node()
+    node.require_usable()
+    return node
+
+
+class Real:
+    """Somebody else at this machine: with a shell, and without our record."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        summary = node.summary()
+        self.pool = str(summary["pool"])
+        self.network = ipaddress.ip_network(summary["networks"][0])
+        self.records = VpsRecords(self.pool)
+        self.storage = Btrfs(self.pool)
+
+    def address(self, number: int) -> str:
+        """An address that the node routes: from the end, where nobody else's are."""
+        return str(self.network.broadcast_address - 10 - number)
+
+    def own_address(self) -> str:
+        """An address that the node itself has."""
+        return sorted(address for address in network.own_addresses() if not address.startswith("127."))[0]
+
+    def read_only(self, switch: bool) -> None:
+        """A real kernel has no such switch; snapshot() tells."""
+
+    def snapshot(self) -> str:
+        """All that a task of ours could have changed, as text to compare."""
+        seen = []
+        for folder in (self.records.folder, os.path.join(self.pool, "templates")):
+            for name in sorted(os.listdir(folder)):
+                if PREFIX in name:
+                    seen.append(_listing(os.path.join(folder, name)))
+        for name in self._names():
+            seen.append((name, engine.status(name), self.witness(name)))
+        return repr((seen, sorted(network.routed().items())))
+
+    def witness(self, name: str) -> dict[str, object]:
+        """A VPS as the kernel and its own files have it."""
+        pid = engine.status(name).pid
+        directory = self.records.path(name)
+        interface = f"{network.HOST_PREFIX}{self.record(name).id_base >> 16}"
+        return {
+            "hostname": self._text(name, "etc/hostname").strip(),
+            "nameservers": tuple(line.split()[1] for line in self._text(name, "etc/resolv.conf").splitlines()),
+            "root_password_hash": self._text(name, "etc/shadow").split(":")[1],
+            "authorized_keys": tuple(self._text(name, "root/.ssh/authorized_keys").splitlines()),
+            "diskspace": self.storage.read_limit(os.path.join(directory, "rootfs")),
+            "live_hostname": _output("nsenter", f"--uts=/proc/{pid}/ns/uts", "hostname") if pid else None,
+            "routes": set(_destinations(interface)) if pid else set(),
+            "files": cgroup.read(name, pid, list(cgroup.files(self.record(name)))) if pid else {},
+            "privileged": engine.is_privileged(pid) if pid else None,
+            "onboot": "lxc.start.auto = 1\n" in _read(os.path.join(directory, "config")),
+            "pid": pid,
+        }
+
+    def set_limits(self, name: str, limits: Limits) -> None:
+        """echo VALUE > /sys/fs/cgroup/…"""
+        cgroup.write(name, engine.status(name).pid, cgroup.files(replace(self.record(name), limits=limits)))
+
+    def set_quota(self, name: str, size: int | None) -> None:
+        """btrfs qgroup limit"""
+        self.storage.limit(os.path.join(self.records.path(name), "rootfs"), size)
+
+    def unroute(self, name: str, address: str) -> None:
+        """ip route delete"""
+        _output("ip", "route", "delete", f"{address}/32", "dev", network.host_interface(self.record(name)))
+
+    def route(self, name: str, address: str) -> None:
+        """ip route add"""
+        _output("ip", "route", "add", f"{address}/32", "dev", network.host_interface(self.record(name)), "scope", "link")
+
+    def edit_config(self, name: str) -> None:
+        """vi config"""
+        with open(os.path.join(self.records.path(name), "config"), "a", encoding="utf-8") as file:
+            file.write("lxc.environment = MINE=1\n")
+
+    def record(self, name: str) -> Vps:
+        """What is written down."""
+        vps = self.records.load(name)
+        assert vps is not None
+        return vps
+
+    def interrupt(self, name: str, **options: object) -> None:
+        """What a run leaves that was killed as soon as it had written the record."""
+        self.records.store(replace(self.record(name), **options, unfinished=tuple(sorted(options))))
+
+    def break_init(self, name: str) -> None:
+        """A guest whose init ends at once."""
+        init = os.path.join(self.records.path(name), "rootfs", "sbin", "init")
+        os.unlink(init)
+        os.symlink("/bin/false", init)
+
+    def die(self, name: str) -> None:
+        """kill -9 of its init."""
+        os.kill(engine.status(name).pid, signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while engine.status(name).run != STOPPED and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def clean(self) -> None:
+        """Remove every VPS of the suite, whatever a failed test has left of it."""
+        for name in self._names():
+            modules.reconcile(self.node, "vps_container", name=name, state="absent")
+
+    def remove_template(self, name: str) -> None:
+        """Remove a template of the suite."""
+        modules.reconcile(self.node, "vps_template", name=name, state="absent")
+
+    def _names(self) -> list[str]:
+        return [name for name in self.records.names() if name.startswith(PREFIX)]
+
+    def _text(self, name: str, path: str) -> str:
+        return _read(os.path.join(self.records.path(name), "rootfs", path))
+
+
+def _listing(directory: str) -> list[tuple]:
+    found = []
+    for name in sorted(os.listdir(directory)):
+        path = os.path.join(directory, name)
+        status = os.lstat(path)
+        if name.endswith(".json") or name == "config":
+            found.append((path, status.st_ino, status.st_mtime_ns, _read(path)))
+        else:
+            found.append((path, status.st_ino))
+    return found
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def _destinations(interface: str) -> list[str]:
+    return [line.split()[0] for line in _output("ip", "-4", "route", "show", "dev", interface).splitlines()]
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

@@ -1,0 +1,86 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Templates: made, left alone, in use, gone."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
+from ansible_collections.mainline.vps.plugins.module_utils.subjects import read_info
+from ansible_collections.mainline.vps.tests.contract.bench import TEMPLATE, A, B, options
+
+NAME = "contract-t"
+
+
+def test_a_template_is_made_and_removed(bench):
+    made = bench.template(NAME, source="minimal")
+    assert made["diff"] == {"before": {"state": "absent", "source": None}, "after": {"state": "present", "source": "minimal"}}
+    assert (made["template"]["init"], made["template"]["used_by"]) == ("busybox", [])
+    gone = bench.template(NAME, state="absent")
+    assert (options(gone), gone["template"]) == (["state"], None)
+
+
+def test_a_template_that_is_not_there_is_absent(bench):
+    assert not bench.template("contract-never", state="absent")["changed"]
+
+
+def test_a_template_in_use_stays(bench):
+    bench.new(A, state="stopped")
+    bench.new(B, state="stopped")
+    with pytest.raises(VpsError, match=f"name: template '{TEMPLATE}' is in use by {A}, {B}; "):
+        bench.once("vps_template", name=TEMPLATE, state="absent")
+    assert TEMPLATE in [manifest.template.name for manifest in bench.node.manifests()]
+    assert bench.template(source="minimal")["template"]["used_by"] == [A, B]
+
+
+def test_the_info_module_tells_all_and_changes_nothing(bench):
+    bench.new(A, state="started", addresses=[bench.world.address(1)])
+    bench.new(B, state="stopped")
+    before = bench.world.snapshot()
+    told = read_info(bench.node, {"name": None})
+    ours = {vps["name"]: vps["state"] for vps in told["vpss"] if vps["name"].startswith("contract-")}
+    assert ours == {A: "started", B: "stopped"}
+    assert [template["used_by"] for template in told["templates"] if template["name"] == TEMPLATE] == [[A, B]]
+    assert bench.world.snapshot() == before
+
+
+def test_the_info_module_tells_of_one_what_the_other_module_does(bench):
+    result = bench.new(A, state="started", limits={"memory": "64M"})
+    told = read_info(bench.node, {"name": A})["vpss"]
+    assert [{**vps, "disk_used": 0} for vps in told] == [{**result["vps"], "disk_used": 0}]
+    assert read_info(bench.node, {"name": "contract-never"})["vpss"] == []
+
+
+def test_a_template_with_other_inputs_is_built_again(memory):
+    memory.template(NAME, source="debian", packages=["nginx", "bash"])
+    before = memory.node.templates[NAME].checksum
+    changed = memory.template(NAME, source="debian", packages=["nginx"], suite="trixie")
+    assert changed["diff"] == {
+        "before": {"suite": "bookworm", "packages": ["bash", "nginx"]},
+        "after": {"suite": "trixie", "packages": ["nginx"]},
+    }
+    assert memory.node.templates[NAME].checksum != before
+
+
+def test_packages_that_left_the_playbook_are_what_the_diff_shows(memory):
+    memory.template(NAME, source="debian", packages=["nginx"])
+    assert options(memory.template(NAME, source="debian")) == ["packages"]
+
+
+def test_vpss_outlive_their_templates_next_edition(memory):
+    memory.template(NAME, source="debian", suite="bookworm")
+    memory.vps(A, template=NAME)
+    pid = memory.seen()["pid"]
+    memory.template(NAME, source="debian", suite="trixie")
+    assert memory.seen()["pid"] == pid
+    assert not memory.vps(A, template=NAME)["changed"]
+
+
+def test_a_node_that_lacks_the_builder_says_so_before_it_starts(memory):
+    memory.node.missing_tool = "'debian' needs the package mmdebstrap on the node"
+    with pytest.raises(VpsError, match="source: 'debian' needs the package mmdebstrap"):
+        memory.once("vps_template", name=NAME, source="debian")
+    assert NAME not in memory.node.templates
+    assert not memory.template(source="minimal")["changed"], "what is there needs no builder"
