@@ -25,7 +25,8 @@ class Subject:
     """What a module is about: four functions around one kind of thing.
 
     parse(params) gives the wish; read(node, wish) the thing as it is; compare(wish, actual) the plan;
-    result(node, wish, actual) what the module returns of it; settled(wish) the wish as it stands once granted.
+    result(node, wish, actual) what the module returns of it; settled(wish) the wish as it stands once granted;
+    make_node() what is read and changed, where it is not the node that the role has made.
     """
 
     lock: str
@@ -34,6 +35,7 @@ class Subject:
     compare: Callable[[Any, Any], Plan]
     result: Callable[[Any, Any, Any], dict]
     settled: Callable[[Any], Any] = lambda desired: desired
+    make_node: Callable[[], Any] | None = None
 
 
 def reconcile(subject: Subject, params: Mapping[str, Any], node: Any, *, check: bool) -> dict:
@@ -73,7 +75,7 @@ def run(subject: Subject, argument_spec: dict) -> None:
     module = AnsibleModule(
         argument_spec={**argument_spec, "lock_timeout": {"type": "int", "default": 60}}, supports_check_mode=True
     )
-    _finish(module, lambda node: reconcile(subject, module.params, node, check=module.check_mode))
+    _finish(module, lambda node: reconcile(subject, module.params, node, check=module.check_mode), subject.make_node)
 
 
 def run_info(read: Callable[[Any, Mapping[str, Any]], dict], argument_spec: dict) -> None:
@@ -82,11 +84,11 @@ def run_info(read: Callable[[Any, Mapping[str, Any]], dict], argument_spec: dict
     _finish(module, lambda node: {"changed": False, **read(node, module.params)})
 
 
-def _finish(module: AnsibleModule, work: Callable[[Any], dict]) -> None:
+def _finish(module: AnsibleModule, work: Callable[[Any], dict], make_node: Callable[[], Any] | None = None) -> None:
     from .node.node import Node  # not at the top: the pure core and its tests need no node
 
     try:
-        result = work(Node())
+        result = work((make_node or Node)())
     except VpsError as error:
         module.fail_json(msg=str(error), **error.details)
     module.exit_json(**result)

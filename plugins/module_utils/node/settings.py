@@ -7,33 +7,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 
 from ..core.errors import VpsError
+from ..core.settings import Settings
 
 FOLDER = "/etc/vps"
 PATH = f"{FOLDER}/node.json"
 SECCOMP = f"{FOLDER}/seccomp"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """`pool` is a mounted btrfs; `id_start` and `id_count` bound the uids and gids of all VPSs; `networks` are subnets."""
-
-    pool: str
-    id_start: int
-    id_count: int
-    networks: tuple[str, ...]
-
-    @classmethod
-    def from_record(cls, record: Mapping) -> Settings:
-        """From plain data; raises TypeError or KeyError where it is something else."""
-        return cls(**{**record, "networks": tuple(record["networks"])})
-
-    def to_record(self) -> dict:
-        """As plain data, for JSON."""
-        return asdict(self)
+NETWORK = f"{FOLDER}/network.nft"
 
 
 def load() -> Settings | None:
@@ -44,7 +25,7 @@ def load() -> Settings | None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError) as error:
-        raise VpsError(f"{PATH}: cannot be read as the node's settings ({error}); run the role mainline.vps.node again.") from None
+        raise VpsError(f"{PATH}: cannot be read as the node's settings ({error}); restore it from a backup.") from None
 
 
 def require() -> Settings:

@@ -1,0 +1,291 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The machine as a VPS node: what is asked of it, what it is, and the steps that change it.
+
+Pure data. Which steps a wish needs is decided in core/machine_plan.py; the node's part is node/machine.py.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from . import parse, units
+from .errors import VpsError
+from .model import Vps
+from .settings import Settings
+
+ID_RANGE = 65536
+MAKING, REMOVING = ".new", ".del"  # a pool's file while it is being made, and from the moment that it no longer counts
+FOLDERS = ("vps", "templates")
+MODE = 0o711  # passable for an unprivileged VPS's root, which is nobody here; not readable
+LEAST_POOL = 256 << 20  # bytes; below, a btrfs has no room for its own tables
+DEFAULT_POOL_SIZE = "20G"
+# What has to be installed, and the Debian packages that have it.
+PROGRAMS = {
+    "lxc-start": "lxc",
+    "lxcfs": "lxcfs",
+    "mkfs.btrfs": "btrfs-progs",
+    "nft": "nftables",
+    "newuidmap": "uidmap",
+    "ip": "iproute2",
+}
+_PATH = re.compile(r"(?:/[A-Za-z0-9_+][A-Za-z0-9._+-]*)+")
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What a playbook asks of the machine. `pool_size` is in bytes; None where it is not named."""
+
+    state: str
+    pool: str
+    pool_file: str
+    pool_size: int | None
+    id_start: int
+    id_count: int
+    networks: tuple[str, ...]
+    nat: bool
+    name: str = "settings"  # of the lock: one run at a time changes a machine
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The place of a pool. `backing` is the file that is mounted there, where it is a file; `folders` those that are right."""
+
+    path: str
+    directory: bool = False
+    empty: bool = True
+    btrfs: bool = False
+    backing: str | None = None
+    quota: bool = False
+    mode: int = 0
+    folders: tuple[str, ...] = ()
+    parent: bool = True
+
+
+@dataclass(frozen=True)
+class PoolFile:
+    """The file that a pool is in. `ours` says that this collection made it, `folder` that there is a directory for it.
+
+    `size` is its own, `room` what the file system below it can still take; both in bytes.
+    """
+
+    path: str
+    exists: bool = False
+    ours: bool = False
+    folder: bool = True
+    size: int = 0
+    room: int = 0
+
+
+@dataclass(frozen=True)
+class Actual:
+    """The machine as it is.
+
+    `pool` and `file` are those that are asked for. `vpss` and `templates` are those of the settings' pool, None where it is
+    not mounted. `texts` are the files by their short names, None where there is
+    none; `rules` the comments of the rules in our nftables table, None without the table; `routes` are (interface, subnet).
+    """
+
+    settings: Settings | None
+    pool: Pool
+    file: PoolFile
+    vpss: tuple[Vps, ...] | None = ()
+    templates: tuple[str, ...] | None = ()
+    texts: Mapping[str, str | None] = field(default_factory=dict)
+    common_seccomp: str = ""
+    sysctls: Mapping[str, int] = field(default_factory=dict)
+    rules: tuple[str, ...] | None = None
+    lxcfs: bool = False
+    lxc_mode: int | None = None
+    routes: tuple[tuple[str, str], ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SaveSettings:
+    """Write down what is decided and what is about to be made, before it is."""
+
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class ForgetSettings:
+    """Remove the settings and their folder: from here on the machine is no node."""
+
+
+@dataclass(frozen=True)
+class MakePool:
+    """Make a pool's file, `size` bytes and sparse, with an empty btrfs in it."""
+
+    file: str
+    size: int
+
+
+@dataclass(frozen=True)
+class MountPool:
+    """Mount a pool's file."""
+
+    pool: str
+    file: str
+
+
+@dataclass(frozen=True)
+class GrowPool:
+    """Make a mounted pool larger."""
+
+    pool: str
+    file: str
+    size: int
+
+
+@dataclass(frozen=True)
+class FurnishPool:
+    """Make the pool's folders; in a pool of our own, switch quota on and set its permissions too."""
+
+    pool: str
+    own: bool
+
+
+@dataclass(frozen=True)
+class SweepPool:
+    """Delete what killed runs left in a pool; what another run works on is an error."""
+
+    pool: str
+
+
+@dataclass(frozen=True)
+class RemovePool:
+    """Take away a pool that has nothing in it; `file` None: only our folders in a file system of somebody else's."""
+
+    pool: str
+    file: str | None
+    folder: bool
+
+
+@dataclass(frozen=True)
+class EditLines:
+    """Take lines out of a file and put others at its end."""
+
+    file: str
+    drop: tuple[str, ...] = ()
+    add: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WriteText:
+    """Replace a file."""
+
+    file: str
+    text: str
+
+
+@dataclass(frozen=True)
+class RemoveText:
+    """Remove a file."""
+
+    file: str
+
+
+@dataclass(frozen=True)
+class SetSysctls:
+    """Set kernel settings, now."""
+
+    values: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class LoadRules:
+    """Give a text to nft, which takes it whole or not at all."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class RemoveRules:
+    """Delete our nftables table."""
+
+
+@dataclass(frozen=True)
+class SetLxcMode:
+    """Set the permissions of LXC's folder."""
+
+    mode: int
+
+
+@dataclass(frozen=True)
+class StartLxcfs:
+    """Start lxcfs, for now and for the next boot."""
+
+
+@dataclass(frozen=True)
+class StopLxcfs:
+    """Stop it."""
+
+
+@dataclass(frozen=True)
+class SweepCgroups:
+    """Remove the empty cgroups above all VPSs."""
+
+
+def parse_machine(params: Mapping[str, object]) -> Desired:
+    """The parameters of C(vps_node)."""
+    pool = _path(params["pool"], "pool")
+    pool_file = _path(params["pool_file"], "pool_file")
+    if f"{pool_file}/".startswith(f"{pool}/"):
+        raise VpsError(f"pool_file: {pool_file} lies in {pool}, where it is to be mounted; put it elsewhere.")
+    size = params.get("pool_size")
+    if size is not None:
+        size = units.parse_size(size, option="pool_size", minimum=LEAST_POOL)
+        if size is None:
+            raise VpsError("pool_size: a file cannot be unlimited; write for example 20G.")
+        size -= size % 4096  # a whole number of blocks
+    start, count = int(params["id_start"]), int(params["id_count"])
+    for option, value in (("id_start", start), ("id_count", count)):
+        if value < ID_RANGE or value % ID_RANGE:
+            raise VpsError(f"{option}: {value} is not a multiple of {ID_RANGE}, the ids of one VPS; write for example {ID_RANGE * 10_000}.")
+    if start + count > 1 << 32:
+        raise VpsError(f"id_count: {start} + {count} is beyond the last id of Linux, {(1 << 32) - 1}; ask for less.")
+    return Desired(
+        state=params["state"],
+        pool=pool,
+        pool_file=pool_file,
+        pool_size=size,
+        id_start=start,
+        id_count=count,
+        networks=parse_networks(params["networks"]),
+        nat=bool(params["nat"]),
+    )
+
+
+def parse_networks(values: object, *, option: str = "networks") -> tuple[str, ...]:
+    """IPv4 subnets that do not overlap, in the order given."""
+    found: list[ipaddress.IPv4Network] = []
+    for text in values:
+        network = ipaddress.IPv4Network(parse.parse_subnet(text, option=option))
+        if network.prefixlen < 8 or network.is_loopback or network.is_multicast or network.is_link_local or network.is_unspecified:
+            raise VpsError(f"{option}: {network} cannot be a network of hosts; write for example 10.90.0.0/16.")
+        for other in found:
+            if network.overlaps(other):
+                raise VpsError(f"{option}: {network} and {other} overlap; list the larger one only.")
+        found.append(network)
+    return tuple(str(network) for network in found)
+
+
+def overlaps(network: str, subnet: str) -> bool:
+    """Whether two subnets have an address in common."""
+    return ipaddress.ip_network(network).overlaps(ipaddress.ip_network(subnet))
+
+
+def _path(value: object, option: str) -> str:
+    """An absolute path that is safe as a word in fstab(5)."""
+    text = str(value)
+    if not _PATH.fullmatch(text):
+        raise VpsError(
+            f"{option}: '{text}' cannot be used; write an absolute path of letters, digits and ._+-, "
+            "for example /var/lib/vps."
+        )
+    return text

@@ -1,0 +1,52 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What has been decided for a node, and what was made or changed on it for that.
+
+Pure, and small: every module reads it at each run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+
+@dataclass(frozen=True)
+class Made:
+    """What this collection has made on the machine, so that exactly that can be taken away again.
+
+    Written before each thing is made. `pool_file` is the pool's file; `pool_folder` whether its mount point was made too;
+    `ids` the files that have our line; `sysctls` the values before we raised them; `lxcfs` whether we started it;
+    `lxc_mode` the permissions that LXC's folder had before.
+    """
+
+    pool_file: str | None = None
+    pool_folder: bool = False
+    ids: tuple[str, ...] = ()
+    sysctls: Mapping[str, int] = field(default_factory=dict)
+    lxcfs: bool = False
+    lxc_mode: int | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`pool` is a mounted btrfs; `id_start` and `id_count` bound the uids and gids of all VPSs; `networks` are subnets."""
+
+    pool: str
+    id_start: int
+    id_count: int
+    networks: tuple[str, ...]
+    nat: bool = True
+    made: Made = Made()
+
+    @classmethod
+    def from_record(cls, record: Mapping) -> Settings:
+        """From plain data; raises TypeError or KeyError where it is something else."""
+        made = dict(record.get("made") or {})
+        made["ids"] = tuple(made.get("ids", ()))
+        return cls(**{**record, "networks": tuple(record["networks"]), "made": Made(**made)})
+
+    def to_record(self) -> dict:
+        """As plain data, for JSON."""
+        return asdict(self)

@@ -1,0 +1,202 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the pool is: the mount, the file below it, and how both are made, enlarged and taken away.
+
+Documents: mkfs.btrfs(8), mount(8), losetup(8), proc(5) on mountinfo, Documentation/filesystems/btrfs.rst of the kernel.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from ...core.errors import VpsError
+from ...core.machine import FOLDERS, MAKING, MODE, REMOVING, Pool, PoolFile
+from .. import files, tools
+from .btrfs import filesystem_id
+
+LABEL = "mainline-vps"  # by which a file is known as ours
+_SUPERBLOCK, _MAGIC, _MAGIC_AT, _LABEL_AT, _LABEL_SIZE = 0x10000, b"_BHRfS_M", 0x40, 0x12B, 256
+
+
+def read(path: str) -> Pool:
+    """The place as it is. A directory that another mount covers shows what is mounted."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return Pool(path, parent=os.path.isdir(os.path.dirname(path)))
+    if not stat.S_ISDIR(status.st_mode):
+        raise VpsError(f"pool: {path} is not a directory; name another place.")
+    kind, mount_point, source = _mount_of(os.path.realpath(path))
+    btrfs = kind == "btrfs"
+    return Pool(
+        path,
+        directory=True,
+        empty=not os.listdir(path),
+        btrfs=btrfs,
+        backing=_backing(source) if btrfs and mount_point == os.path.realpath(path) else None,
+        quota=btrfs and _has_quota(path),
+        mode=stat.S_IMODE(status.st_mode),
+        folders=tuple(name for name in FOLDERS if _is_right(os.path.join(path, name))) if btrfs else (),
+    )
+
+
+def read_file(path: str, *, pool: Pool) -> PoolFile:
+    """A pool's file as it is. Mounted, it is as large as the btrfs in it, which may lag behind the file."""
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        return PoolFile(path, folder=False)
+    space = os.statvfs(folder)
+    exists = os.path.lexists(path)
+    return PoolFile(
+        path,
+        exists=exists,
+        ours=exists and _label(path) == LABEL,
+        size=_size(pool.path) if exists and pool.backing == path else os.lstat(path).st_size if exists else 0,
+        room=space.f_bavail * space.f_frsize,
+    )
+
+
+def make(path: str, size: int) -> None:
+    """Make the file under a staging name; one rename makes it real."""
+    staging = path + MAKING
+    for left in (staging, path + REMOVING):
+        _unlink(left)
+    try:
+        os.close(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        tools.attempt(["chattr", "+C", staging])  # on a btrfs, so that a block is not copied on write twice; elsewhere unknown
+        os.truncate(staging, size)
+        tools.run(["mkfs.btrfs", "--quiet", "--label", LABEL, staging], timeout=600)
+        descriptor = os.open(staging, os.O_RDONLY | os.O_CLOEXEC)
+        os.fsync(descriptor)
+        os.close(descriptor)
+    except OSError as error:
+        raise VpsError(f"pool_file: cannot make {path}: {error.strerror}.") from None
+    os.rename(staging, path)
+
+
+def mount(path: str, file: str) -> None:
+    """Mount the file, here and now."""
+    if not os.path.isdir(path):
+        os.mkdir(path)
+    code, output = tools.attempt(["mount", "-t", "btrfs", "-o", "loop,noatime", file, path], timeout=300)
+    if code != 0:
+        raise VpsError(f"pool: {file} cannot be mounted at {path}: {tools.last_words(output)}; see also the kernel's log.", output=output)
+
+
+def grow(path: str, file: str, size: int) -> None:
+    """Enlarge the file, its loop device and the mounted btrfs in it."""
+    _kind, _mount_point, device = _mount_of(os.path.realpath(path))
+    if os.stat(file).st_size < size:
+        os.truncate(file, size)
+    tools.run(["losetup", "--set-capacity", device])
+    tools.run(["btrfs", "filesystem", "resize", "max", path])
+
+
+def furnish(path: str, *, own: bool) -> None:
+    """The folders; in a file system of our own, quota and permissions too."""
+    if own:
+        if not _has_quota(path):
+            tools.run(["btrfs", "quota", "enable", path])
+        os.chmod(path, MODE)
+    for name in FOLDERS:
+        folder = os.path.join(path, name)
+        os.makedirs(folder, exist_ok=True)
+        os.chmod(folder, MODE)
+
+
+def remove(path: str, file: str | None, *, folder: bool) -> None:
+    """Take away a pool that has nothing in it.
+
+    First by a rename of its file, after which it does not count as a pool any more, whatever becomes of this run.
+    """
+    mounted = file is None or read(path).backing in (file, file + REMOVING)
+    if mounted:
+        for name in FOLDERS:
+            _refuse_content(os.path.join(path, name))
+    if file is None:
+        for name in FOLDERS:
+            _rmdir(os.path.join(path, name))
+        return
+    if os.path.lexists(file) and _label(file) == LABEL:
+        os.rename(file, file + REMOVING)
+    if mounted:
+        code, output = tools.attempt(["umount", path])
+        if code != 0:
+            raise VpsError(f"pool: {path} cannot be unmounted: {tools.last_words(output)}; end what uses it (fuser -vm {path}), then run this again.")
+    for left in (file + MAKING, file + REMOVING):
+        _unlink(left)
+    if folder:
+        _rmdir(path)
+
+
+def _refuse_content(folder: str) -> None:
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    if names:
+        raise VpsError(f"state: {folder} is not empty ({', '.join(names[:5])}); another run may be at work there. Try again when it is done.")
+
+
+def _mount_of(path: str) -> tuple[str, str, str]:
+    """(file system, mount point, source) of what a path is on: the longest mount point above it, the latest of those."""
+    best = ("", "", "")
+    for fields, rest in map(_split, (files.read("/proc/self/mountinfo") or "").splitlines()):
+        point = fields[4].encode().decode("unicode_escape")  # a space is \040 there
+        above = point == "/" or path == point or path.startswith(f"{point}/")
+        if above and len(point) >= len(best[1]):
+            best = (rest[0], point, rest[1])
+    return best
+
+
+def _split(line: str) -> tuple[list[str], list[str]]:
+    fields, _separator, rest = line.partition(" - ")
+    return fields.split(" "), rest.split(" ")
+
+
+def _backing(device: str) -> str | None:
+    text = files.read(f"/sys/block/{os.path.basename(device)}/loop/backing_file")
+    return None if text is None else text.rstrip("\n")
+
+
+def _has_quota(path: str) -> bool:
+    return os.path.isdir(f"/sys/fs/btrfs/{filesystem_id(path)}/qgroups")
+
+
+def _size(path: str) -> int:
+    status = os.statvfs(path)
+    return status.f_blocks * status.f_frsize
+
+
+def _is_right(folder: str) -> bool:
+    try:
+        status = os.lstat(folder)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == MODE
+
+
+def _label(path: str) -> str | None:
+    """The label of the btrfs in a file; None where there is none."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(_SUPERBLOCK)
+            block = file.read(4096)
+    except OSError:
+        return None
+    if block[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] != _MAGIC:
+        return None
+    return block[_LABEL_AT : _LABEL_AT + _LABEL_SIZE].split(b"\0")[0].decode(errors="replace")
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _rmdir(path: str) -> None:
+    try:
+        os.rmdir(path)
+    except OSError:
+        pass  # not there, or somebody has put something into it

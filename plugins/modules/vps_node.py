@@ -1,0 +1,154 @@
+#!/usr/bin/python
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: vps_node
+short_description: Make a machine a VPS node, or no node
+version_added: 0.1.0
+description:
+  - Makes what VPSs need of a machine - a pool for their data, id ranges, kernel settings, a packet filter table, a seccomp
+    profile, lxcfs. Each is compared with what the kernel holds, and with its file.
+  - Does not install packages; the role P(mainline.vps.node#role) does that and then uses this module.
+  - Remembers in C(/etc/vps/node.json) what it made and what it changed, and O(state=absent) takes exactly that away.
+options:
+  state:
+    description:
+      - V(absent) is an error while there are VPSs or templates on the node.
+    type: str
+    choices: [present, absent]
+    default: present
+  pool:
+    description:
+      - The directory of all VPSs and templates.
+      - A directory on a btrfs is used as it is; its quota has to be enabled. Elsewhere a pool is made in O(pool_file) and
+        mounted there, now and at boot.
+      - Can only change while there are no VPSs and templates. A pool that was made is then removed.
+    type: str
+    default: /var/lib/vps
+  pool_file:
+    description:
+      - The file that a pool is made in, where O(pool) is not on a btrfs. Sparse - it takes the space that is used.
+    type: str
+    default: /var/lib/vps.img
+  pool_size:
+    description:
+      - How large such a pool is, in bytes or with one of the suffixes K, M, G, T. V(20G) where one is made and this is not given.
+      - A larger value enlarges the pool while it is in use. A smaller one changes nothing.
+    type: str
+  id_start:
+    description:
+      - The first uid and gid of all VPSs, a multiple of 65536. The range must belong to nobody else in C(/etc/subuid) and
+        C(/etc/subgid), where it is written as root's.
+    type: int
+    default: 704643072
+  id_count:
+    description:
+      - How many uids and gids, a multiple of 65536. Each VPS takes 65536, whatever it uses.
+    type: int
+    default: 655360000
+  networks:
+    description:
+      - IPv4 subnets whose addresses the node routes to its VPSs. An empty list is none.
+      - A subnet that the machine reaches through an interface of its own is an error.
+    type: list
+    elements: str
+    default: [10.90.0.0/16]
+  nat:
+    description:
+      - Whether connections from O(networks) to somewhere else leave with the address of the node.
+    type: bool
+    default: true
+extends_documentation_fragment:
+  - mainline.vps.common
+seealso:
+  - module: mainline.vps.vps_template
+  - module: mainline.vps.vps_container
+author:
+  - mainline.vps contributors (@mainline-vps)
+"""
+
+EXAMPLES = r"""
+- name: A node with a pool of 50 GiB in a file
+  mainline.vps.vps_node:
+    pool_size: 50G
+
+- name: A node with its pool on a btrfs of its own, and public addresses for its VPSs
+  mainline.vps.vps_node:
+    pool: /srv/vps
+    networks: [203.0.113.0/26]
+    nat: false
+
+- name: No node any more
+  mainline.vps.vps_node:
+    state: absent
+"""
+
+RETURN = r"""
+node:
+  description: The node after the task; null where the machine is none. In check mode, as it is now.
+  returned: success
+  type: dict
+  contains:
+    pool:
+      description: The directory of all VPSs and templates.
+      type: str
+      sample: /var/lib/vps
+    pool_file:
+      description: The file that the pool was made in; null where it is on a btrfs that was there.
+      type: str
+      sample: /var/lib/vps.img
+    pool_size:
+      description: How large the file system of the pool is.
+      type: str
+      sample: 20G
+    id_start:
+      description: The first uid and gid of all VPSs.
+      type: int
+      sample: 704643072
+    id_count:
+      description: How many there are.
+      type: int
+      sample: 655360000
+    networks:
+      description: The subnets that are routed to VPSs.
+      type: list
+      elements: str
+      sample: [10.90.0.0/16]
+    nat:
+      description: Whether connections leave with the node's address.
+      type: bool
+      sample: true
+    cgroup_version:
+      description: Which control groups the machine has, 1 or 2.
+      type: int
+      sample: 2
+"""
+
+from ansible_collections.mainline.vps.plugins.module_utils.machine_subject import MACHINE
+from ansible_collections.mainline.vps.plugins.module_utils.runner import run
+
+
+def main() -> None:
+    """Run the module."""
+    run(
+        MACHINE,
+        {
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "pool": {"type": "str", "default": "/var/lib/vps"},
+            "pool_file": {"type": "str", "default": "/var/lib/vps.img"},
+            "pool_size": {"type": "str"},
+            "id_start": {"type": "int", "default": 704643072},
+            "id_count": {"type": "int", "default": 655360000},
+            "networks": {"type": "list", "elements": "str", "default": ["10.90.0.0/16"]},
+            "nat": {"type": "bool", "default": True},
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
