@@ -35,26 +35,43 @@ def swap_accounting() -> bool:
 
 
 def folder(name: str) -> str:
-    """The cgroup of a VPS, below the one its monitor was started in."""
-    return f"vps/{name}"
+    """The cgroup of a VPS, from the root of the hierarchy."""
+    return f"{_unit(name)}vps/{name}"
 
 
 def monitor_folder(name: str) -> str:
     """The cgroup of the process that watches it."""
-    return f"vps.monitor/{name}"
+    return f"{_unit(name)}vps.monitor/{name}"
+
+
+def _unit(name: str) -> str:
+    """Where systemd runs the machine, a VPS stays within its own unit, which has the whole of its cgroup delegated to it.
+
+    The path is absolute: one relative to the monitor would lead elsewhere after a reboot from inside, out of its limits.
+    """
+    return f"system.slice/system-lxc.slice/lxc@{name}.service/" if os.path.isdir("/run/systemd/system") else ""
 
 
 def config(vps: Vps) -> dict[str, str]:
-    """The lines of LXC's configuration that put the VPS into its cgroup and its limits into force at each start."""
-    prefix = "lxc.cgroup2" if version() == 2 else "lxc.cgroup"
-    unset = limits.cgroup_files(limits.Limits(), version=version())
+    """The lines of LXC's configuration that put the VPS into its cgroup. Its limits come by `start_echoes`."""
     return {
-        "lxc.cgroup.relative": "1" if os.path.isdir("/run/systemd/system") else "0",
+        "lxc.cgroup.relative": "0",
         "lxc.cgroup.dir.monitor": monitor_folder(vps.name),
         "lxc.cgroup.dir.container": folder(vps.name),
         "lxc.cgroup.dir.container.inner": INNER,
-        **{f"{prefix}.{file}": text for file, text in files(vps).items() if text != unset[file]},
     }
+
+
+def start_echoes(vps: Vps) -> list[tuple[str, str]]:
+    """What brings the limits into force each time before init runs: a text and the file that takes it."""
+    now_version = version()
+    unset = limits.cgroup_files(limits.Limits(), version=now_version)
+    echoes = []
+    for file, text in files(vps).items():
+        if text != unset[file]:
+            root = MOUNT if now_version == 2 else os.path.join(MOUNT, file.split(".")[0])
+            echoes.append((text, os.path.join(root, folder(vps.name), file)))
+    return echoes
 
 
 def files(vps: Vps) -> dict[str, str]:
@@ -95,7 +112,7 @@ def sweep(name: str) -> None:
 def sweep_parents() -> None:
     """Remove the cgroups above all VPSs, once there are none. Never beside a start, which may be about to use them."""
     for root in _roots():
-        for path in {os.path.dirname(folder("x")), os.path.dirname(monitor_folder("x"))}:
+        for path in (os.path.dirname(folder("x")), os.path.dirname(monitor_folder("x"))):
             _remove_if_empty(os.path.join(root, path))
 
 
@@ -109,7 +126,7 @@ def _folders(name: str, pid: int) -> dict[str, str]:
     /proc/PID/cgroup names where init is now, which a guest may deepen and not leave: what counts is the part up to
     the VPS's own folder, at its first, outermost place.
     """
-    mark = f"/{folder(name)}/{INNER}"
+    mark = f"/vps/{name}/{INNER}"
     found = {}
     with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
         for line in file:
@@ -117,7 +134,7 @@ def _folders(name: str, pid: int) -> dict[str, str]:
             head, separator, _rest = path.partition(mark)
             if not separator:
                 continue
-            own = f"{head}/{folder(name)}".lstrip("/")
+            own = f"{head}/vps/{name}".lstrip("/")
             if controllers == "" and version() == 2:
                 return {controller: os.path.join(MOUNT, own) for controller in _V1_CONTROLLERS}
             for controller in controllers.split(","):

@@ -9,8 +9,9 @@ Documents: lxc.container.conf(5), lxc-start(1), lxc-stop(1), lxc-info(1), lxc-at
 from __future__ import annotations
 
 import os
+import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..core.errors import VpsError
@@ -52,6 +53,7 @@ def render(vps: Vps, *, directory: str, seccomp: str, cgroup: Mapping[str, str],
         ("lxc.console.size", "auto"),
         ("lxc.log.file", f"{directory}/lxc.log"),
         ("lxc.log.level", "ERROR"),
+        ("lxc.hook.start-host", f"{directory}/start"),
         *cgroup.items(),
         *network.items(),
     ]
@@ -61,6 +63,20 @@ def render(vps: Vps, *, directory: str, seccomp: str, cgroup: Mapping[str, str],
         lines.append(("lxc.start.auto", "1"))
     text = "".join(f"{key} = {value}\n" for key, value in lines)
     return f"# Written by mainline.vps from vps.json beside it; changes made here are undone by the next run.\n{text}"
+
+
+def render_start(*, echoes: Iterable[tuple[str, str]], inside: Iterable[str], outside: Iterable[str]) -> str:
+    """The hook that LXC runs on the node before each start of init, a reboot from inside included.
+
+    LXC's monitor keeps the configuration that it was started with, so limits and addresses that were changed live would be
+    lost at such a reboot if LXC set them. `echoes` are (text, file); `inside` and `outside` are lines for `ip -batch`, in
+    the VPS's network namespace and on the node. A hook that fails fails the start: no VPS runs without its limits.
+    """
+    lines = ["#!/bin/sh -e", "# Written by mainline.vps from vps.json beside it."]
+    lines += [f"echo {shlex.quote(text)} >{shlex.quote(path)}" for text, path in echoes]
+    lines += ["nsenter --net=/proc/$LXC_PID/ns/net ip -batch - <<'END'", *inside, "END"]
+    lines += ["ip -batch - <<'END'", *outside, "END"]
+    return "\n".join(lines) + "\n"
 
 
 def link(name: str, directory: str) -> None:
@@ -123,13 +139,17 @@ def start(name: str, directory: str) -> None:
         except FileNotFoundError:
             pass
     # With systemd the monitor belongs to a unit of its own, not to the login that happened to start it.
-    unit = f"lxc@{name}.service" if has_systemd() else None
+    unit = _unit(name) if has_systemd() else None
     command = ["systemctl", "start", unit] if unit else ["lxc-start", "-P", LXCPATH, "-n", name, "-d"]
     code, output = tools.attempt(command, timeout=START_TIMEOUT)
     if code == 0 and (unit is None or _comes_up(name, unit)):
         return
     log = files.read(os.path.join(directory, "lxc.log")) or output
     raise VpsError(f"state: VPS '{name}' did not start: {tools.last_words(log)}", log=log[-4000:])
+
+
+def _unit(name: str) -> str:
+    return f"lxc@{name}.service"
 
 
 def _comes_up(name: str, unit: str) -> bool:
@@ -153,6 +173,10 @@ def stop(name: str, *, timeout: int) -> None:
         if time.monotonic() > deadline:
             raise VpsError(f"state: VPS '{name}' does not stop; see lxc-info -n {name} and the kernel's log on the node.")
         time.sleep(0.05)
+    if has_systemd():
+        # LXC's unit asks its own lxc-stop after the monitor has gone, and calls it a failure that there is nothing to stop.
+        tools.attempt(["systemctl", "stop", _unit(name)])
+        tools.attempt(["systemctl", "reset-failed", _unit(name)])
 
 
 def freeze(name: str) -> None:

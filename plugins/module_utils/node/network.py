@@ -29,21 +29,31 @@ def host_interface(vps: Vps) -> str:
 
 
 def config(vps: Vps) -> dict[str, str]:
-    """The lines of the configuration that bring the link up."""
+    """The lines of LXC's configuration that make the link. What goes over it comes by `start_batches`."""
     base = vps.id_base.to_bytes(4, "big")
-    lines = {
+    return {
         "lxc.net.0.type": "veth",
         "lxc.net.0.veth.mode": "router",
         "lxc.net.0.veth.pair": host_interface(vps),
         "lxc.net.0.name": INTERFACE,
         "lxc.net.0.hwaddr": "02:76:" + ":".join(f"{byte:02x}" for byte in base),
         "lxc.net.0.flags": "up",
-        "lxc.net.0.ipv4.gateway": GATEWAY,
     }
-    if vps.addresses:
-        # One key, repeated: a dict keeps one, so the repetition is in the value.
-        lines["lxc.net.0.ipv4.address"] = "\nlxc.net.0.ipv4.address = ".join(f"{address}/32" for address in vps.addresses)
-    return lines
+
+
+def start_echoes(vps: Vps) -> list[tuple[str, str]]:
+    """Texts and the files that take them, before the link is used: answer for the gateway at once, not after up to 0.8 s."""
+    return [("0", f"/proc/sys/net/ipv4/neigh/{host_interface(vps)}/proxy_delay")]
+
+
+def start_batches(vps: Vps) -> tuple[list[str], list[str]]:
+    """Lines for `ip -batch` that bring a link up: in the VPS's network namespace, and on the node."""
+    host = host_interface(vps)
+    inside = [f"address replace {address}/32 dev {INTERFACE}" for address in vps.addresses]
+    inside += [f"route replace {GATEWAY} dev {INTERFACE} scope link", f"route replace default via {GATEWAY} dev {INTERFACE}"]
+    outside = [f"neighbour replace proxy {GATEWAY} dev {host}"]
+    outside += [f"route replace {address}/32 dev {host} scope link" for address in vps.addresses]
+    return inside, outside
 
 
 def routed() -> dict[str, tuple[str, ...]]:

@@ -153,16 +153,27 @@ class Node:
 
     def _configured(self, vps: Vps) -> bool:
         directory = self._vps.path(vps.name)
-        return files.read(os.path.join(directory, "config")) == self._config(vps) and engine.linked(vps.name, directory)
+        wanted = self._configuration(vps)
+        return engine.linked(vps.name, directory) and all(
+            files.read(os.path.join(directory, file)) == text for file, text in wanted.items()
+        )
 
-    def _config(self, vps: Vps) -> str:
-        return engine.render(
+    def _configuration(self, vps: Vps) -> dict[str, str]:
+        """The files in a VPS's directory that LXC reads, whole."""
+        config = engine.render(
             vps,
             directory=self._vps.path(vps.name),
             seccomp=settings.SECCOMP,
             cgroup=cgroup.config(vps),
             network=network.config(vps),
         )
+        inside, outside = network.start_batches(vps)
+        start = engine.render_start(echoes=cgroup.start_echoes(vps) + network.start_echoes(vps), inside=inside, outside=outside)
+        return {"config": config, "start": start}
+
+    def _configure(self, vps: Vps, directory: str) -> None:
+        for file, text in self._configuration(vps).items():
+            files.write(os.path.join(directory, file), text, mode=0o755 if file == "start" else 0o644)
 
     def _root(self, name: str) -> str:
         return os.path.join(self._vps.path(name), "rootfs")
@@ -178,7 +189,7 @@ class Node:
                 guest.prepare(tree, vps, node_nameservers())
             if vps.limits.diskspace is not None:
                 self._storage.limit(root, vps.limits.diskspace)
-            files.write(os.path.join(directory, "config"), self._config(vps))
+            self._configure(vps, directory)
         except BaseException:
             self._erase(directory)
             raise
@@ -226,7 +237,7 @@ class Node:
         if mine:
             with self._room_for_the_node(vps), Tree(self._root(vps.name)) as tree:
                 guest.apply(tree, vps, mine, node_nameservers())
-        files.write(os.path.join(self._vps.path(vps.name), "config"), self._config(vps))
+        self._configure(vps, self._vps.path(vps.name))
         engine.link(vps.name, self._vps.path(vps.name))
         if status.pid is not None:
             if "addresses" in step.options:

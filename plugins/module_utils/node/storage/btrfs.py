@@ -47,13 +47,10 @@ class Btrfs:
 
     def delete(self, path: str) -> None:
         """Delete a root file system, and any subvolume that was made inside it."""
-        number = subvolume_id(path)
         for nested in self._nested(path):
             tools.run(["btrfs", "subvolume", "delete", nested])
-        if os.path.exists(path):
-            tools.run(["btrfs", "subvolume", "delete", path])
-        # Kernels since 6.12 drop the qgroup themselves once the subvolume is cleaned, and refuse until then; older ones leave it.
-        tools.attempt(["btrfs", "qgroup", "destroy", f"0/{number}", self.pool])
+        tools.run(["btrfs", "subvolume", "delete", path])
+        self._drop_stale_qgroups()
 
     def limit(self, path: str, size: int | None) -> None:
         """Limit what a root file system refers to, in bytes, its template's shared data included.
@@ -84,6 +81,19 @@ class Btrfs:
         if self._uuid is None:
             self._uuid = filesystem_id(self.pool)
         return self._uuid
+
+    def _drop_stale_qgroups(self) -> None:
+        """Drop the counters of subvolumes that are gone.
+
+        A kernel before 6.12 keeps them for ever; any kernel refuses until its cleaner, which runs every half minute, is
+        through with the subvolume. So this deletion's own counter goes with the next one.
+        """
+        listed = tools.run(["btrfs", "subvolume", "list", self.pool])
+        living = {line.split()[1] for line in listed.splitlines() if line.startswith("ID ")}
+        for entry in os.listdir(f"/sys/fs/btrfs/{self._filesystem()}/qgroups"):
+            level, _separator, number = entry.partition("_")
+            if level == "0" and number.isdigit() and int(number) >= ROOT_INODE and number not in living:
+                tools.attempt(["btrfs", "qgroup", "destroy", f"0/{number}", self.pool])
 
     def _nested(self, path: str) -> list[str]:
         """Subvolumes below a path, the deepest first. fwalk follows no link and crosses no name that a guest chose."""
