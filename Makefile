@@ -22,7 +22,7 @@ playbook = $(with_venv) ANSIBLE_CALLBACK_RESULT_FORMAT=yaml ansible-playbook -i 
 STEPS := unit lint docs build sanity integration
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test quickstart quickstart-clean test $(STEPS:%=test-%) test-types clean
+.PHONY: help deps deps-test quickstart quickstart-clean test $(STEPS:%=test-%) test-types benchmark clean
 
 help: ## This list
 	@echo 'make TARGET [ARGS="more arguments for the tool"] [PYTHON=python3]'
@@ -70,6 +70,9 @@ test-integration: $(TEST) ## ansible-test integration on this machine, as root; 
 
 test-types: $(TEST) ## Type hints of module_utils (mypy)
 	@cd .build/live && ../../.venv/bin/python -m mypy --config-file ../../pyproject.toml -p ansible_collections.mainline.vps.plugins.module_utils $(ARGS)
+
+benchmark: $(TEST) ## What each task costs beside an empty one; as root, on a node with a template `minimal`
+	@PYTHONPATH="$(CURDIR)/.build/live" .venv/bin/python benchmarks/modules.py
 
 clean: ## Remove .venv and .build; the node and its VPSs stay
 	@rm -rf .venv .build

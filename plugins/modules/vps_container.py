@@ -131,7 +131,7 @@ seealso:
   - module: mainline.vps.vps_limits
   - module: mainline.vps.vps_template
 author:
-  - mainline.vps contributors (@mainline-vps)
+  - mainline.vps contributors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
@@ -182,6 +182,33 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+changes:
+  description: What was changed, or in check mode would be; empty where nothing is.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    option:
+      description: The option, a limit as C(limits.NAME).
+      type: str
+      sample: limits.memory
+    before:
+      description: What was there.
+      type: raw
+      sample: 512M
+    after:
+      description: What is there now.
+      type: raw
+      sample: 1G
+    effect:
+      description: When it is felt - C(live) at once, C(start) when the stopped VPS starts, C(restart) when the running VPS restarts.
+      type: str
+      sample: live
+restart_required:
+  description: Whether the running VPS must be restarted before all of it is felt.
+  returned: success
+  type: bool
+  sample: false
 vps:
   description: The VPS after the task; null where there is none. In check mode, as it is now.
   returned: success

@@ -33,7 +33,7 @@ requirements:
 seealso:
   - module: mainline.vps.vps_container
 author:
-  - mainline.vps contributors (@mainline-vps)
+  - mainline.vps contributors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

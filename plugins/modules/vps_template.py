@@ -53,7 +53,7 @@ extends_documentation_fragment:
 seealso:
   - module: mainline.vps.vps_container
 author:
-  - mainline.vps contributors (@mainline-vps)
+  - mainline.vps contributors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
@@ -76,6 +76,33 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+changes:
+  description: What was changed, or in check mode would be; empty where nothing is.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    option:
+      description: The option.
+      type: str
+      sample: suite
+    before:
+      description: What was there.
+      type: raw
+      sample: bookworm
+    after:
+      description: What is there now.
+      type: raw
+      sample: trixie
+    effect:
+      description: When it is felt - C(live), for what is made of it from now on.
+      type: str
+      sample: live
+restart_required:
+  description: Never, for a template.
+  returned: success
+  type: bool
+  sample: false
 template:
   description: The template after the task; null where there is none. In check mode, as it is now.
   returned: success
