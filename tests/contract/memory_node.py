@@ -121,6 +121,7 @@ class MemoryNode:
         return Actual(
             vps=replace(recorded, limits=replace(limits, diskspace=disk.quota), addresses=addresses),
             run=self._run(name),
+            pid=kernel.pid if kernel else None,
             stale=frozenset(stale),
             at_restart=frozenset(at_restart),
             node=facts,
@@ -135,16 +136,9 @@ class MemoryNode:
         """The VPSs that came from a template."""
         return tuple(name for name in self.vps_names() if self.recorded(name).template == template)
 
-    def describe_vps(self, actual: Actual) -> dict[str, object]:
+    def describe_vps(self, vps: Vps) -> dict[str, object]:
         """Where a VPS is."""
-        name = actual.vps.name
-        kernel = self.kernels.get(name)
-        return {
-            "directory": f"/pool/vps/{name}",
-            "host_interface": f"vps{actual.vps.id_base >> 16}",
-            "pid": kernel.pid if kernel else None,
-            "disk_used": 1 << 20,
-        }
+        return {"directory": f"/pool/vps/{vps.name}", "host_interface": f"vps{vps.id_base >> 16}", "disk_used": 1 << 20}
 
     def vps_names(self) -> list[str]:
         """All VPSs."""

@@ -105,3 +105,10 @@ def test_a_running_vps_that_shall_be_gone_is_not_waited_for(memory):
     memory.node.done.clear()
     memory.vps(A, state="absent")
     assert [str(step) for step in memory.node.done] == [f"Stop(name='{A}', timeout=0)", f"Destroy(name='{A}')"]
+
+
+def test_a_frozen_vps_is_thawed_before_it_is_killed(memory):
+    memory.new(A, state="frozen")
+    memory.node.done.clear()
+    memory.vps(A, state="absent")
+    assert [type(step).__name__ for step in memory.node.done] == ["Thaw", "Stop", "Destroy"]

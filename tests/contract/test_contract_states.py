@@ -70,7 +70,7 @@ def test_an_init_that_ends_at_once_is_an_error_and_not_a_started_vps(bench):
     bench.new(state="present")
     bench.world.break_init(A)
     with pytest.raises(VpsError, match=f"VPS '{A}'"):
-        bench.once("vps_container", name=A, state="started")
+        bench.once("vps_container", name=A, state="started", wait="booted")
     assert bench.state() == "stopped"
 
 

@@ -111,6 +111,8 @@ def _remove(desired: Desired, actual: Actual) -> Plan:
     if actual.vps is None:
         return Plan()
     steps: list[object] = []
+    if actual.run == FROZEN:
+        steps.append(Thaw(desired.name))  # cgroup v1 keeps even SIGKILL from a frozen process
     if actual.run != STOPPED:
         steps.append(Stop(desired.name, 0))
     steps.append(Destroy(desired.name))
