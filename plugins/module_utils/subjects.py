@@ -29,7 +29,8 @@ def describe_vps(node: Any, actual: Actual) -> dict[str, Any] | None:
         "privileged": vps.privileged,
         "limits": limits.show(vps.limits),
         "id_base": vps.id_base,
-        **node.describe_vps(actual),
+        "pid": actual.pid,
+        **node.describe_vps(vps),
     }
 
 

@@ -78,13 +78,14 @@ class NodeFacts:
 class Actual:
     """A VPS as it is: its record, corrected by what the kernel holds; None where there is none.
 
-    `recorded` is the record itself, where that may say something else: what an unrelated change must leave as it is.
+    `pid` is its init's on the node. `recorded` is the record itself, where that may say something else: what an unrelated change must leave as it is.
     `stale` names options whose files or kernel settings do not say what the record says; they are applied again.
     `at_restart` names options that the running VPS will only take at its next start.
     """
 
     vps: Vps | None = None
     run: str = STOPPED
+    pid: int | None = None
     stale: frozenset[str] = frozenset()
     at_restart: frozenset[str] = frozenset()
     node: NodeFacts = NodeFacts()

@@ -85,6 +85,16 @@ def read(name: str, pid: int, names: list[str]) -> dict[str, str]:
     return {file: _normal(file, _read(os.path.join(where[file.split(".")[0]], file))) for file in names}
 
 
+def is_watched(name: str) -> bool:
+    """Whether LXC's monitor of a VPS is there: between two of its starts, and for a moment after its end, it alone is."""
+    root = MOUNT if version() == 2 else os.path.join(MOUNT, "memory")
+    try:
+        with open(os.path.join(root, monitor_folder(name), "cgroup.procs"), encoding="ascii") as file:
+            return bool(file.read(16).strip())
+    except OSError:
+        return False
+
+
 def write(name: str, pid: int, wanted: dict[str, str]) -> None:
     """Write the files that differ, and none else."""
     where = _folders(name, pid)
@@ -95,10 +105,16 @@ def write(name: str, pid: int, wanted: dict[str, str]) -> None:
         # Memory and swap together may never be below memory alone: out of the way first, then to its value.
         _write(os.path.join(where["memory"], "memory.memsw.limit_in_bytes"), "-1", missing_ok=True)
         differing["memory.memsw.limit_in_bytes"] = wanted["memory.memsw.limit_in_bytes"]
-    for file in wanted:
-        if file in differing:
-            absent_is_fine = differing[file] in ("-1", "max")
-            _write(os.path.join(where[file.split(".")[0]], file), differing[file], missing_ok=absent_is_fine)
+    try:
+        _write_all(where, {file: wanted[file] for file in wanted if file in differing})
+    except VpsError:
+        _write_all(where, {file: now[file] for file in wanted if file in differing})  # all of them, or none
+        raise
+
+
+def _write_all(where: dict[str, str], texts: dict[str, str]) -> None:
+    for file, text in texts.items():
+        _write(os.path.join(where[file.split(".")[0]], file), text, missing_ok=text in ("-1", "max"))
 
 
 def sweep(name: str) -> None:
@@ -150,6 +166,8 @@ def _read(path: str) -> str:
         with open(path, encoding="ascii") as file:
             return file.read().strip()
     except FileNotFoundError:
+        if not os.path.isdir(os.path.dirname(path)):
+            raise ProcessLookupError(path) from None  # the VPS has gone
         return "max" if path.endswith(".max") else "-1"  # a kernel without the counter limits nothing
 
 

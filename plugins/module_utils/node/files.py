@@ -27,3 +27,13 @@ def read(path: str) -> str | None:
             return file.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def read_tail(path: str, size: int = 65536) -> str | None:
+    """The last bytes of a log, which a guest may have filled with anything; None where there is none."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - size))
+            return file.read(size).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return None

@@ -21,22 +21,31 @@ from ..core.errors import VpsError
 FOLDER = "/run/lock/mainline-vps"
 
 
+class Held(VpsError):
+    """Somebody else has the lock, and kept it for as long as we waited."""
+
+
+def path(kind: str, name: str) -> str:
+    """The file of one thing's lock."""
+    return os.path.join(FOLDER, f"{kind}-{name}")
+
+
 @contextmanager
 def hold(kind: str, name: str, *, timeout: float) -> Iterator[int]:
     """Hold the lock of one thing; gives its descriptor, for a child that shall keep it held. Waits `timeout` seconds."""
     os.makedirs(FOLDER, mode=0o700, exist_ok=True)
-    path = os.path.join(FOLDER, f"{kind}-{name}")
-    descriptor = _acquire(path, f"{kind} '{name}'", time.monotonic() + timeout, timeout)
+    file = path(kind, name)
+    descriptor = _acquire(file, f"{kind} '{name}'", time.monotonic() + timeout, timeout)
     try:
         yield descriptor
     finally:
-        os.unlink(path)  # while still held: whoever waits on the old file sees that it is no longer the one at its path
+        os.unlink(file)  # while still held: whoever waits on the old file sees that it is no longer the one at its path
         os.close(descriptor)
 
 
-def _acquire(path: str, what: str, deadline: float, timeout: float) -> int:
+def _acquire(file: str, what: str, deadline: float, timeout: float) -> int:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -46,22 +55,23 @@ def _acquire(path: str, what: str, deadline: float, timeout: float) -> int:
             holder = os.pread(descriptor, 200, 0).decode(errors="replace")
             os.close(descriptor)
             if time.monotonic() >= deadline:
-                raise VpsError(
+                raise Held(
                     f"lock_timeout: {what} is being changed by {holder or 'another run'}; waited {timeout:g} seconds. "
                     "Try again when it is done."
                 ) from None
             time.sleep(0.05)
             continue
-        if _is_at(descriptor, path):
+        if is_at(descriptor, file):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"process {os.getpid()} ({os.path.basename(sys.argv[0])})".encode(), 0)
             return descriptor
         os.close(descriptor)
 
 
-def _is_at(descriptor: int, path: str) -> bool:
+def is_at(descriptor: int, file: str) -> bool:
+    """Whether a descriptor is that of the file that is at a path now."""
     try:
-        there = os.stat(path)
+        there = os.stat(file)
     except FileNotFoundError:
         return False
     mine = os.fstat(descriptor)

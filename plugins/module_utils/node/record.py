@@ -99,6 +99,10 @@ class VpsRecords(Shelf):
         staged = [self._vps(path) for _name, path in self.leftovers() if os.path.basename(path).startswith(NEW)]
         return self.all() + [vps for vps in staged if vps is not None]
 
+    def users(self, template: str) -> tuple[str, ...]:
+        """The names of all VPSs, those being made included, that came from a template."""
+        return tuple(vps.name for vps in self.reserved() if vps.template == template)
+
     def store(self, vps: Vps, directory: str | None = None) -> None:
         """Write a VPS's record, in its own directory or in the one given."""
         self.write(directory or self.path(vps.name), vps.to_record())

@@ -65,7 +65,8 @@ def make(path: str, size: int) -> None:
         _unlink(left)
     try:
         os.close(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        tools.attempt(["chattr", "+C", staging])  # on a btrfs, so that a block is not copied on write twice; elsewhere unknown
+        if tools.installed("chattr"):
+            tools.attempt(["chattr", "+C", staging])  # on a btrfs, so that no block is copied on write twice; elsewhere unknown
         os.truncate(staging, size)
         tools.run(["mkfs.btrfs", "--quiet", "--label", LABEL, staging], timeout=600)
         descriptor = os.open(staging, os.O_RDONLY | os.O_CLOEXEC)

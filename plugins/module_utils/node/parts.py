@@ -1,0 +1,46 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a node's steps work with: the records, the storage, and the lock under which they run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from ..core.settings import Settings
+from . import files
+from .record import TemplateRecords, VpsRecords
+from .storage.btrfs import Btrfs
+
+
+@dataclass
+class Parts:
+    """A node's parts. `lock` is the descriptor of the lock that is held, `lock_timeout` how long to wait for another, in s."""
+
+    settings: Settings
+    vps: VpsRecords
+    templates: TemplateRecords
+    storage: Btrfs
+    lock: int = -1
+    lock_timeout: float = 60
+
+    @classmethod
+    def of(cls, settings: Settings) -> Parts:
+        """The parts of the node with these settings."""
+        return cls(settings, VpsRecords(settings.pool), TemplateRecords(settings.pool), Btrfs(settings.pool))
+
+    def root(self, name: str) -> str:
+        """The root file system of a VPS."""
+        return os.path.join(self.vps.path(name), "rootfs")
+
+
+def node_nameservers() -> tuple[str, ...]:
+    """The node's own resolvers that a guest can reach too: none on the node's loopback (resolv.conf(5))."""
+    for path in ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"):
+        lines = (files.read(path) or "").splitlines()
+        servers = [line.split()[1] for line in lines if line.startswith("nameserver ") and len(line.split()) > 1]
+        reachable = [server for server in servers if not server.startswith("127.") and server != "::1"]
+        if reachable:
+            return tuple(reachable[:3])
+    return ()

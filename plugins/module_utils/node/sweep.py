@@ -1,0 +1,56 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Deleting things of a node for good, and what killed runs left half made or half deleted."""
+
+from __future__ import annotations
+
+import os
+
+from ..core.errors import VpsError
+from . import cgroup, engine, locks
+from .parts import Parts
+
+
+def sweep(parts: Parts) -> None:
+    """Remove what killed runs left. What another run works on is locked, and left to it."""
+    for kind, shelf in (("vps", parts.vps), ("template", parts.templates)):
+        for name, path in list(shelf.leftovers()):
+            if locks.is_at(parts.lock, locks.path(kind, name)):
+                _sweep_one(parts, kind, name, path)
+                continue
+            try:
+                with locks.hold(kind, name, timeout=0):
+                    _sweep_one(parts, kind, name, path)
+            except locks.Held:
+                continue
+
+
+def _sweep_one(parts: Parts, kind: str, name: str, path: str) -> None:
+    if not os.path.exists(path):  # its own run came first
+        return
+    if kind == "vps":
+        erase_vps(parts, name, path)
+    else:
+        erase(parts, path)
+
+
+def erase_vps(parts: Parts, name: str, remains: str) -> None:
+    """Delete what is left of a VPS, in the pool and outside it."""
+    if not os.path.exists(parts.vps.path(name)):
+        engine.unlink(name, parts.vps.path(name))
+        cgroup.sweep(name)
+    erase(parts, remains)  # last: as long as it is there, the next run knows what to sweep
+
+
+def erase(parts: Parts, directory: str) -> None:
+    """Delete the directory of one thing, its root file system first and its record last."""
+    root = os.path.join(directory, "rootfs")
+    if os.path.isdir(root) and not os.path.islink(root):
+        parts.storage.delete(root)
+    for entry in sorted(os.listdir(directory), key=lambda name: name.endswith(".json")):
+        os.unlink(os.path.join(directory, entry))
+    try:
+        os.rmdir(directory)
+    except OSError as error:
+        raise VpsError(f"pool: {directory} cannot be removed: {error.strerror}.") from None

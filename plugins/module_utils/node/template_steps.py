@@ -1,0 +1,72 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps that make and remove templates."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timezone
+
+from ..core import plan as steps
+from ..core.errors import VpsError
+from ..core.model import Manifest
+from ..core.template import checksum
+from . import build, guest, locks
+from .parts import Parts
+from .sweep import erase
+from .syscalls import exchange
+from .tree import Tree
+
+
+def build_template(parts: Parts, step: steps.BuildTemplate) -> None:
+    """Build it under a staging name, beside whatever has its name; one rename puts it there."""
+    template = step.template
+    directory = parts.templates.begin(template.name)
+    root = os.path.join(directory, "rootfs")
+    try:
+        parts.storage.create(root)
+        build.build(template, root, keep_open=parts.lock)
+        with Tree(root) as tree:
+            guest.scrub(tree)
+            init = guest.kind_of_init(tree)
+        manifest = Manifest(
+            template=template,
+            init=init,
+            checksum=checksum(template),
+            size=_disk_use(root),
+            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        )
+        parts.storage.seal(root)
+        parts.templates.store(manifest, directory)
+    except BaseException:
+        erase(parts, directory)
+        raise
+    if os.path.exists(parts.templates.path(template.name)):
+        exchange(directory, parts.templates.path(template.name))
+        erase(parts, directory)  # what was there before; VPSs made from it have their own copy
+    else:
+        parts.templates.commit(template.name)
+
+
+def remove_template(parts: Parts, step: steps.RemoveTemplate) -> None:
+    """Delete a template that nobody uses."""
+    with locks.hold("node", "allocation", timeout=parts.lock_timeout):
+        users = parts.vps.users(step.name)
+        if users:  # since it was compared
+            raise VpsError(f"name: template '{step.name}' is in use by {', '.join(users)}; remove those VPSs first.")
+        remains = parts.templates.discard(step.name)
+    erase(parts, remains)
+
+
+def _disk_use(root: str) -> int:
+    """Bytes on disk below a directory, each hard link once."""
+    seen: set[int] = set()
+    total = 0
+    for _folder, _names, filenames, descriptor in os.fwalk(root):
+        for filename in filenames:
+            status = os.stat(filename, dir_fd=descriptor, follow_symlinks=False)
+            if status.st_ino not in seen:
+                seen.add(status.st_ino)
+                total += status.st_blocks * 512
+    return total

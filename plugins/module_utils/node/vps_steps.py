@@ -1,0 +1,196 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps that make, change, run and delete a VPS, each in the order that a killed run can be finished from."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from ..core import plan as steps
+from ..core.errors import VpsError
+from ..core.model import RUNNING, STOPPED, Vps
+from . import cgroup, configuration, engine, files, guest, locks, network
+from .parts import Parts, node_nameservers
+from .sweep import erase, erase_vps
+from .tree import Tree
+
+CONFIGURATION = "configuration"  # what a plan calls the files that LXC reads, where they are not as they should be
+SETTLE_TIMEOUT = 30  # s, for LXC's monitor between two states
+
+
+def status(name: str) -> engine.Status:
+    """Whether a VPS runs. One that is between two states, such as a reboot from inside, is waited for."""
+    deadline = time.monotonic() + SETTLE_TIMEOUT
+    while True:
+        found = engine.status(name)
+        if found.run != STOPPED or not cgroup.is_watched(name) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.02)
+
+
+def create(parts: Parts, step: steps.Create) -> None:
+    """Make it in a staging directory; one rename makes it real."""
+    vps, directory = _reserve(parts, step.vps)
+    root = os.path.join(directory, "rootfs")
+    try:
+        parts.storage.clone(os.path.join(parts.templates.path(vps.template), "rootfs"), root)
+        with Tree(root) as tree:
+            guest.prepare(tree, vps, node_nameservers())
+        if vps.limits.diskspace is not None:
+            parts.storage.limit(root, vps.limits.diskspace)
+        configuration.write(vps, parts.vps.path(vps.name), into=directory)
+    except BaseException:
+        erase(parts, directory)
+        raise
+    parts.vps.commit(vps.name)
+    engine.link(vps.name, parts.vps.path(vps.name))
+
+
+def _reserve(parts: Parts, vps: Vps) -> tuple[Vps, str]:
+    """Take an id range and the addresses, in the record of a VPS in the making: from here on nobody else gets them."""
+    with locks.hold("node", "allocation", timeout=parts.lock_timeout):
+        others = parts.vps.reserved()
+        _refuse_taken(vps, others)
+        used = {other.id_base for other in others}
+        first, end = parts.settings.id_start, parts.settings.id_start + parts.settings.id_count
+        base = next((base for base in range(first, end, engine.ID_RANGE) if base not in used), None)
+        if base is None:
+            raise VpsError("name: all id ranges of the node are in use; give the role mainline.vps.node a larger node_id_count.")
+        vps = replace(vps, id_base=base)
+        directory = parts.vps.begin(vps.name)
+        parts.vps.store(vps, directory)
+    return vps, directory
+
+
+def _refuse_taken(vps: Vps, others: list[Vps]) -> None:
+    """Addresses may have been given away since they were compared."""
+    for other in others:
+        for address in set(vps.addresses) & set(other.addresses):
+            if other.name != vps.name:
+                raise VpsError(f"addresses: {address} belongs to VPS {other.name}; give '{vps.name}' another one.")
+
+
+def update(parts: Parts, step: steps.Update) -> None:
+    """First the record, with what is still to be done; then the kernel, the guest and the configuration; then the rest.
+
+    A run that is killed on the way leaves a record that says what it had not finished. One that is refused puts the old
+    record back: what was asked and cannot be must not be tried again at the next start.
+    """
+    vps = step.vps
+    unfinished = tuple(sorted(step.options - {CONFIGURATION}))
+    with locks.hold("node", "allocation", timeout=parts.lock_timeout):
+        _refuse_taken(vps, parts.vps.reserved())
+        before = parts.vps.load(vps.name)
+        parts.vps.store(replace(vps, unfinished=unfinished))
+    try:
+        _apply(parts, vps, step.options)
+    except VpsError:
+        parts.vps.store(replace(before, unfinished=tuple(sorted({*before.unfinished, *unfinished}))))
+        raise
+    parts.vps.store(replace(vps, unfinished=()))
+
+
+def _apply(parts: Parts, vps: Vps, options: frozenset[str]) -> None:
+    found = status(vps.name)
+    root = parts.root(vps.name)
+    if "limits" in options:
+        if found.pid is not None:
+            cgroup.write(vps.name, found.pid, cgroup.files(vps))
+        parts.storage.limit(root, vps.limits.diskspace)  # before the guest's files: a disk that grows must have grown
+    mine = options & frozenset(guest.IDENTITY)
+    if mine:
+        with _room_for_the_node(parts, vps), Tree(root) as tree:
+            guest.apply(tree, vps, mine, node_nameservers())
+    configuration.write(vps, parts.vps.path(vps.name))
+    engine.link(vps.name, parts.vps.path(vps.name))
+    if found.pid is not None:
+        if "addresses" in options:
+            network.set_addresses(vps, found.pid)
+        if "hostname" in options:
+            guest.set_hostname(found.pid, vps.hostname)
+
+
+@contextmanager
+def _room_for_the_node(parts: Parts, vps: Vps) -> Iterator[None]:
+    """A VPS that has filled its disk must not keep the node from changing its password: lift the limit for the moment."""
+    if vps.limits.diskspace is None:
+        yield
+        return
+    root = parts.root(vps.name)
+    parts.storage.limit(root, None)
+    try:
+        yield
+    finally:
+        parts.storage.limit(root, vps.limits.diskspace)
+
+
+def start(parts: Parts, step: steps.Start) -> None:
+    """Start it, in cgroups of its own name."""
+    cgroup.sweep(step.name)
+    engine.start(step.name, parts.vps.path(step.name))
+
+
+def stop(_parts: Parts, step: steps.Stop) -> None:
+    """Stop it, and wait until LXC is through with it."""
+    engine.stop(step.name, timeout=step.timeout)
+    status(step.name)
+
+
+def freeze(_parts: Parts, step: steps.Freeze) -> None:
+    """Take the CPU from it."""
+    engine.freeze(step.name)
+
+
+def thaw(_parts: Parts, step: steps.Thaw) -> None:
+    """Give it back."""
+    engine.thaw(step.name)
+
+
+def wait(parts: Parts, step: steps.Wait) -> dict[str, object]:
+    """Wait until it is what the task wants it to be; an init that ends on the way is an error."""
+    vps = parts.vps.load(step.name)
+    deadline = time.monotonic() + step.timeout
+    pause = 0.05
+    while True:
+        found = status(step.name)
+        if found.run == STOPPED:
+            raise VpsError(
+                f"wait: VPS '{step.name}' was started and has stopped again; its init ended. The result's console has its last words.",
+                console=_console(parts, step.name),
+            )
+        reached = _reached(vps, found, step.until)
+        if reached is not None:
+            return {"boot": reached} if step.until == "booted" else {}
+        if time.monotonic() > deadline:
+            raise VpsError(
+                f"wait: VPS '{step.name}' runs, but was not {step.until} within {step.timeout} seconds (wait_timeout); "
+                "the result's console has its last words.",
+                console=_console(parts, step.name),
+            )
+        time.sleep(pause)
+        pause = min(0.5, pause * 1.5)
+
+
+def _reached(vps: Vps, found: engine.Status, until: str) -> str | None:
+    if found.pid is None or found.run != RUNNING:
+        return None
+    if until == "running":
+        return "running"
+    if until == "network":
+        return "running" if network.is_configured(found.pid, vps.addresses) else None
+    return guest.boot_state(vps, found.pid, lambda argv: engine.attach(vps.name, argv, timeout=30))
+
+
+def _console(parts: Parts, name: str) -> str:
+    return (files.read_tail(os.path.join(parts.vps.path(name), "console.log")) or "")[-4000:]
+
+
+def destroy(parts: Parts, step: steps.Destroy) -> None:
+    """One rename, and it is gone; then its remains."""
+    remains = parts.vps.discard(step.name)
+    erase_vps(parts, step.name, remains)
