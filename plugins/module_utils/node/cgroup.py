@@ -14,6 +14,7 @@ import os
 from ..core import limits, units
 from ..core.errors import VpsError
 from ..core.model import Vps
+from . import tools
 
 MOUNT = "/sys/fs/cgroup"
 INNER = "guest"  # the guest's own cgroup namespace starts below the limits, so that even a privileged root cannot lift them
@@ -49,7 +50,7 @@ def _unit(name: str) -> str:
 
     The path is absolute: one relative to the monitor would lead elsewhere after a reboot from inside, out of its limits.
     """
-    return f"system.slice/system-lxc.slice/lxc@{name}.service/" if os.path.isdir("/run/systemd/system") else ""
+    return f"system.slice/system-lxc.slice/lxc@{name}.service/" if tools.has_systemd() else ""
 
 
 def config(vps: Vps) -> dict[str, str]:

@@ -33,11 +33,6 @@ class Status:
     pid: int | None = None
 
 
-def has_systemd() -> bool:
-    """Whether systemd runs this machine (sd_booted(3))."""
-    return os.path.isdir("/run/systemd/system")
-
-
 def render(vps: Vps, *, directory: str, seccomp: str, cgroup: Mapping[str, str], network: Mapping[str, str]) -> str:
     """The whole configuration of a VPS. `cgroup` and `network` are the lines of those parts, which this one does not know."""
     lines = [
@@ -139,7 +134,7 @@ def start(name: str, directory: str) -> None:
         except FileNotFoundError:
             pass
     # With systemd the monitor belongs to a unit of its own, not to the login that happened to start it.
-    unit = _unit(name) if has_systemd() else None
+    unit = _unit(name) if tools.has_systemd() else None
     command = ["systemctl", "start", unit] if unit else ["lxc-start", "-P", LXCPATH, "-n", name, "-d"]
     code, output = tools.attempt(command, timeout=START_TIMEOUT)
     if code == 0 and (unit is None or _comes_up(name, unit)):
@@ -173,7 +168,7 @@ def stop(name: str, *, timeout: int) -> None:
         if time.monotonic() > deadline:
             raise VpsError(f"state: VPS '{name}' does not stop; see lxc-info -n {name} and the kernel's log on the node.")
         time.sleep(0.05)
-    if has_systemd():
+    if tools.has_systemd():
         # LXC's unit asks its own lxc-stop after the monitor has gone, and calls it a failure that there is nothing to stop.
         tools.attempt(["systemctl", "stop", _unit(name)])
         tools.attempt(["systemctl", "reset-failed", _unit(name)])

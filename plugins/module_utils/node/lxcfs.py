@@ -26,7 +26,7 @@ def running() -> bool:
 
 def start() -> None:
     """Start it: where systemd runs the machine as its unit, elsewhere as a daemon of its own that outlives this login."""
-    if os.path.isdir("/run/systemd/system"):
+    if tools.has_systemd():
         tools.run(["systemctl", "enable", "--now", "lxcfs.service"], timeout=120)
         process = None
     else:
@@ -59,7 +59,7 @@ def _lasting() -> bool:
 
 def stop() -> None:
     """Stop it. Containers that still look through it, of whoever, keep their view: the daemon ends with the last of them."""
-    if os.path.isdir("/run/systemd/system"):
+    if tools.has_systemd():
         tools.run(["systemctl", "disable", "--now", "lxcfs.service"], timeout=120)
     elif _mounted():
         tools.run(["umount", MOUNT])

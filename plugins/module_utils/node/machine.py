@@ -143,7 +143,7 @@ class Machine:
         text = files.read(path) or ""
         mode = _mode(path)
         files.write(path, nodefiles.edit_lines(text, drop=step.drop, add=step.add), mode=0o644 if mode is None else mode)
-        if step.file == "fstab" and os.path.isdir("/run/systemd/system"):
+        if step.file == "fstab" and tools.has_systemd():
             tools.run(["systemctl", "daemon-reload"], timeout=120)  # its mount units are made from fstab
 
     def _write_text(self, step: steps.WriteText) -> None:

@@ -67,6 +67,11 @@ def last_words(output: str, lines: int = 3) -> str:
     return " / ".join(said[-lines:]) or "it said nothing"
 
 
+def has_systemd() -> bool:
+    """Whether systemd runs this machine (sd_booted(3))."""
+    return os.path.isdir("/run/systemd/system")
+
+
 def installed(program: str) -> bool:
     """Whether the node has a program."""
     return any(os.access(os.path.join(folder, program), os.X_OK) for folder in ENVIRONMENT["PATH"].split(":"))
