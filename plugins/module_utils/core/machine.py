@@ -29,6 +29,7 @@ PROGRAMS = {
     "lxc-start": "lxc",
     "lxcfs": "lxcfs",
     "mkfs.btrfs": "btrfs-progs",
+    "mount": "mount",
     "nft": "nftables",
     "newuidmap": "uidmap",
     "ip": "iproute2",
