@@ -15,3 +15,9 @@ class VpsError(Exception):
     def __init__(self, message: str, **details: object) -> None:
         super().__init__(message)
         self.details = details
+
+
+def shown(text: object, length: int = 60) -> str:
+    """What was given, for an error: in quotes, short and without control characters."""
+    clean = "".join(character if character.isprintable() else "?" for character in str(text))
+    return f"'{clean[:length]}…'" if len(clean) > length else f"'{clean}'"

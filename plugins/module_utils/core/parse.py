@@ -12,10 +12,12 @@ import ipaddress
 import re
 from collections.abc import Iterable
 
-from .errors import VpsError
+from .errors import VpsError, shown
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_HOSTNAME = re.compile(_NAME.pattern, re.IGNORECASE | re.ASCII)
+_SERVER = re.compile(r"[0-9A-Fa-f.:]+(?:%[0-9A-Za-z_.-]{1,15})?")  # ipaddress takes anything, even a line break, as a zone
 _HASH = re.compile(r"[!*]|\$[0-9A-Za-z]+\$[./0-9A-Za-z$=,-]{8,250}")
 _KEY = re.compile(
     r"(?:[^\x00-\x1f]+ )?"  # options, as sshd(8) has them
@@ -30,7 +32,7 @@ def parse_name(text: str, *, option: str = "name") -> str:
     """A name that is safe as a directory, a cgroup, a unit and a host name, all of which it becomes."""
     if not _NAME.fullmatch(text) or len(text) > LONGEST_NAME:
         raise VpsError(
-            f"{option}: {_shown(text)} cannot be used; a name has up to {LONGEST_NAME} characters of a-z, 0-9, '-' and '.', "
+            f"{option}: {shown(text)} cannot be used; a name has up to {LONGEST_NAME} characters of a-z, 0-9, '-' and '.', "
             "and starts and ends with a letter or digit."
         )
     return text
@@ -38,9 +40,9 @@ def parse_name(text: str, *, option: str = "name") -> str:
 
 def parse_hostname(text: str, *, option: str = "hostname") -> str:
     """A host name (RFC 1123), which the kernel bounds to 64 characters."""
-    if not _NAME.fullmatch(text.lower()) or len(text) > LONGEST_HOSTNAME:
+    if not _HOSTNAME.fullmatch(text) or len(text) > LONGEST_HOSTNAME:
         raise VpsError(
-            f"{option}: {_shown(text)} is not a host name; it has up to {LONGEST_HOSTNAME} characters of letters, digits, "
+            f"{option}: {shown(text)} is not a host name; it has up to {LONGEST_HOSTNAME} characters of letters, digits, "
             "'-' and '.', and starts and ends with a letter or digit."
         )
     return text
@@ -53,10 +55,10 @@ def parse_addresses(values: Iterable[str], *, option: str = "addresses") -> tupl
         try:
             interface = ipaddress.ip_interface(str(text))
         except ValueError:
-            raise VpsError(f"{option}: {_shown(text)} is not an IP address; write for example 10.90.0.10.") from None
+            raise VpsError(f"{option}: {shown(text)} is not an IP address; write for example 10.90.0.10.") from None
         address = interface.ip
         if address.version != 4:
-            raise VpsError(f"{option}: {address} is an IPv6 address; routed networks carry IPv4 in this release.")
+            raise VpsError(f"{option}: {shown(text)} is an IPv6 address; routed networks carry IPv4 in this release.")
         if interface.network.prefixlen != 32:
             raise VpsError(f"{option}: '{text}' is a subnet; a routed address stands alone: write {address}.")
         if address.is_loopback or address.is_multicast or address.is_unspecified or address.is_link_local:
@@ -72,9 +74,11 @@ def parse_nameservers(values: Iterable[str], *, option: str = "nameservers") -> 
     found = []
     for text in values:
         try:
+            if not _SERVER.fullmatch(str(text)):
+                raise ValueError
             found.append(str(ipaddress.ip_address(str(text))))
         except ValueError:
-            raise VpsError(f"{option}: {_shown(text)} is not an IP address.") from None
+            raise VpsError(f"{option}: {shown(text)} is not an IP address.") from None
     if len(found) > 3:
         raise VpsError(f"{option}: {len(found)} are listed, but a resolver asks three at most (resolv.conf(5)).")
     return tuple(found)
@@ -85,7 +89,7 @@ def parse_subnet(text: str, *, option: str) -> str:
     try:
         return str(ipaddress.IPv4Network(str(text)))
     except ValueError as error:
-        raise VpsError(f"{option}: {_shown(text)} is not an IPv4 subnet ({error}); write for example 10.90.0.0/24.") from None
+        raise VpsError(f"{option}: {shown(text)} is not an IPv4 subnet ({shown(error, 100)}); write for example 10.90.0.0/24.") from None
 
 
 def within(address: str, networks: Iterable[str]) -> bool:
@@ -106,7 +110,7 @@ def parse_authorized_keys(values: Iterable[str], *, option: str = "authorized_ke
     for number, text in enumerate(values, 1):
         key = str(text).strip()
         if not _KEY.fullmatch(key):
-            raise VpsError(f"{option}: entry {number} ({_shown(key[:40])}) is not a public key; write for example 'ssh-ed25519 AAAA… me'.")
+            raise VpsError(f"{option}: entry {number} ({shown(key[:40])}) is not a public key; write for example 'ssh-ed25519 AAAA… me'.")
         if key not in keys:
             keys.append(key)
     return tuple(keys)
@@ -117,10 +121,3 @@ def parse_description(text: str, *, option: str = "description") -> str:
     if len(text) > 255 or any(ord(character) < 32 for character in text):
         raise VpsError(f"{option}: it is one line of up to 255 characters.")
     return text
-
-
-def _shown(text: object) -> str:
-    """What was given, in quotes, short and without control characters."""
-    text = str(text)
-    clean = "".join(character if character.isprintable() else "?" for character in text)
-    return f"'{clean[:60]}…'" if len(clean) > 60 else f"'{clean}'"

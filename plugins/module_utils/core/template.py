@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from . import parse
-from .errors import VpsError
+from .errors import VpsError, shown
 from .model import Template, TemplateActual
 from .plan import BuildTemplate, Change, Plan, RemoveTemplate
 
@@ -51,14 +51,14 @@ def parse_template(params: Mapping[str, object]) -> Desired:
         return Desired(name, "present", Template(name, source))
     suite = params.get("suite") or "bookworm"
     if not _SUITE.fullmatch(suite):
-        raise VpsError(f"suite: '{suite}' is not the name of a Debian suite; write for example bookworm.")
+        raise VpsError(f"suite: {shown(suite)} is not the name of a Debian suite; write for example bookworm.")
     packages = tuple(sorted(set(params.get("packages") or ())))
     for package in packages:
         if not _PACKAGE.fullmatch(package):
-            raise VpsError(f"packages: '{package}' is not the name of a Debian package.")
+            raise VpsError(f"packages: {shown(package)} is not the name of a Debian package.")
     mirror = params.get("mirror")
     if mirror and not _MIRROR.fullmatch(mirror):
-        raise VpsError(f"mirror: '{mirror}' is not the address of a Debian mirror; write for example http://mirror.example.org/debian.")
+        raise VpsError(f"mirror: {shown(mirror)} is not the address of a Debian mirror; write for example http://mirror.example.org/debian.")
     return Desired(name, "present", Template(name, source, suite, packages, mirror or None))
 
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import re
 
-from .errors import VpsError
+from .errors import VpsError, shown
 
 UNLIMITED = "unlimited"
 
-_FACTORS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
-# fullmatch and [0-9]: neither a trailing newline nor another script's digits are a number here.
-_SIZE = re.compile(r"([0-9]+)(?:\.([0-9]{1,6}))?\s*([BKMGTP]?)(?:I?B)?", re.IGNORECASE)
-_COUNT = re.compile(r"[0-9]+")
-_PERCENT = re.compile(r"([0-9]+)\s*%?")
+_FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+# fullmatch, [0-9] and ASCII: no line break within, no other script's digits, no letter that only folds to one of these.
+# Twenty digits are more than any number here, and fewer than int() refuses.
+_SIZE = re.compile(r"([0-9]{1,20})(?:\.([0-9]{1,6}))? *(?:([KMGTP])(?:I?B)?|B)?", re.IGNORECASE | re.ASCII)
+_COUNT = re.compile(r"[0-9]{1,20}")
+_PERCENT = re.compile(r"([0-9]{1,20}) *%?")
 _LARGEST = 1 << 62
 
 
@@ -29,9 +30,9 @@ def parse_size(text: str, *, option: str, minimum: int = 0) -> int | None:
         return None
     match = _SIZE.fullmatch(text)
     if not match:
-        raise VpsError(f"{option}: '{text}' is not a size; write for example 512M, 2G or {UNLIMITED}.")
+        raise VpsError(f"{option}: {shown(text)} is not a size; write for example 512M, 2G or {UNLIMITED}.")
     whole, fraction, suffix = match.groups()
-    factor = _FACTORS[suffix.upper()]
+    factor = _FACTORS[(suffix or "").upper()]
     size = int(whole) * factor
     if fraction:
         size += int(fraction) * factor // 10 ** len(fraction)
@@ -44,7 +45,7 @@ def parse_count(text: str, *, option: str, minimum: int = 0, maximum: int = _LAR
     if text.lower() == UNLIMITED:
         return None
     if not _COUNT.fullmatch(text):
-        raise VpsError(f"{option}: '{text}' is not a whole number; write for example {max(minimum, 100)} or {UNLIMITED}.")
+        raise VpsError(f"{option}: {shown(text)} is not a whole number; write for example {max(minimum, 100)} or {UNLIMITED}.")
     return _bounded(int(text), text, option, minimum, maximum, str)
 
 
@@ -55,7 +56,7 @@ def parse_percent(text: str, *, option: str, minimum: int = 1, maximum: int = _L
         return None
     match = _PERCENT.fullmatch(text)
     if not match:
-        raise VpsError(f"{option}: '{text}' is not a percentage; write for example 50 (half of one CPU) or {UNLIMITED}.")
+        raise VpsError(f"{option}: {shown(text)} is not a percentage; write for example 50 (half of one CPU) or {UNLIMITED}.")
     return _bounded(int(match.group(1)), text, option, minimum, maximum, lambda value: f"{value}%")
 
 
@@ -83,7 +84,7 @@ def format_percent(percent: int | None) -> str:
 
 def _bounded(value: int, text: str, option: str, minimum: int, maximum: int, show) -> int:
     if value < minimum:
-        raise VpsError(f"{option}: '{text}' is too small; the least is {show(minimum)}, or {UNLIMITED} for no limit.")
+        raise VpsError(f"{option}: {shown(text)} is too small; the least is {show(minimum)}, or {UNLIMITED} for no limit.")
     if value > maximum:
-        raise VpsError(f"{option}: '{text}' is too large; the most is {show(maximum)}, or {UNLIMITED} for no limit.")
+        raise VpsError(f"{option}: {shown(text)} is too large; the most is {show(maximum)}, or {UNLIMITED} for no limit.")
     return value
