@@ -1,0 +1,479 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What tests on a real node need: calling modules as Ansible does, looking into guests and into the kernel, waiting.
+
+A module runs in a process of its own, by the node's interpreter, with its arguments as JSON, as under Ansible and four
+times faster. Everything that a test makes has a name that starts with `it-`; nothing else is touched.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import ipaddress
+import json
+import os
+import pathlib
+import re
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import ansible
+
+NODE_PYTHON = "/usr/bin/python3"
+PREFIX = "it-"
+CGROUPS = pathlib.Path("/sys/fs/cgroup")
+V2 = (CGROUPS / "cgroup.controllers").exists()
+LOCKS = pathlib.Path("/run/lock/mainline-vps")
+LXC = pathlib.Path("/var/lib/lxc")
+
+# The module is imported before the uid is changed, so that a test without root does not depend on who may read the checkout.
+_LAUNCHER = """
+import importlib, os, sys
+from ansible.module_utils import basic
+basic._ANSIBLE_ARGS = sys.stdin.buffer.read()
+basic._ANSIBLE_PROFILE = 'legacy'
+module = importlib.import_module('ansible_collections.mainline.vps.plugins.modules.' + sys.argv[1])
+import ansible_collections.mainline.vps.plugins.module_utils.node.node
+uid, sys.argv = int(sys.argv[2]), sys.argv[1:2]
+if uid:
+    os.setgroups([]), os.setgid(uid), os.setuid(uid)
+module.main()
+"""
+
+
+# -- modules ------------------------------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=None)
+def _python_path() -> str:
+    """A folder with `ansible` and `ansible_collections` in it and nothing else, for the node's interpreter."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="it-python-"))
+    (folder / "ansible").symlink_to(pathlib.Path(ansible.__file__).parent)
+    (folder / "ansible_collections").symlink_to(_collections() / "ansible_collections")
+    (folder / "cache").mkdir()
+    return str(folder)
+
+
+def _collections() -> pathlib.Path:
+    for folder in os.environ["ANSIBLE_COLLECTIONS_PATH"].split(":"):
+        path = pathlib.Path(folder)
+        if (path / "ansible_collections/mainline/vps/galaxy.yml").exists():
+            return path
+    raise AssertionError("ANSIBLE_COLLECTIONS_PATH does not lead to mainline.vps")
+
+
+def launch(module: str, *, check: bool = False, wrap: Iterable[str] = (), uid: int = 0, **params: Any) -> subprocess.Popen:
+    """Start a module; its process is the module's own, so that it can be killed."""
+    arguments = {"ANSIBLE_MODULE_ARGS": {**params, "_ansible_check_mode": check, "_ansible_diff": True}}
+    folder = _python_path()
+    process = subprocess.Popen(
+        [*wrap, NODE_PYTHON, "-c", _LAUNCHER, module, str(uid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "PYTHONPATH": folder, "PYTHONPYCACHEPREFIX": f"{folder}/cache"},
+    )
+    process.stdin.write(json.dumps(arguments))
+    process.stdin.close()
+    process.stdin = None  # so that communicate() does not flush it
+    return process
+
+
+def result(process: subprocess.Popen, *, timeout: float = 600) -> dict:
+    """What a module printed, which is JSON and nothing else."""
+    output, errors = process.communicate(timeout=timeout)
+    assert "Traceback" not in errors and output, f"the module broke: {errors or 'it said nothing'}"
+    return json.loads(output)
+
+
+def call(module: str, **params: Any) -> dict:
+    """Run a module; its result, good or bad."""
+    return result(launch(module, **params))
+
+
+def ok(module: str, **params: Any) -> dict:
+    """Run a module that is to succeed."""
+    told = call(module, **params)
+    assert not told.get("failed"), f"{module} {params}: {told['msg']}"
+    return told
+
+
+def fails(module: str, **params: Any) -> str:
+    """Run a module that is to fail; its message, which is one sentence for a person that starts with what it is about."""
+    told = call(module, **params)
+    assert told.get("failed"), f"{module} {params} succeeded: {told}"
+    message = told["msg"]
+    assert re.match(r"[a-z_.]+: \S", message), f"it does not name an option: {message}"
+    assert "\n" not in message and "Traceback" not in message and "Errno" not in message, f"this is no sentence: {message}"
+    assert message.endswith("."), f"this is no sentence: {message}"
+    return message
+
+
+def foretold(module: str, *, settles: bool = True, **params: Any) -> dict:
+    """Check mode writes nothing and says what the run then does; the run's result. A second run has nothing to do."""
+    before = written()
+    told = ok(module, check=True, **params)
+    after = written()
+    assert after == before, f"check mode wrote: {differences(before, after)}"
+    done = ok(module, **params)
+    for key in ("changed", "diff", "changes", "restart_required"):
+        assert told[key] == done[key], f"{key}: check mode said {told[key]}, the run {done[key]}"
+    if settles:
+        again = ok(module, **params)
+        assert not again["changed"], f"twice is not the same as once: {again['changes']}"
+        assert again["diff"] == {"before": {}, "after": {}}
+    return done
+
+
+def container(name: str, **params: Any) -> dict:
+    """Run vps_container, with no patience for a guest that does not stop; the VPS as it returns it."""
+    return ok("vps_container", **{"name": name, "stop_timeout": 0, **params})["vps"]
+
+
+def info(name: str) -> dict | None:
+    """A VPS as vps_info tells it."""
+    found = ok("vps_info", name=name)["vpss"]
+    return found[0] if found else None
+
+
+@functools.lru_cache(maxsize=None)
+def settings() -> dict:
+    """The node's settings."""
+    return json.loads(pathlib.Path("/etc/vps/node.json").read_text(encoding="utf-8"))
+
+
+def pool() -> pathlib.Path:
+    """The node's pool."""
+    return pathlib.Path(settings()["pool"])
+
+
+def address(number: int) -> str:
+    """The node's routed address of that number, 0 to 49, from the end of its first network that others hardly use."""
+    return str(ipaddress.ip_network(settings()["networks"][0])[-60 + number])
+
+
+# -- cleaning up --------------------------------------------------------------------------------------------------------
+
+
+def own_names() -> list[str]:
+    """The VPSs on this node that tests made."""
+    return sorted(path.name for path in (pool() / "vps").iterdir() if path.name.startswith(PREFIX))
+
+
+def remove_all(keep: Iterable[str] = ()) -> None:
+    """Remove the VPSs that tests made."""
+    for name in own_names():
+        if name not in keep:
+            ok("vps_container", name=name, state="absent")
+
+
+# -- inside a guest -----------------------------------------------------------------------------------------------------
+
+
+def inside(name: str, *argv: str, timeout: float = 30, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess:
+    """Run a program in a guest, as its root."""
+    return subprocess.run(
+        ["lxc-attach", "-n", name, "--clear-env", "--set-var=PATH=/usr/sbin:/usr/bin:/sbin:/bin", "--", *argv],
+        input=stdin, capture_output=True, text=True, timeout=timeout, check=check,
+    )
+
+
+def said(name: str, *argv: str) -> str:
+    """What a program in a guest printed."""
+    return inside(name, *argv).stdout.strip()
+
+
+def shell(name: str, script: str, *, check: bool = True, timeout: float = 30) -> subprocess.CompletedProcess:
+    """Run a shell script in a guest."""
+    return inside(name, "/bin/sh", "-c", script, check=check, timeout=timeout)
+
+
+def background(name: str, script: str, *, core: int | None = None) -> subprocess.Popen:
+    """Start a shell script in a guest, and leave it running; on one CPU only, if asked."""
+    pin = [] if core is None else ["taskset", "-c", str(core)]
+    return subprocess.Popen(
+        [*pin, "lxc-attach", "-n", name, "--clear-env", "--set-var=PATH=/usr/sbin:/usr/bin:/sbin:/bin", "--", "/bin/sh", "-c", script],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+
+
+def rootfs(name: str) -> pathlib.Path:
+    """A VPS's tree, as the node sees it."""
+    return pool() / "vps" / name / "rootfs"
+
+
+def pid(name: str) -> int | None:
+    """The pid of a VPS's init on the node; None where it does not run."""
+    done = subprocess.run(["lxc-info", "-n", name, "-p", "-H"], capture_output=True, text=True, check=False)
+    return int(done.stdout) if done.stdout.strip().isdigit() else None
+
+
+def boot_id() -> str:
+    """The node's boot."""
+    return pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+# -- the kernel ---------------------------------------------------------------------------------------------------------
+
+
+def cgroup(name: str, file: str) -> pathlib.Path:
+    """A file of a running VPS's cgroup, found without the code that is tested: the one folder of its name in the hierarchy."""
+    controller = {"memory": "memory", "cpu": "cpu", "cpuacct": "cpuacct", "pids": "pids"}[file.split(".")[0]]
+    top = CGROUPS if V2 else CGROUPS / controller
+    found = [pathlib.Path(folder) for folder, _names, _files in os.walk(top) if folder.endswith(f"/vps/{name}")]
+    assert len(found) == 1, f"cgroups of {name} in {top}: {found}"
+    return found[0] / file
+
+
+def held(name: str, file: str) -> str:
+    """What a file of a running VPS's cgroup holds."""
+    return cgroup(name, file).read_text(encoding="ascii").strip()
+
+
+def cpu_seconds(name: str) -> float:
+    """CPU time that a VPS has used."""
+    if V2:
+        return int(re.search(r"usage_usec (\d+)", held(name, "cpu.stat")).group(1)) / 1e6
+    return int(held(name, "cpuacct.usage")) / 1e9
+
+
+def limit_files(**limits: int | None) -> dict[str, str]:
+    """What the kernel's files must hold; keys memory, swap (bytes), cpuunits, cpulimit (percent), processes. Written
+    down from the kernel's documents, and independent of the code that is tested."""
+    memory, swap = limits.get("memory"), limits.get("swap")
+    units, percent, processes = limits.get("cpuunits"), limits.get("cpulimit"), limits.get("processes")
+    pids = {"pids.max": "max" if processes is None else str(processes)}
+    if V2:
+        return {
+            "memory.max": "max" if memory is None else str(memory),
+            "memory.swap.max": "max" if swap is None else str(swap),
+            "cpu.weight": "100" if units is None else str(units // 10),
+            "cpu.max": "max 100000" if percent is None else f"{percent * 1000} 100000",
+            **pids,
+        }
+    none = str((1 << 63) - 4096)
+    return {
+        "memory.limit_in_bytes": none if memory is None else str(memory),
+        "memory.memsw.limit_in_bytes": none if memory is None or swap is None else str(memory + swap),
+        "cpu.shares": "1024" if units is None else str(units * 1024 // 1000),
+        "cpu.cfs_quota_us": "-1" if percent is None else str(percent * 1000),
+        **pids,
+    }
+
+
+def kernel_limits(name: str) -> dict[str, str]:
+    """What those files hold now."""
+    return {file: held(name, file) for file in limit_files()}
+
+
+def pids_refused(name: str) -> int:
+    """How often the kernel has refused a fork to a VPS."""
+    return int(re.search(r"max (\d+)", held(name, "pids.events")).group(1))
+
+
+def oom_kills(name: str) -> int:
+    """How many processes of a VPS the kernel has killed for its memory limit."""
+    file = "memory.events" if V2 else "memory.oom_control"
+    return int(re.search(r"oom_kill (\d+)", held(name, file)).group(1))
+
+
+def run(*argv: str) -> str:
+    """What a program on the node printed."""
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+def until(what: str, condition: Callable[[], Any], *, seconds: float = 30) -> Any:
+    """Wait for something; its value."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not within {seconds} seconds: {what}"
+        time.sleep(0.05)
+
+
+# -- everything that a run could touch -----------------------------------------------------------------------------------
+
+
+def _fingerprint(path: str | pathlib.Path) -> tuple:
+    status = os.lstat(path)
+    return status.st_ino, status.st_mode, status.st_uid, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _tree(top: pathlib.Path) -> dict[str, tuple]:
+    found = {str(top): _fingerprint(top)}
+    for folder, folders, files in os.walk(top):
+        for entry in (*folders, *files):
+            path = os.path.join(folder, entry)
+            if not path.endswith(".log"):  # a guest may write to its console at any time
+                found[path] = _fingerprint(path)
+    return found
+
+
+def _ours(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Entries of a folder that belong to tests, whatever state they are in."""
+    return sorted(path for path in folder.iterdir() if PREFIX in path.name) if folder.is_dir() else []
+
+
+def cgroup_folders() -> list[str]:
+    """The control groups of the tests' VPSs and of their monitors."""
+    found = []
+    for folder, names, _files in os.walk(CGROUPS):
+        if os.path.basename(folder) in ("vps", "vps.monitor"):
+            found += [os.path.join(folder, name) for name in names if name.startswith(PREFIX)]
+    return sorted(found)
+
+
+def written() -> dict[str, Any]:
+    """Everything of the tests' VPSs on disk and in the kernel that a run could write, in a form that can be compared."""
+    state: dict[str, Any] = {}
+    for shelf in ("vps", "templates"):
+        for path in _ours(pool() / shelf):
+            state.update(_tree(path))
+    for folder in (LXC, LOCKS, pathlib.Path("/run/lxc/lock/var/lib/lxc")):
+        state.update({str(path): _fingerprint(path) if path.is_symlink() else "there" for path in _ours(folder)})
+    for folder in cgroup_folders():
+        state[folder] = {file: _content(os.path.join(folder, file)) for file in limit_files()}
+    state["routes"] = {name: sorted(run("ip", "route", "show", "dev", link).splitlines()) for name, link in running_links().items()}
+    state["nft"] = run("nft", "--stateless", "list", "ruleset") if os.path.exists("/usr/sbin/nft") else ""
+    state["quota"] = sorted(_quota())
+    state["settings"] = _fingerprint("/etc/vps/node.json")
+    state["pids"] = {name: pid(name) for name in own_names()}
+    return state
+
+
+def _content(path: str) -> str | None:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def running_links() -> dict[str, str]:
+    """The running VPSs of the tests, and the node's end of each one's link."""
+    records = {name: pool() / "vps" / name / "vps.json" for name in own_names() if pid(name) is not None}
+    return {name: f"vps{json.loads(record.read_text(encoding='utf-8'))['id_base'] >> 16}" for name, record in records.items()}
+
+
+def subvolumes() -> dict[int, str]:
+    """Number → path of the subvolumes of the pool."""
+    lines = run("btrfs", "subvolume", "list", str(pool())).splitlines()
+    return {int(line.split()[1]): line.split(" path ", 1)[1] for line in lines}
+
+
+def _quota() -> list[str]:
+    """The limits of the tests' subvolumes."""
+    lines = run("btrfs", "qgroup", "show", "-r", "--raw", str(pool())).splitlines()
+    limits = {line.split()[0]: line.split()[3] for line in lines if line.startswith("0/")}
+    return [f"{path} {limits.get(f'0/{number}')}" for number, path in subvolumes().items() if PREFIX in path]
+
+
+def qgroups() -> set[int]:
+    """The numbers of the level-0 qgroups."""
+    lines = run("btrfs", "qgroup", "show", str(pool())).splitlines()
+    return {int(line.split()[0][2:]) for line in lines if line.startswith("0/")}
+
+
+def differences(before: dict, after: dict) -> dict:
+    """What differs between two of those, for a message."""
+    keys = sorted(set(before) | set(after))
+    return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
+
+
+class Untouched:
+    """`with Untouched():` nothing of the tests' VPSs, templates, links, cgroups, limits and rules is other than before."""
+
+    def __enter__(self) -> Untouched:
+        self._before = written()
+        return self
+
+    def __exit__(self, kind: type | None, *_exception: object) -> None:
+        if kind is None:
+            after = written()
+            assert after == self._before, f"touched: {differences(self._before, after)}"
+
+
+def remains() -> list[str]:
+    """What is left of VPSs that tests have removed. Call it when there is none any more."""
+    found = [str(path) for folder in (pool() / "vps", LXC, LOCKS, pathlib.Path("/run/lxc/lock/var/lib/lxc")) for path in _ours(folder)]
+    found += cgroup_folders()
+    found += [f"subvolume {path}" for path in subvolumes().values() if path.startswith("vps/") and PREFIX in path]
+    expected = {vps["host_interface"] for vps in ok("vps_info")["vpss"]}  # also of VPSs that no test has made
+    found += [f"link {name}" for name in os.listdir("/sys/class/net") if name.startswith("vps") and name not in expected]
+    monitors = run("ps", "-eo", "args").splitlines()
+    found += [line for line in monitors if line.startswith("[lxc monitor]") and f" {PREFIX}" in line]
+    return found
+
+
+def stray_qgroups() -> set[int]:
+    """Qgroups whose subvolume is gone. The kernel drops them itself some time after it has cleaned the subvolume."""
+    run("btrfs", "filesystem", "sync", str(pool()))
+    return {number for number in qgroups() - set(subvolumes()) if number > 5}
+
+
+def node_files() -> dict[str, str]:
+    """Fingerprints and contents of the files that a hostile guest would like the node to write."""
+    found = {}
+    for path in ("/etc/shadow", "/etc/passwd", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/root/.ssh/authorized_keys", "/etc/machine-id"):
+        try:
+            found[path] = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest() + str(_fingerprint(path))
+        except FileNotFoundError:
+            found[path] = "absent"
+    for folder in ("/", "/etc", "/root"):
+        found[folder] = str((sorted(os.listdir(folder)), stat.filemode(os.stat(folder).st_mode)))
+    return found
+
+
+# -- playbooks ----------------------------------------------------------------------------------------------------------
+
+
+def playbook(folder: pathlib.Path, tasks: list[dict], *options: str) -> subprocess.Popen:
+    """Start ansible-playbook with tasks on this node."""
+    play = [{"name": "Test", "hosts": "localhost", "gather_facts": False, "become": False, "tasks": tasks}]
+    book = pathlib.Path(tempfile.mkstemp(suffix=".yml", dir=folder)[1])
+    book.write_text(json.dumps(play), encoding="utf-8")
+    inventory = folder / "inventory.json"
+    node = {"ansible_connection": "local", "ansible_python_interpreter": NODE_PYTHON}
+    inventory.write_text(json.dumps({"all": {"hosts": {"localhost": node}}}), encoding="utf-8")
+    return subprocess.Popen(
+        ["ansible-playbook", "-i", str(inventory), *options, str(book)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+    )
+
+
+def _source(module: str) -> str:
+    return (_collections() / f"ansible_collections/mainline/vps/plugins/modules/{module}.py").read_text(encoding="utf-8")
+
+
+def examples(module: str) -> list[dict]:
+    """The tasks in a module's documentation."""
+    import yaml
+
+    tasks = yaml.safe_load(re.search(r'EXAMPLES = r"""(.*?)"""', _source(module), re.DOTALL).group(1))
+    assert tasks and all(isinstance(task, dict) for task in tasks)
+    return tasks
+
+
+def play(folder: pathlib.Path, tasks: list[dict], *options: str) -> str:
+    """Run tasks through ansible-playbook, which is to succeed; what it printed."""
+    process = playbook(folder, tasks, *options)
+    output, _none = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    return output
+
+
+def documented_result(module: str) -> dict:
+    """What a module's documentation says that it returns."""
+    import yaml
+
+    return yaml.safe_load(re.search(r'RETURN = r"""(.*?)"""', _source(module), re.DOTALL).group(1))
