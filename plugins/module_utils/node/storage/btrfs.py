@@ -23,6 +23,7 @@ def _ioctl(number: int, size: int, *, direction: int) -> int:
 
 
 _INO_LOOKUP = _ioctl(18, 4096, direction=3)
+_GET_SUBVOL_ROOTREF = _ioctl(61, 4096, direction=3)
 _FS_INFO = _ioctl(31, 1024, direction=2)
 
 
@@ -47,8 +48,8 @@ class Btrfs:
 
     def delete(self, path: str) -> None:
         """Delete a root file system, and any subvolume that was made inside it."""
-        for nested in self._nested(path):
-            tools.run(["btrfs", "subvolume", "delete", nested])
+        for number in _subvolumes_in(path):  # by number: a guest's tree can be deeper, and its names stranger, than a walk bears
+            tools.run(["btrfs", "subvolume", "delete", "--subvolid", str(number), self.pool])
         tools.run(["btrfs", "subvolume", "delete", path])
         self._drop_stale_qgroups()
 
@@ -95,19 +96,6 @@ class Btrfs:
             if level == "0" and number.isdigit() and int(number) >= ROOT_INODE and number not in living:
                 tools.attempt(["btrfs", "qgroup", "destroy", f"0/{number}", self.pool])
 
-    def _nested(self, path: str) -> list[str]:
-        """Subvolumes below a path, the deepest first. fwalk follows no link and crosses no name that a guest chose."""
-        found = []
-        for folder, names, _files, descriptor in os.fwalk(path, topdown=True, follow_symlinks=False):
-            for name in names:
-                try:
-                    status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                except OSError:
-                    continue
-                if status.st_ino == ROOT_INODE:
-                    found.append(os.path.join(folder, name))
-        return sorted(found, key=len, reverse=True)
-
 
 def subvolume_id(path: str) -> int:
     """The number of the subvolume that a path is in (BTRFS_IOC_INO_LOOKUP)."""
@@ -118,6 +106,17 @@ def subvolume_id(path: str) -> int:
         return struct.unpack_from("Q", buffer)[0]
     finally:
         os.close(descriptor)
+
+
+def _subvolumes_in(path: str) -> list[int]:
+    """The numbers of the subvolumes right below that of a path (BTRFS_IOC_GET_SUBVOL_ROOTREF; at most 255 are told)."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        buffer = bytearray(4096)
+        fcntl.ioctl(descriptor, _GET_SUBVOL_ROOTREF, buffer)
+    finally:
+        os.close(descriptor)
+    return [struct.unpack_from("Q", buffer, 8 + 16 * index)[0] for index in range(buffer[4088])]
 
 
 def filesystem_id(path: str) -> str:
