@@ -17,7 +17,7 @@ from ..core import plan as steps
 from ..core.errors import VpsError
 from ..core.limits import observed
 from ..core.model import Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
-from . import build, cgroup, configuration, engine, locks, network, settings, template_steps, vps_steps
+from . import build, cgroup, configuration, engine, locks, network, settings, template_steps, tools, vps_steps
 from .parts import Parts, node_nameservers
 from .sweep import sweep
 
@@ -34,6 +34,8 @@ _APPLY: Mapping[type, Callable] = {
     steps.RemoveTemplate: template_steps.remove_template,
 }
 
+PROGRAMS = ("lxc-start", "lxc-stop", "lxc-info", "lxc-attach", "btrfs", "ip", "nsenter", "hostname", "ssh-keygen")
+
 
 class Node:
     """This machine. Nothing is read before it is asked for."""
@@ -41,8 +43,10 @@ class Node:
     _parts: Parts
 
     def require_usable(self) -> None:
-        """Raise VpsError where this machine is no node, or we are not its root."""
-        self._parts = Parts.of(settings.require())
+        """Raise VpsError where this machine is no node, lacks a program, or we are not its root."""
+        known = settings.require()
+        tools.require(PROGRAMS)
+        self._parts = Parts.of(known)
 
     @contextmanager
     def lock(self, kind: str, name: str, *, timeout: float) -> Iterator[None]:

@@ -12,7 +12,7 @@ import os
 import selectors
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ..core.errors import VpsError
 
@@ -43,7 +43,7 @@ def attempt(argv: Sequence[str], *, timeout: float = 60, stdin: str | None = Non
             cwd="/",
         )
     except FileNotFoundError:
-        raise VpsError(f"{argv[0]}: is not installed on this node; run the role mainline.vps.node, which installs it.") from None
+        raise _not_installed(argv[0]) from None
     if stdin is not None:
         process.stdin.write(stdin.encode())
         process.stdin.close()
@@ -65,6 +65,17 @@ def last_words(output: str, lines: int = 3) -> str:
     """The last lines that say something, on one line."""
     said = [line.strip() for line in output.splitlines() if line.strip()]
     return " / ".join(said[-lines:]) or "it said nothing"
+
+
+def require(programs: Iterable[str]) -> None:
+    """Raise VpsError where the node lacks a program, before anything is touched."""
+    for program in programs:
+        if not installed(program):
+            raise _not_installed(program)
+
+
+def _not_installed(program: str) -> VpsError:
+    return VpsError(f"node: {program} is not installed on this node; run the role mainline.vps.node, which installs it.")
 
 
 def has_systemd() -> bool:
