@@ -14,7 +14,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.errors import Vp
 
 # Fast, the same every time, and nothing written beside the tests.
 settings.register_profile(
-    "fixed", database=None, deadline=None, derandomize=True, max_examples=100, suppress_health_check=[HealthCheck.too_slow]
+    "fixed", database=None, deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("fixed")
 

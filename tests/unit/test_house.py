@@ -1,0 +1,95 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shape of the house: who may import what. Read from the source, not from what happens to be imported."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.mainline.vps.plugins import module_utils
+
+HOUSE = Path(next(iter(module_utils.__path__)))
+# Modules of the standard library that neither read nor write anything.
+PURE = {"__future__", "collections.abc", "dataclasses", "hashlib", "ipaddress", "json", "re", "typing", "math", "functools", "enum", "itertools"}
+PARTS = ("build", "cgroup", "engine", "guest", "network", "record", "storage/btrfs")
+# What every part may use: below them all, and of no kernel or disk part's knowledge.
+COMMON = {"tools", "files", "tree", "syscalls"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Everything that a file imports, anywhere in it; relative ones start with their dots."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = "." * node.level + (node.module or "")
+            if node.module and not set(start) == {"."}:
+                yield start
+            else:
+                yield from (start + name.name for name in node.names)
+
+
+def calls(path: Path) -> set[str]:
+    """The names of all functions that a file calls."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            found.add(node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", ""))
+    return found
+
+
+def files(*folders: str) -> list[Path]:
+    """The source files of some folders."""
+    found = [path for folder in folders for path in sorted((HOUSE / folder).rglob("*.py"))]
+    assert found
+    return found
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(HOUSE))
+
+
+@pytest.mark.parametrize("path", files("core"), ids=named)
+def test_the_core_imports_only_itself_and_what_is_pure(path):
+    modules = {file.stem for file in files("core")}
+    for name in imports(path):
+        assert name in PURE or (name.startswith(".") and not name.startswith("..") and name[1:] in modules), name
+
+
+@pytest.mark.parametrize("path", files("core"), ids=named)
+def test_the_core_opens_nothing_and_runs_nothing(path):
+    assert not calls(path) & {"open", "print", "exec", "eval", "__import__", "input", "import_module"}
+
+
+@pytest.mark.parametrize("path", files("."), ids=named)
+def test_only_the_runner_knows_ansible(path):
+    if named(path) != "runner.py":
+        assert not [name for name in imports(path) if name.split(".")[0] in ("ansible", "ansible_collections")]
+        assert not calls(path) & {"fail_json", "exit_json"}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_parts_do_not_know_each_other(part):
+    path = HOUSE / "node" / f"{part}.py"
+    level = "." * (part.count("/") + 1)
+    own = {name[len(level) :].split(".")[0] for name in imports(path) if name.startswith(level) and not name.startswith(level + ".")}
+    allowed = COMMON | ({"guest"} if part == "build" else set())
+    assert own <= allowed, own - allowed
+
+
+@pytest.mark.parametrize("path", files("node"), ids=named)
+def test_no_shell_is_ever_asked(path):
+    assert not calls(path) & {"system", "popen", "getoutput", "getstatusoutput"}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.keyword):
+            assert node.arg != "shell"
+
+
+@pytest.mark.parametrize("path", files("."), ids=named)
+def test_nothing_that_is_slow_to_import_is_imported(path):
+    assert not {name.split(".")[0] for name in imports(path)} & {"pyroute2", "yaml", "jinja2", "requests"}
