@@ -17,6 +17,10 @@ class VpsError(Exception):
         self.details = details
 
 
+class NothingDone(VpsError):
+    """The same, from a step that has left everything as it found it: there is nothing to finish or to undo."""
+
+
 def shown(text: object, length: int = 60) -> str:
     """What was given, for an error: in quotes, short and without control characters."""
     clean = "".join(character if character.isprintable() else "?" for character in str(text))

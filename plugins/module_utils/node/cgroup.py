@@ -12,7 +12,7 @@ import errno
 import os
 
 from ..core import limits, units
-from ..core.errors import VpsError
+from ..core.errors import NothingDone, VpsError
 from ..core.model import Vps
 from . import tools
 
@@ -97,7 +97,7 @@ def is_watched(name: str) -> bool:
 
 
 def write(name: str, pid: int, wanted: dict[str, str]) -> None:
-    """Write the files that differ, and none else."""
+    """Write the files that differ, and none else; raises NothingDone where the kernel does not take one of them."""
     where = _folders(name, pid)
     now = read(name, pid, list(wanted))
     differing = {file: text for file, text in wanted.items() if now[file] != text}
@@ -108,9 +108,9 @@ def write(name: str, pid: int, wanted: dict[str, str]) -> None:
         differing["memory.memsw.limit_in_bytes"] = wanted["memory.memsw.limit_in_bytes"]
     try:
         _write_all(where, {file: wanted[file] for file in wanted if file in differing})
-    except VpsError:
+    except VpsError as error:
         _write_all(where, {file: now[file] for file in wanted if file in differing})  # all of them, or none
-        raise
+        raise NothingDone(str(error), **error.details) from None
 
 
 def _write_all(where: dict[str, str], texts: dict[str, str]) -> None:
@@ -202,7 +202,7 @@ def _refuse_to_kill(where: str, wanted: str | None) -> None:
     statistics = dict(line.split(" ", 1) for line in _read(os.path.join(where, "memory.stat")).splitlines() if " " in line)
     bound = sum(int(statistics.get(key, 0)) for key in ("anon", "shmem", "kernel_stack", "pagetables"))
     if bound > int(wanted):
-        raise VpsError(
+        raise NothingDone(
             f"limits.memory: the VPS uses {units.format_size(bound)} that cannot be reclaimed, more than {units.format_size(int(wanted))}; "
             "stop something in it first, or ask for more."
         )

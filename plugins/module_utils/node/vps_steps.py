@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from ..core import plan as steps
-from ..core.errors import VpsError
+from ..core.errors import NothingDone, VpsError
 from ..core.model import RUNNING, STOPPED, Vps
 from . import cgroup, configuration, engine, files, guest, locks, network
 from .parts import Parts, node_nameservers
@@ -89,6 +89,9 @@ def update(parts: Parts, step: steps.Update) -> None:
         parts.vps.store(replace(vps, unfinished=unfinished))
     try:
         _apply(parts, vps, step.options)
+    except NothingDone:
+        parts.vps.store(before)
+        raise
     except VpsError:
         parts.vps.store(replace(before, unfinished=tuple(sorted({*before.unfinished, *unfinished}))))
         raise
@@ -98,7 +101,7 @@ def update(parts: Parts, step: steps.Update) -> None:
 def _apply(parts: Parts, vps: Vps, options: frozenset[str]) -> None:
     found = status(vps.name)
     root = parts.root(vps.name)
-    if "limits" in options:
+    if "limits" in options:  # first of all: where memory is refused, nothing else has been done
         if found.pid is not None:
             cgroup.write(vps.name, found.pid, cgroup.files(vps))
         parts.storage.limit(root, vps.limits.diskspace)  # before the guest's files: a disk that grows must have grown
