@@ -9,6 +9,7 @@ Documents: lxc.container.conf(5), lxc-start(1), lxc-stop(1), lxc-info(1), lxc-at
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import time
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,7 @@ LXCPATH = "/var/lib/lxc"
 LXC_CONFIG = "/usr/share/lxc/config"
 ID_RANGE = 65536
 START_TIMEOUT = 120  # s
+_LOGGED = re.compile(r" ERROR +\S+ - \S+:\d+ - (.*)")  # program, name, time, level, part - file:function:line - what
 _STATES = {"RUNNING": RUNNING, "FROZEN": FROZEN, "FREEZING": FROZEN, "THAWED": RUNNING}
 
 
@@ -140,7 +142,13 @@ def start(name: str, directory: str) -> None:
     if code == 0 and (unit is None or _comes_up(name, unit)):
         return
     log = files.read(os.path.join(directory, "lxc.log")) or output
-    raise VpsError(f"state: VPS '{name}' did not start: {tools.last_words(log)}", log=log[-4000:])
+    raise VpsError(f"state: VPS '{name}' did not start: {_why(log)}; the result's log has all of it.", log=log[-4000:])
+
+
+def _why(log: str) -> str:
+    """The first error in LXC's log, which is the cause of the others, without what it says of itself."""
+    errors = _LOGGED.findall(log)
+    return errors[0].strip().rstrip(".") if errors else tools.last_words(log).rstrip(".")
 
 
 def _unit(name: str) -> str:
