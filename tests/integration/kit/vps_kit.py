@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import stat
 import subprocess
 import tempfile
@@ -273,15 +274,20 @@ def kernel_limits(name: str) -> dict[str, str]:
     return {file: held(name, file) for file in limit_files()}
 
 
+def _counted(name: str, file: str, pattern: str) -> int:
+    """The sum of a counter over a VPS's cgroup and those below: v1, and older v2, count where it happened only."""
+    texts = (path.read_text(encoding="ascii") for path in [cgroup(name, file), *cgroup(name, file).parent.glob(f"*/**/{file}")])
+    return sum(int(re.search(pattern, text).group(1)) for text in texts)
+
+
 def pids_refused(name: str) -> int:
     """How often the kernel has refused a fork to a VPS."""
-    return int(re.search(r"max (\d+)", held(name, "pids.events")).group(1))
+    return _counted(name, "pids.events", r"max (\d+)")
 
 
 def oom_kills(name: str) -> int:
     """How many processes of a VPS the kernel has killed for its memory limit."""
-    file = "memory.events" if V2 else "memory.oom_control"
-    return int(re.search(r"oom_kill (\d+)", held(name, file)).group(1))
+    return _counted(name, "memory.events" if V2 else "memory.oom_control", r"oom_kill (\d+)")
 
 
 def run(*argv: str) -> str:
@@ -332,12 +338,19 @@ def cgroup_folders() -> list[str]:
     return sorted(found)
 
 
-def written() -> dict[str, Any]:
-    """Everything of the tests' VPSs on disk and in the kernel that a run could write, in a form that can be compared."""
+def written(*, inodes: bool = True) -> dict[str, Any]:
+    """Everything of the tests' VPSs on disk and in the kernel that a run could write, in a form that can be compared.
+
+    Without `inodes`, a record that was written and put back counts as untouched.
+    """
     state: dict[str, Any] = {}
-    for shelf in ("vps", "templates"):
-        for path in _ours(pool() / shelf):
-            state.update(_tree(path))
+    for path in _ours(pool() / "vps"):
+        state.update(_tree(path))
+        if not inodes and (path / "vps.json").exists():
+            del state[str(path)]
+            state[str(path / "vps.json")] = (path / "vps.json").read_text(encoding="utf-8")
+    for path in _ours(pool() / "templates"):
+        state.update(_tree(path))
     for folder in (LXC, LOCKS, pathlib.Path("/run/lxc/lock/var/lib/lxc")):
         state.update({str(path): _fingerprint(path) if path.is_symlink() else "there" for path in _ours(folder)})
     for folder in cgroup_folders():
@@ -392,13 +405,16 @@ def differences(before: dict, after: dict) -> dict:
 class Untouched:
     """`with Untouched():` nothing of the tests' VPSs, templates, links, cgroups, limits and rules is other than before."""
 
+    def __init__(self, *, inodes: bool = True) -> None:
+        self._inodes = inodes
+
     def __enter__(self) -> Untouched:
-        self._before = written()
+        self._before = written(inodes=self._inodes)
         return self
 
     def __exit__(self, kind: type | None, *_exception: object) -> None:
         if kind is None:
-            after = written()
+            after = written(inodes=self._inodes)
             assert after == self._before, f"touched: {differences(self._before, after)}"
 
 
@@ -477,3 +493,77 @@ def documented_result(module: str) -> dict:
     import yaml
 
     return yaml.safe_load(re.search(r'RETURN = r"""(.*?)"""', _source(module), re.DOTALL).group(1))
+
+
+# -- measuring ----------------------------------------------------------------------------------------------------------
+
+
+def disk_limit(name: str) -> int | None:
+    """The limit of a VPS's qgroup, in bytes, as btrfs-progs tells it."""
+    number = next(number for number, path in subvolumes().items() if path == f"vps/{name}/rootfs")
+    lines = run("btrfs", "qgroup", "show", "-r", "--raw", str(pool())).splitlines()
+    text = next(line.split()[3] for line in lines if line.split()[0] == f"0/{number}")
+    return None if text == "none" else int(text)
+
+
+def cpus() -> set[int]:
+    """The CPUs that this process may use."""
+    return os.sched_getaffinity(0)
+
+
+def cpu_rate(name: str, *, seconds: float) -> float:
+    """How many CPUs a VPS uses, measured over some time."""
+    used, started = cpu_seconds(name), time.monotonic()
+    time.sleep(seconds)
+    return (cpu_seconds(name) - used) / (time.monotonic() - started)
+
+
+def cpu_ratio(first: str, second: str, *, seconds: float) -> float:
+    """How much more CPU time one VPS gets than another, measured over the same time."""
+    before = cpu_seconds(first), cpu_seconds(second)
+    time.sleep(seconds)
+    return (cpu_seconds(first) - before[0]) / max(0.001, cpu_seconds(second) - before[1])
+
+
+def settle(measure: Callable[[], float], *, near: float, within: float) -> bool:
+    """Whether a measurement is near a value; once more, and then once more, where a busy machine disturbed it."""
+    measured = []
+    for _attempt in range(3):
+        measured.append(measure())
+        if abs(measured[-1] - near) <= within * near:
+            return True
+    raise AssertionError(f"measured {measured}, expected {near} give or take {within:.0%}")
+
+
+def end(started: subprocess.Popen) -> None:
+    """End what was started in a guest, and all that came of it."""
+    parents = {number: parent for number in processes() if (parent := _parent(number))}
+    family = {started.pid}
+    while more := {number for number, parent in parents.items() if parent in family} - family:
+        family |= more
+    for number in family:
+        try:
+            os.kill(number, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    started.wait(10)
+
+
+def _parent(number: int) -> int | None:
+    try:
+        return int(pathlib.Path(f"/proc/{number}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
+def processes() -> set[int]:
+    """The pids of the node."""
+    return {int(entry) for entry in os.listdir("/proc") if entry.isdigit()}
+
+
+def pid_namespace(number: int) -> str | None:
+    """The pid namespace of a process; None where it has ended."""
+    try:
+        return os.readlink(f"/proc/{number}/ns/pid")
+    except OSError:
+        return None

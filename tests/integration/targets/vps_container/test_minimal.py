@@ -396,7 +396,8 @@ def test_a_guest_without_an_init_is_an_error(minimal):
     """LXC cannot start it, and the message has LXC's reason."""
     kit.container("it-noinit", template=minimal, state="present")
     (kit.rootfs("it-noinit") / "sbin/init").unlink()
-    assert fail_container("it-noinit").startswith("state: ")
+    message = fail_container("it-noinit")
+    assert message.startswith("state: ") and "No such file or directory" in message and "/sbin/init" in message
     assert state_of("it-noinit") == "stopped"
 
 
