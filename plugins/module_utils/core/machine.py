@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from . import parse, units
-from .errors import VpsError
+from .errors import VpsError, shown
 from .model import Vps
 from .settings import Settings
 
@@ -23,7 +23,7 @@ MAKING, REMOVING = ".new", ".del"  # a pool's file while it is being made, and f
 FOLDERS = ("vps", "templates")
 MODE = 0o711  # passable for an unprivileged VPS's root, which is nobody here; not readable
 LEAST_POOL = 256 << 20  # bytes; below, a btrfs has no room for its own tables
-DEFAULT_POOL_SIZE = "20G"
+DEFAULT_POOL_SIZE = 20 << 30
 # What has to be installed, and the Debian packages that have it.
 PROGRAMS = {
     "lxc-start": "lxc",
@@ -34,6 +34,7 @@ PROGRAMS = {
     "newuidmap": "uidmap",
     "ip": "iproute2",
 }
+LONGEST_PATH = 200
 _PATH = re.compile(r"(?:/[A-Za-z0-9_+][A-Za-z0-9._+-]*)+")
 
 
@@ -284,9 +285,9 @@ def overlaps(network: str, subnet: str) -> bool:
 def _path(value: object, option: str) -> str:
     """An absolute path that is safe as a word in fstab(5)."""
     text = str(value)
-    if not _PATH.fullmatch(text):
+    if not _PATH.fullmatch(text) or len(text) > LONGEST_PATH:
         raise VpsError(
-            f"{option}: '{text}' cannot be used; write an absolute path of letters, digits and ._+-, "
+            f"{option}: {shown(text)} cannot be used; write an absolute path of letters, digits and ._+-, "
             "for example /var/lib/vps."
         )
     return text

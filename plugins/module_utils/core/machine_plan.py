@@ -83,9 +83,10 @@ def _refuse_to_strand(desired: Desired, actual: Actual) -> None:
     if not different:
         return
     if actual.vpss is None:
-        raise VpsError(f"{different[0]}: cannot change while {old.pool} is not mounted, because the VPSs in it are unknown; {_how_to_mount(actual)}.")
+        raise VpsError(f"{different[0]}: cannot change while {old.pool} is not mounted, because the VPSs in it are unknown; {_how_to_mount(old)}.")
     if "pool" in different and (actual.vpss or actual.templates):
-        raise VpsError(f"pool: {_occupants(actual)} in {old.pool}; remove them first, or leave the pool where it is.")
+        told, which = _occupants(actual)
+        raise VpsError(f"pool: {told} in {old.pool}; remove {which} first, or leave the pool where it is.")
     for vps in actual.vpss or ():
         for address in vps.addresses:
             if "networks" in different and not parse.within(address, desired.networks):
@@ -126,7 +127,7 @@ def _decided(items: _Items, desired: Desired, actual: Actual, made: Made) -> Mad
         option = "pool" if old.pool != desired.pool else "pool_file"
         before = old.pool if option == "pool" else made.pool_file
         items.add(option, before, getattr(desired, option))
-        items.before += _leave_pool(actual)
+        items.before += _leave_pool(old, actual)
         return replace(made, pool_file=None, pool_folder=False)
     return made
 
@@ -136,7 +137,7 @@ def _pool(items: _Items, desired: Desired, actual: Actual, made: Made) -> Made:
     if pool.backing == file.path + machine.REMOVING:  # a killed run had begun to take it away
         items.steps.append(machine.RemovePool(pool.path, file.path, folder=False))
         pool = Pool(pool.path, directory=True)
-    if _moved(desired, actual):  # by now the old pool is gone
+    if actual.settings is not None and _moved(desired, actual):  # by now the old pool is gone
         if pool.path == actual.settings.pool:
             pool = Pool(pool.path, directory=not actual.settings.made.pool_folder)
         if file.path == actual.settings.made.pool_file:
@@ -149,8 +150,7 @@ def _pool(items: _Items, desired: Desired, actual: Actual, made: Made) -> Made:
         _fstab(items, actual, pool.path, file.path, None)
         return made
     if pool.btrfs:
-        if (desired.pool_size or 0) > file.size:
-            items.add("pool_size", *_sizes(file.size, desired.pool_size), machine.GrowPool(pool.path, file.path, desired.pool_size))
+        _grow(items, desired, pool, file)
         if not pool.quota or pool.mode != machine.MODE or pool.folders != machine.FOLDERS:
             items.add("pool", "incomplete", pool.path, machine.FurnishPool(pool.path, own=True))
     else:
@@ -158,6 +158,12 @@ def _pool(items: _Items, desired: Desired, actual: Actual, made: Made) -> Made:
         made = replace(made, pool_file=file.path, pool_folder=made.pool_folder or not pool.directory)
     _fstab(items, actual, pool.path, file.path, line)
     return replace(made, pool_file=file.path)
+
+
+def _grow(items: _Items, desired: Desired, pool: Pool, file: PoolFile) -> None:
+    if desired.pool_size is not None and desired.pool_size > file.size:
+        before, after = units.format_size(file.size), units.format_size(desired.pool_size)
+        items.add("pool_size", before, after, machine.GrowPool(pool.path, file.path, desired.pool_size))
 
 
 def _foreign_pool(items: _Items, pool: Pool) -> None:
@@ -185,10 +191,9 @@ def _new_pool(items: _Items, desired: Desired, actual: Actual, pool: Pool, file:
     furnish = machine.FurnishPool(pool.path, own=True)
     if file.exists:
         items.add("pool", "not mounted", pool.path, machine.MountPool(pool.path, file.path), furnish)
-        if (desired.pool_size or 0) > file.size:
-            items.add("pool_size", *_sizes(file.size, desired.pool_size), machine.GrowPool(pool.path, file.path, desired.pool_size))
+        _grow(items, desired, pool, file)
         return
-    size = desired.pool_size or units.parse_size(machine.DEFAULT_POOL_SIZE, option="pool_size")
+    size = desired.pool_size or machine.DEFAULT_POOL_SIZE
     if not pool.parent:
         raise VpsError(f"pool: there is no directory for {pool.path}; make the one above it, or name another place.")
     if not file.folder:
@@ -283,9 +288,10 @@ def _remove(actual: Actual) -> Plan:
     if settings is None:
         return Plan()
     if actual.vpss is None:
-        raise VpsError(f"state: {settings.pool} is not mounted, so it is unknown whether there are VPSs in it; {_how_to_mount(actual)}.")
+        raise VpsError(f"state: {settings.pool} is not mounted, so it is unknown whether there are VPSs in it; {_how_to_mount(settings)}.")
     if actual.vpss or actual.templates:
-        raise VpsError(f"state: {_occupants(actual)} on this node; remove them first.")
+        told, which = _occupants(actual)
+        raise VpsError(f"state: {told} on this node; remove {which} first.")
     made = settings.made
     items = _Items()
     items.add("state", _FOUND, _NONE)
@@ -307,7 +313,7 @@ def _remove(actual: Actual) -> Plan:
         items.add("lxcfs", "running", "stopped", machine.StopLxcfs())
     if made.lxc_mode is not None and actual.lxc_mode == machine.MODE:
         items.add("lxc_folder", f"{machine.MODE:04o}", f"{made.lxc_mode:04o}", machine.SetLxcMode(made.lxc_mode))
-    leave = _leave_pool(actual)
+    leave = _leave_pool(settings, actual)
     for step in leave:
         if isinstance(step, machine.EditLines):
             items.changes.append(Change("fstab", step.drop[0], None))
@@ -319,9 +325,8 @@ def _remove(actual: Actual) -> Plan:
     return Plan(tuple(items.changes), tuple(items.steps))
 
 
-def _leave_pool(actual: Actual) -> list[object]:
+def _leave_pool(settings: Settings, actual: Actual) -> list[object]:
     """The steps away from the pool of the settings, which has nothing in it."""
-    settings = actual.settings
     made = settings.made
     steps: list[object] = [machine.SweepPool(settings.pool)]
     if made.pool_file is not None:
@@ -339,20 +344,18 @@ def _moved(desired: Desired, actual: Actual) -> bool:
     return old.pool != desired.pool or old.made.pool_file not in (None, desired.pool_file)
 
 
-def _occupants(actual: Actual) -> str:
+def _occupants(actual: Actual) -> tuple[str, str]:
+    """What there is on the node, and the word for it."""
     kinds = []
     for word, names in (("VPS", [vps.name for vps in actual.vpss or ()]), ("template", list(actual.templates or ()))):
         if names:
             listed = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
             kinds.append(f"{word}{'s' if len(names) > 1 else ''} {listed}")
     many = len(actual.vpss or ()) + len(actual.templates or ()) > 1
-    return f"there {'are' if many else 'is'} {' and '.join(kinds)}"
+    return f"there {'are' if many else 'is'} {' and '.join(kinds)}", "them" if many else "it"
 
 
-def _how_to_mount(actual: Actual) -> str:
-    file = actual.settings.made.pool_file
-    return f"run 'mount -o loop,noatime {file} {actual.settings.pool}' first" if file else "mount it first"
+def _how_to_mount(settings: Settings) -> str:
+    file = settings.made.pool_file
+    return f"run 'mount -o loop,noatime {file} {settings.pool}' first" if file else "mount it first"
 
-
-def _sizes(before: int, after: int) -> tuple[str, str]:
-    return units.format_size(before), units.format_size(after)

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from ..core import machine as steps
 from ..core import nodefiles, units
 from ..core.errors import VpsError
-from ..core.machine import Actual, Desired
+from ..core.machine import Actual, Desired, Pool, PoolFile
 from ..core.model import Vps
 from ..core.plan import Plan
 from ..core.settings import Settings
@@ -62,7 +62,7 @@ class Machine:
         """The machine as it is."""
         known = settings.load()
         old_pool = pool.read(known.pool) if known else None
-        old_file = pool.read_file(known.made.pool_file, pool=old_pool) if known and known.made.pool_file else None
+        old_file = pool.read_file(known.made.pool_file, pool=old_pool) if old_pool and known and known.made.pool_file else None
         asked = old_pool if old_pool and old_pool.path == desired.pool else pool.read(desired.pool)
         vpss, templates = _occupants(known, old_pool, old_file)
         return Actual(
@@ -158,7 +158,7 @@ class Machine:
                 with open(_sysctl_path(key), "w", encoding="ascii") as file:
                     file.write(str(value))
             except OSError as error:
-                raise VpsError(f"sysctl {key}: the kernel refused {value}: {error.strerror}.") from None
+                raise VpsError(f"sysctls: the kernel refused {value} for {key}: {error.strerror}.") from None
 
     def _load_rules(self, step: steps.LoadRules) -> None:
         firewall.load(step.text)
@@ -200,13 +200,15 @@ class Machine:
     }
 
 
-def _occupants(known: Settings | None, place: object, file: object) -> tuple[tuple[Vps, ...] | None, tuple[str, ...] | None]:
+def _occupants(
+    known: Settings | None, place: Pool | None, file: PoolFile | None
+) -> tuple[tuple[Vps, ...] | None, tuple[str, ...] | None]:
     """The VPSs and templates of the node's pool; None where the pool that would tell is not mounted."""
-    if known is None:
+    if known is None or place is None:
         return (), ()
     if os.path.isdir(os.path.join(known.pool, "vps")) and place.btrfs:
         return tuple(VpsRecords(known.pool).reserved()), tuple(TemplateRecords(known.pool).names())
-    if place.btrfs or (known.made.pool_file and not file.exists):
+    if place.btrfs or (file and not file.exists):
         return (), ()  # a killed run had not come to make its folders, or had begun to take it away
     return None, None
 

@@ -1,0 +1,359 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The machine's plan: what makes it a node, what is refused, and what is taken away again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.mainline.vps.plugins.module_utils.core import machine, nodefiles
+from ansible_collections.mainline.vps.plugins.module_utils.core.machine import Actual, Pool, PoolFile
+from ansible_collections.mainline.vps.plugins.module_utils.core.machine_plan import compare
+from ansible_collections.mainline.vps.plugins.module_utils.core.model import Vps
+from ansible_collections.mainline.vps.plugins.module_utils.core.plan import Plan
+from ansible_collections.mainline.vps.plugins.module_utils.core.settings import Made, Settings
+from ansible_collections.mainline.vps.tests.unit.reading import sentence
+
+POOL, FILE = "/var/lib/vps", "/var/lib/vps.img"
+SIZE = 20 << 30
+START, COUNT = 704643072, 655360000
+PARAMS = {
+    "state": "present", "pool": POOL, "pool_file": FILE, "pool_size": None, "id_start": START, "id_count": COUNT,
+    "networks": ["10.90.0.0/16"], "nat": True,
+}
+LINE = nodefiles.ids_line(START, COUNT)
+FSTAB = nodefiles.fstab_line(POOL, FILE)
+LOW = {key: 1 if row.floor else 0 for key, row in nodefiles.SYSCTLS.items()}
+HIGH = {key: row.value for key, row in nodefiles.SYSCTLS.items()}
+STOCK = Actual(
+    None, Pool(POOL), PoolFile(FILE, room=100 << 30),
+    texts={"fstab": "UUID=1 / ext4 defaults 0 1\n", "subuid": "me:100000:65536\n", "subgid": None, "sysctl": None, "seccomp": None, "network": None},
+    common_seccomp="2\ndenylist\n[all]\nkexec_load errno 1\n", sysctls=LOW, lxc_mode=0o755,
+)
+WEB = Vps(name="web", template="minimal", init="busybox", hostname="web", addresses=("10.90.0.11",), id_base=START + 65536)
+
+
+def wish(**params) -> machine.Desired:
+    """A task about this machine."""
+    return machine.parse_machine({**PARAMS, **params})
+
+
+GONE = wish(state="absent")
+
+
+def applied(desired: machine.Desired, actual: Actual) -> Actual:
+    """The machine after a plan: what each step makes, in memory. The real one is node/machine.py."""
+    for step in compare(desired, actual).steps:
+        actual = _after(step, actual)
+    return actual
+
+
+def _after(step: object, actual: Actual) -> Actual:
+    texts = dict(actual.texts)
+    if isinstance(step, machine.SaveSettings):
+        return replace(actual, settings=step.settings)
+    if isinstance(step, machine.ForgetSettings):
+        return replace(actual, settings=None)
+    if isinstance(step, machine.MakePool):
+        return replace(actual, file=replace(actual.file, exists=True, ours=True, size=step.size))
+    if isinstance(step, machine.MountPool):
+        return replace(actual, pool=Pool(step.pool, directory=True, btrfs=True, backing=step.file))
+    if isinstance(step, machine.GrowPool):
+        return replace(actual, file=replace(actual.file, size=step.size))
+    if isinstance(step, machine.FurnishPool):
+        return replace(actual, pool=replace(actual.pool, empty=False, quota=True, mode=0o711 if step.own else actual.pool.mode, folders=machine.FOLDERS))
+    if isinstance(step, machine.RemovePool):
+        if step.file is None:
+            return replace(actual, pool=replace(actual.pool, folders=(), empty=True))
+        return replace(actual, pool=Pool(step.pool, directory=not step.folder), file=replace(actual.file, exists=False, ours=False, size=0))
+    if isinstance(step, machine.EditLines):
+        texts[step.file] = nodefiles.edit_lines(texts[step.file] or "", drop=step.drop, add=step.add)
+    elif isinstance(step, machine.WriteText):
+        texts[step.file] = step.text
+    elif isinstance(step, machine.RemoveText):
+        texts[step.file] = None
+    elif isinstance(step, machine.SetSysctls):
+        return replace(actual, sysctls={**actual.sysctls, **step.values})
+    elif isinstance(step, machine.LoadRules):
+        rules = tuple(line.rpartition(' comment "')[2].rstrip('"') for line in step.text.splitlines() if " comment " in line)
+        return replace(actual, rules=rules)
+    elif isinstance(step, machine.RemoveRules):
+        return replace(actual, rules=None)
+    elif isinstance(step, machine.SetLxcMode):
+        return replace(actual, lxc_mode=step.mode)
+    elif isinstance(step, (machine.StartLxcfs, machine.StopLxcfs)):
+        return replace(actual, lxcfs=isinstance(step, machine.StartLxcfs))
+    return replace(actual, texts=texts)
+
+
+NODE = applied(wish(), STOCK)
+
+
+def changed(desired: machine.Desired, actual: Actual) -> dict[str, tuple]:
+    """Option → (before, after) of a plan."""
+    return {change.option: (change.before, change.after) for change in compare(desired, actual).changes}
+
+
+# -- a node, and none ---------------------------------------------------------------------------------------------------
+
+
+def test_a_stock_machine_becomes_a_node_and_then_nothing_is_left_to_do():
+    told = changed(wish(), STOCK)
+    assert told["state"] == ("absent", "present")
+    assert told["pool_size"] == (None, "20G")
+    assert told["fstab"] == (None, FSTAB)
+    assert told["subuid"] == told["subgid"] == (None, LINE)
+    assert told["sysctl net.ipv4.ip_forward"] == (0, 1)
+    assert told["firewall"] == ("absent", "loaded")
+    assert told["lxcfs"] == ("stopped", "running")
+    assert compare(wish(), NODE) == Plan()
+
+
+def test_what_is_about_to_be_made_is_written_down_before_it_is_made():
+    first = compare(wish(), STOCK).steps[0]
+    assert first == machine.SaveSettings(NODE.settings)
+    assert NODE.settings.made == Made(FILE, True, ("subuid", "subgid"), LOW, True, 0o755)
+
+
+@pytest.mark.parametrize("killed_after", range(len(compare(wish(), STOCK).steps)))
+def test_a_run_that_was_killed_anywhere_is_finished_by_the_next(killed_after):
+    actual = STOCK
+    for step in compare(wish(), STOCK).steps[:killed_after]:
+        actual = _after(step, actual)
+    assert applied(wish(), actual) == NODE
+
+
+def test_a_node_is_made_a_stock_machine_again_and_nothing_is_left():
+    left = applied(GONE, NODE)
+    assert replace(left, texts={**left.texts, "subgid": None}) == replace(STOCK, pool=left.pool)
+    assert left.texts["subgid"] == "" and not left.pool.directory
+    assert compare(GONE, left) == compare(GONE, STOCK) == Plan()
+
+
+@pytest.mark.parametrize("killed_after", range(len(compare(GONE, NODE).steps)))
+def test_a_removal_that_was_killed_anywhere_is_finished_by_the_next(killed_after):
+    actual = NODE
+    for step in compare(GONE, NODE).steps[:killed_after]:
+        actual = _after(step, actual)
+    assert applied(GONE, actual) == applied(GONE, NODE)
+
+
+def test_settings_are_the_last_to_go():
+    assert isinstance(compare(GONE, NODE).steps[-1], machine.ForgetSettings)
+
+
+def test_a_node_with_something_on_it_stays_one():
+    assert "there is VPS web on this node; remove it first" in sentence(lambda: compare(GONE, replace(NODE, vpss=(WEB,))), "state")
+    both = replace(NODE, vpss=(WEB, replace(WEB, name="db")), templates=("minimal",))
+    assert "there are VPSs web, db and template minimal on this node; remove them first" in sentence(lambda: compare(GONE, both), "state")
+
+
+def test_a_pool_that_is_not_mounted_is_not_thrown_away_unseen():
+    unseen = replace(NODE, pool=Pool(POOL, directory=True), vpss=None, templates=None)
+    assert f"run 'mount -o loop,noatime {FILE} {POOL}' first" in sentence(lambda: compare(GONE, unseen), "state")
+    assert changed(wish(), unseen) == {"pool": ("not mounted", POOL)}
+    sentence(lambda: compare(wish(networks=["10.91.0.0/16"]), unseen), "networks")
+
+
+def test_what_was_there_before_stays_when_the_node_goes():
+    before = replace(STOCK, lxcfs=True, lxc_mode=0o711, sysctls=HIGH, texts={**STOCK.texts, "subuid": f"{LINE}\n", "subgid": f"{LINE}\n"})
+    left = applied(GONE, applied(wish(), before))
+    assert (left.lxcfs, left.lxc_mode, left.sysctls, left.texts["subuid"]) == (True, 0o711, HIGH, f"{LINE}\n")
+
+
+# -- the pool -----------------------------------------------------------------------------------------------------------
+
+OWN = Pool("/srv/vps", directory=True, btrfs=True, quota=True, mode=0o755)
+
+
+def test_an_existing_btrfs_is_used_as_it_is():
+    actual = replace(STOCK, pool=OWN)
+    plan = compare(wish(pool="/srv/vps"), actual)
+    assert [step for step in plan.steps if "Pool" in type(step).__name__] == [machine.FurnishPool("/srv/vps", own=False)]
+    node = applied(wish(pool="/srv/vps"), actual)
+    assert node.settings.made.pool_file is None and node.texts["fstab"] == STOCK.texts["fstab"]
+    assert compare(wish(pool="/srv/vps"), node) == Plan()
+    assert applied(GONE, node).pool == OWN
+
+
+def test_quota_is_not_switched_on_in_the_file_system_of_somebody_else():
+    actual = replace(STOCK, pool=replace(OWN, quota=False))
+    assert "run 'btrfs quota enable /srv/vps'" in sentence(lambda: compare(wish(pool="/srv/vps"), actual), "pool")
+
+
+def test_nobody_elses_data_is_covered_overwritten_or_shut_in():
+    for option, actual in {
+        "pool": replace(STOCK, pool=Pool(POOL, directory=True, empty=False)),
+        "pool_file": replace(STOCK, file=PoolFile(FILE, exists=True, ours=False, room=SIZE)),
+        "pool_size": replace(STOCK, file=PoolFile(FILE, room=SIZE - 1)),
+    }.items():
+        sentence(lambda actual=actual: compare(wish(), actual), option)
+    sentence(lambda: compare(wish(), replace(STOCK, pool=Pool(POOL, parent=False))), "pool")
+    sentence(lambda: compare(wish(), replace(STOCK, file=PoolFile(FILE, folder=False))), "pool_file")
+    sentence(lambda: compare(wish(), replace(STOCK, pool=replace(OWN, path=POOL, mode=0o700))), "pool")
+    other = {**STOCK.texts, "fstab": f"UUID=2 {POOL} xfs defaults 0 0\n"}
+    sentence(lambda: compare(wish(), replace(STOCK, texts=other)), "pool")
+
+
+def test_a_pool_grows_and_never_shrinks():
+    assert changed(wish(pool_size="40G"), NODE) == {"pool_size": ("20G", "40G")}
+    assert compare(wish(pool_size="10G"), NODE) == Plan()
+
+
+def test_a_pool_moves_while_it_is_empty():
+    there = replace(NODE, pool=Pool("/data/vps"), file=PoolFile("/data/vps.img", room=SIZE))
+    desired = wish(pool="/data/vps", pool_file="/data/vps.img")
+    steps = compare(desired, there).steps
+    saved = next(number for number, step in enumerate(steps) if isinstance(step, machine.SaveSettings))
+    assert machine.RemovePool(POOL, FILE, folder=True) in steps[:saved], "a killed run would have forgotten the old pool"
+    assert machine.EditLines("fstab", drop=(FSTAB,)) in steps[:saved]
+    assert machine.MakePool("/data/vps.img", SIZE) in steps[saved:]
+    sentence(lambda: compare(desired, replace(there, vpss=(WEB,))), "pool")
+    sentence(lambda: compare(desired, replace(there, templates=("minimal",))), "pool")
+
+
+def test_another_file_for_the_same_place_takes_the_first_ones_place():
+    desired = wish(pool_file="/data/vps.img")
+    there = replace(NODE, file=PoolFile("/data/vps.img", room=SIZE))
+    steps = compare(desired, there).steps
+    order = [step for step in steps if isinstance(step, (machine.RemovePool, machine.MakePool, machine.MountPool))]
+    assert order == [machine.RemovePool(POOL, FILE, folder=True), machine.MakePool("/data/vps.img", SIZE), machine.MountPool(POOL, "/data/vps.img")]
+
+
+def test_a_removal_that_was_begun_ends_before_a_new_pool_is_made():
+    half = replace(NODE, pool=replace(NODE.pool, backing=f"{FILE}.del"), file=PoolFile(FILE, room=100 << 30))
+    order = [step for step in compare(wish(), half).steps if isinstance(step, (machine.RemovePool, machine.MakePool, machine.MountPool))]
+    assert order == [machine.RemovePool(POOL, FILE, folder=False), machine.MakePool(FILE, SIZE), machine.MountPool(POOL, FILE)]
+
+
+# -- ids, networks, kernel ----------------------------------------------------------------------------------------------
+
+
+def test_options_change_and_change_back():
+    other = wish(networks=["10.92.0.0/16", "10.93.0.0/24"], nat=False, id_start=START * 2, id_count=65536 * 10)
+    told = changed(other, NODE)
+    assert told["networks"] == (["10.90.0.0/16"], ["10.92.0.0/16", "10.93.0.0/24"])
+    assert told["nat"] == (True, False)
+    assert told["subuid"] == (LINE, f"root:{START * 2}:655360")
+    changed_node = applied(other, NODE)
+    assert compare(other, changed_node) == Plan()
+    assert changed_node.texts["subuid"] == f"me:100000:65536\nroot:{START * 2}:655360\n"
+    assert applied(wish(), changed_node) == NODE
+
+
+def test_vpss_are_not_stranded():
+    node = replace(NODE, vpss=(WEB,))
+    assert "VPS web has the address 10.90.0.11" in sentence(lambda: compare(wish(networks=["10.91.0.0/16"]), node), "networks")
+    sentence(lambda: compare(wish(networks=[]), node), "networks")
+    assert "VPS web has the ids from" in sentence(lambda: compare(wish(id_start=START + 65536 * 2, id_count=65536), node), "id_start")
+    sentence(lambda: compare(wish(id_count=65536), node), "id_start")
+    assert "networks" in changed(wish(networks=["10.90.0.0/24"]), node)
+    assert "id_count" in changed(wish(id_count=65536 * 2), node)
+
+
+@pytest.mark.parametrize("line", [f"me:{START}:1", f"me:1:{START}", f"me:{START + COUNT - 1}:5", f"root:{START}:65536"])
+def test_ids_of_somebody_else_are_refused_with_their_line(line):
+    texts = {**STOCK.texts, "subgid": f"a:1:1\n{line}\n"}
+    assert f"overlaps line 2 of /etc/subgid ({line})" in sentence(lambda: compare(wish(), replace(STOCK, texts=texts)), "id_start")
+
+
+@pytest.mark.parametrize("line", [f"me:{START - 5}:5", f"me:{START + COUNT}:5", "# nothing", "me:x:y", ""])
+def test_lines_beside_the_range_are_nobodys_business(line):
+    texts = {**STOCK.texts, "subuid": f"{line}\n"}
+    assert applied(wish(), replace(STOCK, texts=texts)).texts["subuid"] == f"{line}\n{LINE}\n"
+
+
+def test_a_range_that_root_has_already_needs_no_line():
+    texts = {**STOCK.texts, "subuid": f"root:{START - 65536}:{COUNT * 2}\n"}
+    assert "subuid" not in changed(wish(), replace(STOCK, texts=texts))
+
+
+def test_a_network_that_the_machine_is_in_itself_is_refused():
+    there = replace(STOCK, routes=(("lo", "127.0.0.0/8"), ("eth7", "10.90.3.0/24")))
+    assert "10.90.3.0/24, which this machine reaches through eth7" in sentence(lambda: compare(wish(), there), "networks")
+    assert compare(wish(), replace(NODE, routes=there.routes)) == Plan(), "what the node has routed since before stays its business"
+
+
+def test_kernel_settings_are_raised_and_never_lowered():
+    more = {**HIGH, "fs.aio-max-nr": HIGH["fs.aio-max-nr"] * 4, "net.ipv4.ip_forward": 1}
+    assert not [option for option in changed(wish(), replace(STOCK, sysctls=more)) if option.startswith("sysctl ")]
+    text = applied(wish(), replace(STOCK, sysctls=more)).texts["sysctl"]
+    assert "aio-max-nr" not in text and "ip_forward = 1" in text
+
+
+def test_a_setting_that_somebody_raised_further_is_no_longer_ours():
+    more = {**NODE.sysctls, "vm.max_map_count": 1 << 30}
+    node = applied(wish(), replace(NODE, sysctls=more))
+    assert node.sysctls == more and "max_map_count" not in node.texts["sysctl"]
+    assert applied(GONE, node).sysctls["vm.max_map_count"] == 1 << 30
+
+
+def test_settings_that_this_kernel_lacks_are_left_out():
+    few = {"vm.max_map_count": 1}
+    node = applied(wish(), replace(STOCK, sysctls=few))
+    assert node.sysctls == {"vm.max_map_count": 262_144} and compare(wish(), node) == Plan()
+
+
+@pytest.mark.parametrize(
+    ("option", "drift"),
+    [
+        ("firewall", {"rules": None}),
+        ("firewall", {"rules": (*NODE.rules, "")}),
+        ("firewall", {"rules": NODE.rules[:1]}),
+        ("lxcfs", {"lxcfs": False}),
+        ("lxc_folder", {"lxc_mode": 0o770}),
+        ("sysctl fs.aio-max-nr", {"sysctls": {**NODE.sysctls, "fs.aio-max-nr": 5}}),
+        ("fstab", {"texts": {**NODE.texts, "fstab": ""}}),
+        ("subuid", {"texts": {**NODE.texts, "subuid": None}}),
+        ("seccomp_file", {"texts": {**NODE.texts, "seccomp": "2\n"}}),
+        ("network_file", {"texts": {**NODE.texts, "network": None}}),
+        ("sysctl_file", {"texts": {**NODE.texts, "sysctl": ""}}),
+        ("pool", {"pool": replace(NODE.pool, folders=("vps",))}),
+        ("pool", {"pool": replace(NODE.pool, quota=False)}),
+        ("pool", {"pool": replace(NODE.pool, mode=0o755)}),
+    ],
+)
+def test_what_somebody_else_changed_is_put_right_and_nothing_else(option, drift):
+    drifted = replace(NODE, **drift)
+    assert set(changed(wish(), drifted)) == {option}
+    assert compare(wish(), applied(wish(), drifted)) == Plan()
+
+
+def test_what_is_not_installed_is_named_with_its_package():
+    told = sentence(lambda: compare(wish(), replace(STOCK, missing=("lxc-start", "mkfs.btrfs"))), "state")
+    assert "install btrfs-progs, lxc, or run the role mainline.vps.node" in told
+
+
+def test_the_guests_way_round_the_disk_limit_is_closed():
+    text = NODE.texts["seccomp"]
+    assert text.startswith(STOCK.common_seccomp)
+    for number in (14, 1, 23, 24):  # linux/btrfs.h
+        assert f"ioctl errno 1 [1,{0x50009400 | number},SCMP_CMP_MASKED_EQ,4294967295]\n" in text
+
+
+# -- what people write --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("pool", "vps"), ("pool", "/"), ("pool", ""), ("pool", "/a b"), ("pool", "/a/../b"), ("pool", "/a/"), ("pool", "/a\n"), ("pool", "/" + "x" * 500),
+        ("pool_file", "x"), ("pool_file", f"{POOL}/vps.img"), ("pool_file", POOL),
+        ("pool_size", "unlimited"), ("pool_size", "1M"), ("pool_size", "much"), ("pool_size", "-1G"),
+        ("id_start", 0), ("id_start", 100_000), ("id_start", -65536), ("id_count", 0), ("id_count", 65535), ("id_count", 1 << 32),
+        ("networks", ["10.90.0.0/33"]), ("networks", ["10.90.0.1/16"]), ("networks", ["2001:db8::/64"]), ("networks", ["0.0.0.0/0"]),
+        ("networks", ["127.0.0.0/8"]), ("networks", ["10.0.0.0/16", "10.0.5.0/24"]), ("networks", ["10.0.0.0/16", "10.0.0.0/16"]),
+        ("networks", ["x" * 500 + "\n"]),
+    ],
+)
+def test_a_machine_may_not_be_asked_for_like_this(option, value):
+    sentence(lambda: wish(**{option: value}), option)
+
+
+def test_settings_read_back_as_they_were_written():
+    assert Settings.from_record(NODE.settings.to_record()) == NODE.settings
+    older = {"pool": POOL, "id_start": START, "id_count": COUNT, "networks": ["10.90.0.0/16"]}
+    assert Settings.from_record(older) == Settings(POOL, START, COUNT, ("10.90.0.0/16",))
