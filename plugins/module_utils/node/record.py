@@ -67,17 +67,24 @@ class Shelf:
     def read(self, directory: str) -> dict | None:
         """The record in a directory; None where there is none."""
         path = os.path.join(directory, self.record)
-        text = files.read(path)
-        if text is None:
-            return None
         try:
-            return json.loads(text)
+            text = files.read(path)
+            if text is None:
+                return None
+            record = json.loads(text)
+            if not isinstance(record, dict):
+                raise ValueError("it is no JSON object")
         except ValueError as error:
             raise VpsError(f"{path}: is damaged ({error}); restore it from a backup, nothing was touched.") from None
+        return record
 
     def write(self, directory: str, record: dict) -> None:
         """Replace the record in a directory. Mode 0600: it may hold the hash of a password."""
         files.write(os.path.join(directory, self.record), json.dumps(record, indent=2, sort_keys=True) + "\n", mode=0o600)
+
+    def strange(self, directory: str, error: Exception) -> VpsError:
+        """The error for a record that is none of ours."""
+        return VpsError(f"{os.path.join(directory, self.record)}: was not written by this release ({error}); nothing was touched.")
 
 
 class VpsRecords(Shelf):
@@ -114,9 +121,7 @@ class VpsRecords(Shelf):
         try:
             return Vps.from_record(record)
         except (TypeError, KeyError) as error:
-            raise VpsError(
-                f"{os.path.join(directory, self.record)}: was not written by this release ({error}); nothing was touched."
-            ) from None
+            raise self.strange(directory, error) from None
 
 
 class TemplateRecords(Shelf):
@@ -130,8 +135,11 @@ class TemplateRecords(Shelf):
         record = self.read(self.path(name))
         if record is None:
             return None
-        inputs = record["template"]
-        return Manifest(**{**record, "template": Template(**{**inputs, "packages": tuple(inputs["packages"])})})
+        try:
+            inputs = record["template"]
+            return Manifest(**{**record, "template": Template(**{**inputs, "packages": tuple(inputs["packages"])})})
+        except (TypeError, KeyError) as error:
+            raise self.strange(self.path(name), error) from None
 
     def all(self) -> list[Manifest]:
         """Every finished template."""

@@ -13,6 +13,7 @@ import selectors
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
+from typing import IO
 
 from ..core.errors import VpsError
 
@@ -31,7 +32,7 @@ def run(argv: Sequence[str], *, timeout: float = 60, stdin: str | None = None) -
 def attempt(argv: Sequence[str], *, timeout: float = 60, stdin: str | None = None, limit: int = OUTPUT_LIMIT) -> tuple[int, str]:
     """Run a program and return (exit code, what it printed). At most `limit` bytes are read and `timeout` seconds waited.
 
-    Safe for programs that pass on what a guest prints: what is too much, or too late, ends the program.
+    Safe for programs that pass on what a guest prints: what is too much is dropped, what is too late ends the program.
     """
     try:
         process = subprocess.Popen(
@@ -44,9 +45,10 @@ def attempt(argv: Sequence[str], *, timeout: float = 60, stdin: str | None = Non
         )
     except FileNotFoundError:
         raise _not_installed(argv[0]) from None
+    except OSError as error:
+        raise VpsError(f"{argv[0]}: cannot be run on this node: {error.strerror}.", command=list(argv)) from None
     if stdin is not None:
-        process.stdin.write(stdin.encode())
-        process.stdin.close()
+        _give(process.stdin, stdin.encode())
     output, in_time = _read(process.stdout.fileno(), time.monotonic() + timeout, limit)
     process.stdout.close()
     if not in_time:
@@ -86,6 +88,15 @@ def has_systemd() -> bool:
 def installed(program: str) -> bool:
     """Whether the node has a program."""
     return any(os.access(os.path.join(folder, program), os.X_OK) for folder in ENVIRONMENT["PATH"].split(":"))
+
+
+def _give(pipe: IO[bytes], text: bytes) -> None:
+    """A program that ends without reading all of it tells by its exit code, not by our broken pipe."""
+    for act in (lambda: pipe.write(text), pipe.close):
+        try:
+            act()
+        except BrokenPipeError:
+            pass
 
 
 def _read(descriptor: int, deadline: float, limit: int) -> tuple[str, bool]:

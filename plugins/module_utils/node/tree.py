@@ -44,15 +44,19 @@ class Tree:
     def read(self, path: str) -> str | None:
         """A regular file's text, at most 1 MiB of it; None where there is none."""
         try:
-            descriptor = open_in_root(self._root, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            found = open_in_root(self._root, path, os.O_PATH)
+            try:
+                if not stat.S_ISREG(os.fstat(found).st_mode):
+                    return None
+                # Only now, for opening a device does something; and by the descriptor, so that it is still the same file.
+                with open(f"/proc/self/fd/{found}", "rb") as file:
+                    return file.read(READ_LIMIT).decode("utf-8", "surrogateescape")
+            finally:
+                os.close(found)
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 return None
             raise _refused("read", path, error) from None
-        with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return None
-            return file.read(READ_LIMIT).decode("utf-8", "surrogateescape")
 
     def link_target(self, path: str) -> str | None:
         """Where a symbolic link points; None where it is something else."""
@@ -130,7 +134,8 @@ def _replace(directory: int, name: str, text: str, mode: int, keep_owner: bool) 
         except FileNotFoundError:
             pass
         else:
-            owner, mode = (there.st_uid, there.st_gid), stat.S_IMODE(there.st_mode) & 0o777
+            if stat.S_ISREG(there.st_mode):  # a link's mode is 0777
+                owner, mode = (there.st_uid, there.st_gid), stat.S_IMODE(there.st_mode) & 0o777
     staging = f".{name}.vps-new"
     try:
         os.unlink(staging, dir_fd=directory)
@@ -143,7 +148,11 @@ def _replace(directory: int, name: str, text: str, mode: int, keep_owner: bool) 
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.rename(staging, name, src_dir_fd=directory, dst_dir_fd=directory)
+    try:
+        os.rename(staging, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except OSError:  # a directory has the name
+        os.unlink(staging, dir_fd=directory)
+        raise
 
 
 def _refused(what: str, path: str, error: OSError) -> VpsError:
