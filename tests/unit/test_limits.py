@@ -5,37 +5,38 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ansible_collections.mainline.vps.plugins.module_utils.core import limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits, cgroup_files, observed
 from ansible_collections.mainline.vps.tests.unit.reading import sentence
 
 MIB = 1 << 20
-PAGES = st.integers(0, 1 << 30).map(lambda pages: pages * 4096)
+def random_limits(seed: int) -> Limits:
+    """Something that a playbook can ask for; the same for the same seed."""
+    dice = random.Random(seed)
 
+    def maybe(least: int, most: int, unit: int = 1) -> int | None:
+        return None if dice.random() < 0.3 else dice.choice([least, most, dice.randint(least, most), dice.randint(least, 9 * least + 99)]) * unit
 
-@st.composite
-def any_limits(draw) -> Limits:
-    """What a playbook can ask for."""
-
-    def maybe(strategy):
-        return draw(st.one_of(st.none(), strategy))
-
-    memory = maybe(PAGES.map(lambda size: size + 4 * MIB))
+    memory = maybe(1024, 1 << 30, 4096)
     return Limits(
         memory=memory,
-        swap=None if memory is None else maybe(PAGES),
-        cpuunits=maybe(st.integers(10, 100_000)),
-        cpulimit=maybe(st.integers(1, 1_000_000)),
-        cpus=maybe(st.integers(1, 8192)),
-        processes=maybe(st.integers(8, 4_194_304)),
-        diskspace=maybe(st.integers(MIB, 1 << 50)),
+        swap=None if memory is None else maybe(0, 1 << 30, 4096),
+        cpuunits=maybe(10, 100_000),
+        cpulimit=maybe(1, 1_000_000),
+        cpus=maybe(1, 8192),
+        processes=maybe(8, 4_194_304),
+        diskspace=maybe(1, 1 << 30, MIB),
     )
+
+
+MANY = [random_limits(seed) for seed in range(300)]
+PAIRS = list(zip(MANY, MANY[1:]))
+VERSIONS = pytest.mark.parametrize("version", [1, 2])
 
 
 NOTHING = {
@@ -94,26 +95,29 @@ def test_memory_is_written_before_memory_and_swap_and_the_period_before_the_quot
     assert order.index("cpu.cfs_period_us") < order.index("cpu.cfs_quota_us")
 
 
-@given(asked=any_limits(), version=st.sampled_from([1, 2]))
-def test_what_was_written_is_read_as_what_was_asked(asked, version):
-    assert observed(asked, cgroup_files(asked, version=version), version=version) == asked
+@VERSIONS
+def test_what_was_written_is_read_as_what_was_asked(version):
+    for asked in MANY:
+        assert observed(asked, cgroup_files(asked, version=version), version=version) == asked
 
 
-@given(asked=any_limits(), there=any_limits(), version=st.sampled_from([1, 2]))
-def test_whatever_else_is_there_is_seen_as_a_difference_and_can_be_mended(asked, there, version):
-    expected, found = (cgroup_files(each, version=version) for each in (asked, there))
-    seen = observed(asked, found, version=version)
-    assert (seen == asked) == (found == expected)
-    assert seen.diskspace == asked.diskspace, "the cgroup knows nothing of disks"
+@VERSIONS
+def test_what_was_meant_for_another_is_seen_as_a_difference(version):
+    for asked, there in PAIRS:
+        expected, found = (cgroup_files(each, version=version) for each in (asked, there))
+        seen = observed(asked, found, version=version)
+        assert (seen == asked) == (found == expected)
+        assert seen.diskspace == asked.diskspace, "the cgroup knows nothing of disks"
 
 
-@given(there=any_limits(), version=st.sampled_from([1, 2]))
-def test_limits_that_nobody_recorded_are_read_to_within_the_kernels_units(there, version):
-    seen = observed(Limits(), cgroup_files(there, version=version), version=version)
-    assert (seen.memory, seen.swap, seen.processes) == (there.memory, there.swap, there.processes)
-    whole = [there.cpulimit, None if there.cpus is None else 100 * there.cpus]
-    assert seen.cpulimit == min((bound for bound in whole if bound is not None), default=None)
-    assert seen.cpuunits is None or abs(seen.cpuunits - there.cpuunits) < 10
+@VERSIONS
+def test_limits_that_nobody_recorded_are_read_to_within_the_kernels_units(version):
+    for there in MANY:
+        seen = observed(Limits(), cgroup_files(there, version=version), version=version)
+        assert (seen.memory, seen.swap, seen.processes) == (there.memory, there.swap, there.processes)
+        whole = [there.cpulimit, None if there.cpus is None else 100 * there.cpus]
+        assert seen.cpulimit == min((bound for bound in whole if bound is not None), default=None)
+        assert seen.cpuunits is None or abs(seen.cpuunits - there.cpuunits) < 10
 
 
 @pytest.mark.parametrize(
@@ -145,9 +149,9 @@ def test_what_is_not_listed_is_unlimited():
     assert limits.parse({}) == limits.parse(dict.fromkeys(limits.TABLE, "unlimited")) == Limits()
 
 
-@given(any_limits())
-def test_limits_that_were_shown_are_read_as_the_same_limits(asked):
-    assert limits.parse(limits.show(asked)) == asked
+def test_limits_that_were_shown_are_read_as_the_same_limits():
+    for asked in MANY:
+        assert limits.parse(limits.show(asked)) == asked
 
 
 def test_memory_is_rounded_as_the_kernel_does():
@@ -175,8 +179,8 @@ def test_swap_needs_memory():
     assert limits.parse({"swap": "unlimited"}) == Limits()
 
 
-@given(any_limits(), any_limits())
-def test_the_names_of_what_differs_are_all_that_differs(before, after):
-    names = limits.changed(before, after)
-    assert replace(before, **{name: getattr(after, name) for name in names}) == after
-    assert all(getattr(before, name) != getattr(after, name) for name in names)
+def test_the_names_of_what_differs_are_all_that_differs():
+    for before, after in PAIRS:
+        names = limits.changed(before, after)
+        assert replace(before, **{name: getattr(after, name) for name in names}) == after
+        assert all(getattr(before, name) != getattr(after, name) for name in names)

@@ -1,0 +1,221 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A guest's tree, made by a guest that wants the node's files. Needs no root: what only root may do is taken out."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+
+import pytest
+
+from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
+from ansible_collections.mainline.vps.plugins.module_utils.node import tree as tree_module
+from ansible_collections.mainline.vps.plugins.module_utils.node.tree import READ_LIMIT, Tree
+
+SECRET = "the node's own"
+
+
+@pytest.fixture
+def node(tmp_path, monkeypatch):
+    """A machine with a guest in it, and outside of the guest a file that must be neither read nor changed."""
+    (tmp_path / "secret").write_text(SECRET)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "passwd").write_text(SECRET)
+    for folder in ("guest/etc", "guest/root", "guest/tmp"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "guest/etc/passwd").write_text("the guest's")
+    monkeypatch.setattr(tree_module.os, "fchown", lambda *_: None)  # the guest's files are root's; the test need not be
+    yield tmp_path
+    outside = {path.relative_to(tmp_path).as_posix() for path in tmp_path.iterdir()}
+    assert outside == {"secret", "etc", "guest"}, "something was made on the node"
+    assert (tmp_path / "secret").read_text() == (tmp_path / "etc/passwd").read_text() == SECRET
+    assert os.listdir(tmp_path / "etc") == ["passwd"]
+
+
+@pytest.fixture
+def tree(node):
+    """That guest's tree, as the node sees it."""
+    with Tree(str(node / "guest")) as opened:
+        yield opened
+
+
+def plant(node, path, target):
+    """A symbolic link in the guest."""
+    link = node / "guest" / path
+    if link.exists():
+        link.unlink()
+    link.symlink_to(target)
+
+
+# Where a hostile guest may point: at the node's file by its real path, up and out, through a link to the root.
+WAYS_OUT = ["{node}/secret", "../../secret", "/../../../../../../..{node}/secret", "/proc/self/root{node}/secret", "../../../../../../../../..{node}/secret"]
+
+
+@pytest.mark.parametrize("way", WAYS_OUT)
+def test_a_link_that_leads_out_is_not_read_through(node, tree, way):
+    plant(node, "etc/hosts", way.format(node=node))
+    assert tree.read("/etc/hosts") is None
+    assert not tree.exists("/etc/hosts")
+
+
+@pytest.mark.parametrize("way", WAYS_OUT)
+def test_a_link_that_leads_out_is_replaced_and_not_written_through(node, tree, way):
+    plant(node, "etc/hosts", way.format(node=node))
+    tree.write("/etc/hosts", "ours")
+    assert not (node / "guest/etc/hosts").is_symlink()
+    assert (node / "guest/etc/hosts").read_text() == "ours"
+
+
+@pytest.mark.parametrize("way", ["{node}", "../..", "..", "/..", "/../..", "{node}/etc"])
+def test_a_directory_that_is_a_link_out_is_not_written_in(node, tree, way):
+    plant(node, "root/.ssh", way.format(node=node))
+    for act in (
+        lambda: tree.write("/root/.ssh/secret", "ours"),
+        lambda: tree.symlink("/x", "/root/.ssh/secret"),
+        lambda: tree.make_directory("/root/.ssh/new"),
+        lambda: tree.remove("/root/.ssh/secret"),
+    ):
+        try:
+            act()
+        except VpsError:
+            pass  # or it was done inside the guest; that nothing was done outside, the fixture looks at
+    assert tree.read("/root/.ssh/../../secret") in (None, "ours")
+    assert tree.read("/etc/passwd") == "the guest's"
+
+
+def test_an_absolute_link_is_one_from_the_guests_own_root(node, tree):
+    plant(node, "etc/hosts", "/etc/passwd")
+    assert tree.read("/etc/hosts") == "the guest's"
+    plant(node, "etc/up", "../../../../../../etc/passwd")
+    assert tree.read("/etc/up") == "the guest's"
+    assert tree.read("/../../etc/passwd") == "the guest's"
+
+
+def test_a_pipe_is_neither_read_nor_waited_for(node, tree):
+    os.mkfifo(node / "guest/etc/hosts")
+    assert tree.read("/etc/hosts") is None
+    tree.write("/etc/hosts", "ours")
+    assert tree.read("/etc/hosts") == "ours"
+
+
+def test_a_socket_is_not_read(node, tree, monkeypatch):
+    monkeypatch.chdir(node / "guest/etc")
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind("hosts")
+    assert tree.read("/etc/hosts") is None
+
+
+def test_nothing_but_a_regular_file_is_ever_opened_for_reading(node, tree, monkeypatch):
+    """Opening a device does something on the node: a watchdog's would reboot it."""
+    os.mkfifo(node / "guest/etc/hosts")
+    opened = []
+    really = tree_module.open_in_root
+
+    def watched(root, path, flags, mode=0):
+        opened.append(flags)
+        return really(root, path, flags, mode)
+
+    monkeypatch.setattr(tree_module, "open_in_root", watched)
+    tree.read("/etc/hosts")
+    assert opened
+    assert all(flags & os.O_PATH for flags in opened)
+
+
+def test_a_directory_in_a_files_place_is_nothing_to_read_and_an_error_to_write(node, tree):
+    (node / "guest/etc/hosts/full").mkdir(parents=True)
+    assert tree.read("/etc/hosts") is None
+    for act in (lambda: tree.write("/etc/hosts", "x"), lambda: tree.remove("/etc/hosts"), lambda: tree.symlink("/x", "/etc/hosts")):
+        with pytest.raises(VpsError, match="^guest: cannot (write|remove) /etc/hosts in the VPS: "):
+            act()
+    assert sorted(os.listdir(node / "guest/etc")) == ["hosts", "passwd"], "and nothing is left beside it"
+
+
+def test_a_file_in_a_directorys_place_is_an_error_to_write_below(tree):
+    assert tree.read("/etc/passwd/x") is None
+    tree.remove("/etc/passwd/x")
+    with pytest.raises(VpsError, match="^guest: cannot write /etc/passwd/x in the VPS: Not a directory"):
+        tree.write("/etc/passwd/x", "x")
+    with pytest.raises(VpsError, match="^guest: cannot make /etc/passwd/x in the VPS: Not a directory"):
+        tree.make_directory("/etc/passwd/x")
+
+
+def test_a_loop_of_links_ends(node, tree):
+    plant(node, "etc/a", "b")
+    plant(node, "etc/b", "a")
+    plant(node, "etc/c", "c/c/c")
+    assert tree.read("/etc/a") is None
+    assert not tree.exists("/etc/c")
+    with pytest.raises(VpsError, match="^guest: cannot write /etc/a/x in the VPS"):
+        tree.write("/etc/a/x", "x")
+    tree.write("/etc/a", "no loop any more")
+    assert tree.read("/etc/b") == "no loop any more"
+
+
+def test_a_huge_file_is_read_up_to_a_bound(node, tree):
+    with open(node / "guest/etc/hosts", "wb") as file:
+        file.truncate(1 << 40)
+    text = tree.read("/etc/hosts")
+    assert text is not None
+    assert len(text) == READ_LIMIT
+
+
+def test_a_file_in_no_encoding_is_read_and_written_back_as_it_was(node, tree):
+    mess = bytes(range(128, 256)) + b"\r\n\x00"
+    (node / "guest/etc/hosts").write_bytes(mess)
+    tree.write("/etc/hosts", tree.read("/etc/hosts"))
+    assert (node / "guest/etc/hosts").read_bytes() == mess
+
+
+def test_a_file_is_replaced_by_another_and_not_written_into(node, tree):
+    os.link(node / "guest/etc/passwd", node / "guest/etc/other")
+    tree.write("/etc/passwd", "ours", mode=0o640)
+    assert (node / "guest/etc/other").read_text() == "the guest's"
+    assert stat.S_IMODE((node / "guest/etc/passwd").stat().st_mode) == 0o640
+
+
+def test_what_a_killed_run_left_of_a_file_is_in_nobodys_way(node, tree):
+    (node / "guest/etc/.hosts.vps-new").write_text("half")
+    tree.write("/etc/hosts", "ours")
+    assert sorted(os.listdir(node / "guest/etc")) == ["hosts", "passwd"]
+
+
+def test_a_mode_that_is_kept_is_a_files_and_has_no_special_bits(node, tree):
+    (node / "guest/etc/shadow").write_text("x")
+    (node / "guest/etc/shadow").chmod(0o4604)
+    tree.write("/etc/shadow", "y", mode=0o640, keep_owner=True)
+    assert stat.S_IMODE((node / "guest/etc/shadow").stat().st_mode) == 0o604
+    plant(node, "etc/shadow", "passwd")
+    tree.write("/etc/shadow", "z", mode=0o640, keep_owner=True)
+    assert stat.S_IMODE((node / "guest/etc/shadow").stat().st_mode) == 0o640, "a link's 0777 is nobody's wish"
+
+
+def test_directories_are_made_down_to_the_last(node, tree):
+    tree.make_directory("/root/.ssh/a/b", mode=0o700)
+    assert stat.S_IMODE((node / "guest/root/.ssh/a/b").stat().st_mode) == 0o700
+    tree.make_directory("/root/.ssh/a/b")
+    assert tree.names("/root/.ssh/a") == ["b"]
+    assert tree.names("/root/none") == []
+
+
+def test_links_are_made_told_and_removed(node, tree):
+    tree.symlink("/bin/busybox", "/etc/init")
+    tree.symlink("/lib/systemd/systemd", "/etc/init")
+    assert tree.link_target("/etc/init") == "/lib/systemd/systemd"
+    assert tree.link_target("/etc/passwd") is None
+    assert tree.link_target("/none/x") is None
+    tree.remove("/etc/init")
+    tree.remove("/etc/init")
+    assert not os.path.lexists(node / "guest/etc/init")
+
+
+def test_a_file_that_may_not_be_read_is_an_error_that_names_it(tree, monkeypatch):
+    def refuse(root, path, flags, mode=0):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(tree_module, "open_in_root", refuse)
+    with pytest.raises(VpsError, match="^guest: cannot read /etc/hosts in the VPS: Input/output error"):
+        tree.read("/etc/hosts")
