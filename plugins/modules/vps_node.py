@@ -89,6 +89,33 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+changes:
+  description: What was changed, or in check mode would be; empty where nothing is.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    option:
+      description: The option, or the part of the machine.
+      type: str
+      sample: networks
+    before:
+      description: What was there.
+      type: raw
+      sample: [10.90.0.0/24]
+    after:
+      description: What is there now.
+      type: raw
+      sample: [10.90.0.0/16]
+    effect:
+      description: When it is felt, always C(live).
+      type: str
+      sample: live
+restart_required:
+  description: Always false, no change of a machine waits for a restart.
+  returned: success
+  type: bool
+  sample: false
 node:
   description: The node after the task; null where the machine is none. In check mode, as it is now.
   returned: success
