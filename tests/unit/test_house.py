@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,15 @@ PARTS = ("build", "cgroup", "engine", "guest", "network", "record", "storage/btr
 COMMON = {"tools", "files", "tree", "syscalls"}
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Everything that a file says."""
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports(path: Path) -> Iterator[str]:
     """Everything that a file imports, anywhere in it; relative ones start with their dots."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -37,7 +44,7 @@ def imports(path: Path) -> Iterator[str]:
 def calls(path: Path) -> set[str]:
     """The names of all functions that a file calls."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Call):
             found.add(node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", ""))
     return found
@@ -85,7 +92,7 @@ def test_the_parts_do_not_know_each_other(part):
 @pytest.mark.parametrize("path", files("node"), ids=named)
 def test_no_shell_is_ever_asked(path):
     assert not calls(path) & {"system", "popen", "getoutput", "getstatusoutput"}
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.keyword):
             assert node.arg != "shell"
 
