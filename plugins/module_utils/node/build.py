@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 
 from ..core.errors import VpsError
 from ..core.model import Template
@@ -36,6 +35,7 @@ _INITTAB = f"""::sysinit:/bin/mount -t tmpfs -o mode=755 none /run
 ::ctrlaltdel:/sbin/reboot
 ::shutdown:/bin/true
 """
+_UNKNOWN_PACKAGE = re.compile(r"^E: Unable to locate package (\S+)", re.MULTILINE)
 _PROXIED = re.compile(r'^(Acquire::(?:https?::.+|Check-Valid-Until|Check-Date|Retries)) "(.*)";$', re.MULTILINE)
 
 
@@ -85,27 +85,48 @@ def _debian(template: Template, root: str, keep_open: int) -> None:
     command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={packages}"]
     command += [f"--aptopt={option}" for option in _apt_options()]
     command += [template.suite, root, *_sources(template)]
-    code, output = _run_long(command, keep_open)
+    # Beside the root file system: what a killed builder leaves there goes with it.
+    scratch = os.path.join(os.path.dirname(root), "tmp")
+    os.mkdir(scratch)
+    os.chmod(scratch, 0o1777)  # apt reads its indexes as a user of its own
+    try:
+        code, output = _run_long(command, keep_open, scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     if code != 0:
-        errors = [line for line in output.splitlines() if line.startswith("E: ")]
-        option = "packages" if any("Unable to locate package" in line for line in errors) else "source"
-        told = " / ".join(errors[:3]) or tools.last_words(output)
-        raise VpsError(f"{option}: mmdebstrap could not build '{template.suite}': {told}", output=output[-4000:])
+        raise _failed(template, output)
     with Tree(root) as tree:
         for unit in MASKED_UNITS:
             tree.symlink("/dev/null", f"/etc/systemd/system/{unit}")
 
 
-def _run_long(command: list[str], keep_open: int) -> tuple[int, str]:
-    """Run a builder that ends with us, and keeps our lock until it has ended."""
+def _failed(template: Template, output: str) -> VpsError:
+    """What mmdebstrap's errors mean for whoever wrote the task: the first is the cause of the others."""
+    unknown = _UNKNOWN_PACKAGE.findall(output)
+    if unknown:
+        message = f"packages: '{template.suite}' has no package {', '.join(dict.fromkeys(unknown))}; the result's output has all of it."
+    else:
+        errors = [line for line in output.splitlines() if line.startswith("E: ")]
+        told = errors[0][3:].strip().rstrip(".") if errors else tools.last_words(output)
+        option = "mirror" if template.mirror and "Failed to fetch" in told else "source"
+        message = f"{option}: mmdebstrap could not build '{template.suite}': {told}; the result's output has all of it."
+    return VpsError(message, output=output[-4000:])
+
+
+# Namespaces of its own: however it ends, its processes end and its mounts go with it.
+_CONFINED = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
+
+
+def _run_long(command: list[str], keep_open: int, scratch: str) -> tuple[int, str]:
+    """Run a builder that ends with us, and keeps our lock until it has ended. `scratch` is for its temporary files."""
     from .syscalls import end_with_parent
 
     process = subprocess.Popen(
-        command,
+        [*_CONFINED, *command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=tools.ENVIRONMENT,
+        env={**tools.ENVIRONMENT, "TMPDIR": scratch},
         cwd="/",
         pass_fds=(keep_open,),
         preexec_fn=end_with_parent,
@@ -113,8 +134,6 @@ def _run_long(command: list[str], keep_open: int) -> tuple[int, str]:
     try:
         output, _none = process.communicate(timeout=BUILD_TIMEOUT)
     except subprocess.TimeoutExpired:
-        process.terminate()
-        time.sleep(5)
         process.kill()
         process.communicate()
         raise VpsError(f"source: {command[0]} did not finish within {BUILD_TIMEOUT} seconds and was ended.") from None

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 from ..core.errors import VpsError
 from . import cgroup, engine, locks
@@ -49,7 +50,11 @@ def erase(parts: Parts, directory: str) -> None:
     if os.path.isdir(root) and not os.path.islink(root):
         parts.storage.delete(root)
     for entry in sorted(os.listdir(directory), key=lambda name: name.endswith(".json")):
-        os.unlink(os.path.join(directory, entry))
+        path = os.path.join(directory, entry)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path, ignore_errors=True)  # what a killed builder had in its scratch; the node's own files
+        else:
+            os.unlink(path)
     try:
         os.rmdir(directory)
     except OSError as error:
