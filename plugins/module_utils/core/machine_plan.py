@@ -358,4 +358,3 @@ def _occupants(actual: Actual) -> tuple[str, str]:
 def _how_to_mount(settings: Settings) -> str:
     file = settings.made.pool_file
     return f"run 'mount -o loop,noatime {file} {settings.pool}' first" if file else "mount it first"
-
