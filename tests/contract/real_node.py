@@ -56,7 +56,7 @@ class Real:
         """A real kernel has no such switch; snapshot() tells."""
 
     def snapshot(self) -> str:
-        """All that a task of ours could have changed, as text to compare."""
+        """All that a task about our own could have changed, as text to compare; others may be at work beside us."""
         seen = []
         for folder in (self.records.folder, os.path.join(self.pool, "templates")):
             for name in sorted(os.listdir(folder)):
@@ -64,7 +64,7 @@ class Real:
                     seen.append(_listing(os.path.join(folder, name)))
         for name in self._names():
             seen.append((name, engine.status(name), self.witness(name)))
-        return repr((seen, sorted(network.routed().items())))
+        return repr(seen)
 
     def witness(self, name: str) -> dict[str, object]:
         """A VPS as the kernel and its own files have it."""
