@@ -20,11 +20,11 @@ VPS = "ansible_collections.mainline.vps.plugins.modules."
 NAME = "benchmark"
 
 
-def module(name: str, /, **params: object) -> float:
+def module(module_name: str, **params: object) -> float:
     """Seconds that one run of a module takes; a failure ends the benchmark."""
     started = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", name],
+        [sys.executable, "-m", module_name],
         input=json.dumps({"ANSIBLE_MODULE_ARGS": params}),
         capture_output=True,
         text=True,
@@ -32,7 +32,7 @@ def module(name: str, /, **params: object) -> float:
     )
     took = time.perf_counter() - started
     if done.returncode != 0:
-        sys.exit(f"{name} {params}: {done.stdout}{done.stderr}")
+        sys.exit(f"{module_name} {params}: {done.stdout}{done.stderr}")
     return took
 
 
