@@ -15,6 +15,8 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Li
 from ansible_collections.mainline.vps.tests.unit.reading import sentence
 
 MIB = 1 << 20
+
+
 def random_limits(seed: int) -> Limits:
     """Something that a playbook can ask for; the same for the same seed."""
     dice = random.Random(seed)

@@ -24,14 +24,14 @@ def test_what_is_printed_and_the_exit_code_are_told():
 
 
 def test_a_failure_is_an_error_with_the_last_words():
-    with pytest.raises(VpsError, match="^sh: failed with exit code 3: b / c / d$") as caught:
+    with pytest.raises(VpsError, match=r"^sh: failed with exit code 3: b / c / d\.?$") as caught:
         tools.run(["sh", "-c", "echo a; echo b; echo; echo c; echo d; exit 3"])
     assert caught.value.details["command"][0] == "sh"
     assert caught.value.details["output"] == "a\nb\n\nc\nd\n"
 
 
 def test_a_program_that_says_nothing_and_fails_still_gives_a_sentence():
-    with pytest.raises(VpsError, match="^false: failed with exit code 1: it said nothing$"):
+    with pytest.raises(VpsError, match=r"^false: failed with exit code 1: it said nothing\.?$"):
         tools.run(["false"])
 
 
