@@ -21,6 +21,10 @@ class NothingDone(VpsError):
     """The same, from a step that has left everything as it found it: there is nothing to finish or to undo."""
 
 
+class GuestInTheWay(VpsError):
+    """The same, where a guest's own files are not as they must be for the node to write to them."""
+
+
 def shown(text: object, length: int = 60) -> str:
     """What was given, for an error: in quotes, short and without control characters."""
     clean = "".join(character if character.isprintable() else "?" for character in str(text))

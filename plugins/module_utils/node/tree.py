@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..core.errors import VpsError
+from ..core.errors import GuestInTheWay, VpsError
 from .syscalls import open_in_root
 
 READ_LIMIT = 1 << 20
@@ -156,4 +156,4 @@ def _replace(directory: int, name: str, text: str, mode: int, keep_owner: bool) 
 
 
 def _refused(what: str, path: str, error: OSError) -> VpsError:
-    return VpsError(f"guest: cannot {what} {path} in the VPS: {error.strerror}.")
+    return GuestInTheWay(f"guest: cannot {what} {path} in the VPS: {error.strerror}.")

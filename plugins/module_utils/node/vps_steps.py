@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from ..core import plan as steps
-from ..core.errors import NothingDone, VpsError
+from ..core.errors import GuestInTheWay, NothingDone, VpsError
 from ..core.model import RUNNING, STOPPED, Vps
 from . import cgroup, configuration, engine, files, guest, locks, network
 from .parts import Parts, node_nameservers
@@ -91,6 +91,11 @@ def update(parts: Parts, step: steps.Update) -> None:
         _apply(parts, vps, step.options)
     except NothingDone:
         parts.vps.store(before)
+        raise
+    except GuestInTheWay:
+        # Tried again when a task names it again, and not before: a guest must not keep its node from stopping or limiting it.
+        left = {*before.unfinished, *unfinished} - set(guest.IDENTITY)
+        parts.vps.store(replace(before, unfinished=tuple(sorted(left))))
         raise
     except VpsError:
         parts.vps.store(replace(before, unfinished=tuple(sorted({*before.unfinished, *unfinished}))))
