@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from errno import ENOSPC
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .core.errors import VpsError
+from .core.parse import parse_seconds
 from .core.plan import Plan, list_changes
 
 
@@ -41,14 +43,13 @@ class Subject:
 def reconcile(subject: Subject, params: Mapping[str, Any], node: Any, *, check: bool) -> dict:
     """Make one thing as asked, or in check mode say what would be done; the module's result as plain data."""
     desired = subject.parse(params)
+    patience = parse_seconds(params["lock_timeout"], option="lock_timeout")
     node.require_usable()
-    with nullcontext() if check else node.lock(subject.lock, desired.name, timeout=params["lock_timeout"]):
+    with nullcontext() if check else node.lock(subject.lock, desired.name, timeout=patience):
         actual = subject.read(node, desired)
         plan = subject.compare(desired, actual)
-        if plan.steps and not check:
-            notes = node.apply(plan)
-        else:
-            notes = {}
+        # Without steps too: what a killed run left is swept by the next, even if it has nothing else to do.
+        notes = {} if check else node.apply(plan)
         if plan.changed and not check:
             actual = subject.read(node, desired)
             _verify(subject, desired, actual)
@@ -91,4 +92,14 @@ def _finish(module: AnsibleModule, work: Callable[[Any], dict], make_node: Calla
         result = work((make_node or Node)())
     except VpsError as error:
         module.fail_json(msg=str(error), **error.details)
+    except OSError as error:
+        module.fail_json(msg=_told(error))
     module.exit_json(**result)
+
+
+def _told(error: OSError) -> str:
+    """What the kernel would not let us do, where no part had more to say about it."""
+    what = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
+    if error.errno == ENOSPC:
+        return f"pool: {what}; enlarge the pool or remove a VPS."
+    return f"node: the kernel refused: {what}; see its log."

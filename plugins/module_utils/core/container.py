@@ -72,8 +72,8 @@ def parse_container(params: Mapping[str, object]) -> Desired:
         state=params["state"],
         options={name: check(params[name]) for name, check in PARSERS.items() if params.get(name) is not None},
         wait=params["wait"],
-        wait_timeout=_seconds(params, "wait_timeout"),
-        stop_timeout=_seconds(params, "stop_timeout"),
+        wait_timeout=parse.parse_seconds(params["wait_timeout"], option="wait_timeout"),
+        stop_timeout=parse.parse_seconds(params["stop_timeout"], option="stop_timeout"),
         restart_policy=params["restart_policy"],
     )
 
@@ -256,10 +256,3 @@ def _plain(value: object) -> object:
 
 def _state_word(run: str) -> str:
     return {RUNNING: "started", STOPPED: "stopped", FROZEN: "frozen"}[run]
-
-
-def _seconds(params: Mapping[str, object], option: str) -> int:
-    value = int(params[option])
-    if not 0 <= value <= 86_400:
-        raise VpsError(f"{option}: {value} is out of range; give 0 to 86400 seconds.")
-    return value

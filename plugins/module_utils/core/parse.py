@@ -121,3 +121,10 @@ def parse_description(text: str, *, option: str = "description") -> str:
     if len(text) > 255 or any(ord(character) < 32 for character in text):
         raise VpsError(f"{option}: it is one line of up to 255 characters.")
     return text
+
+
+def parse_seconds(value: int, *, option: str) -> int:
+    """A time to wait, up to a day."""
+    if not 0 <= int(value) <= 86_400:
+        raise VpsError(f"{option}: {value} is out of range; give 0 to 86400 seconds.")
+    return int(value)

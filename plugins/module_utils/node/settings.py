@@ -24,7 +24,7 @@ def load() -> Settings | None:
             return Settings.from_record(json.load(file))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise VpsError(f"{PATH}: cannot be read as the node's settings ({error}); restore it from a backup.") from None
 
 

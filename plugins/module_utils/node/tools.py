@@ -25,7 +25,7 @@ def run(argv: Sequence[str], *, timeout: float = 60, stdin: str | None = None) -
     """Run a program of the node's and return what it printed; raises VpsError with its last words otherwise."""
     code, output = attempt(argv, timeout=timeout, stdin=stdin)
     if code != 0:
-        raise VpsError(f"{argv[0]}: failed with exit code {code}: {last_words(output)}", command=list(argv), output=output[-4000:])
+        raise VpsError(f"{argv[0]}: failed with exit code {code}: {last_words(output).rstrip('.')}.", command=list(argv), output=output[-4000:])
     return output
 
 
