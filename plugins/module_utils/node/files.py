@@ -12,7 +12,7 @@ def write(path: str, text: str, *, mode: int = 0o644) -> None:
     """Replace a file by one rename."""
     staging = f"{path}.new"
     descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with open(descriptor, "w", encoding="utf-8") as file:
+    with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
         os.fchmod(descriptor, mode)
         file.write(text)
         file.flush()
@@ -20,10 +20,10 @@ def write(path: str, text: str, *, mode: int = 0o644) -> None:
     os.replace(staging, path)
 
 
-def read(path: str) -> str | None:
-    """A file's text; None where there is none."""
+def read(path: str, *, errors: str = "surrogateescape") -> str | None:
+    """A file's text, every byte of it such that `write` gives it back; None where there is none."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", errors=errors, newline="") as file:
             return file.read()
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -68,7 +68,7 @@ class Shelf:
         """The record in a directory; None where there is none."""
         path = os.path.join(directory, self.record)
         try:
-            text = files.read(path)
+            text = files.read(path, errors="strict")
             if text is None:
                 return None
             record = json.loads(text)
