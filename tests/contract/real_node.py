@@ -103,8 +103,8 @@ class Real:
 
     def edit_config(self, name: str) -> None:
         """vi config"""
-        with open(os.path.join(self.records.path(name), "config"), "a", encoding="utf-8") as file:
-            file.write("lxc.environment = MINE=1\n")
+        with open(os.path.join(self.records.path(name), "config"), "ab") as file:
+            file.write(b"# \xff, in no encoding\nlxc.environment = MINE=1\n")
 
     def record(self, name: str) -> Vps:
         """What is written down."""
@@ -161,7 +161,7 @@ def _listing(directory: str) -> list[tuple]:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read()
     except FileNotFoundError:
         return ""

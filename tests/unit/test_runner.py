@@ -89,12 +89,11 @@ def test_check_mode_reads_once_and_neither_locks_nor_applies():
 
 
 @pytest.mark.parametrize("check", [True, False])
-def test_what_is_as_asked_is_read_once_and_stays(check):
+def test_what_is_as_asked_is_read_once_and_swept_by_an_empty_plan(check):
     node = Thing(2)
     result = runner.reconcile(SUBJECT, PARAMS, node, check=check)
-    asked = [each for each in node.asked if each != "apply"]  # an empty plan may be applied: what a killed run left is swept
-    assert asked == (["usable?", "read"] if check else ["usable?", "lock thing x 5", "read", "unlock"])
-    assert "apply" not in node.asked or not check
+    assert node.asked == (["usable?", "read"] if check else ["usable?", "lock thing x 5", "read", "apply", "unlock"])
+    assert node.number == 2
     assert (result["changed"], result["changes"], result["diff"]) == (False, [], {"before": {}, "after": {}})
 
 
@@ -129,6 +128,14 @@ def test_a_node_that_is_none_is_not_locked():
     node.require_usable = mock.Mock(side_effect=VpsError("node: is none."))
     with pytest.raises(VpsError):
         runner.reconcile(SUBJECT, PARAMS, node, check=False)
+    assert node.asked == []
+
+
+@pytest.mark.parametrize("seconds", [-1, 86401])
+def test_nobody_waits_for_a_lock_longer_than_a_day_or_less_than_not_at_all(seconds):
+    node = Thing()
+    with pytest.raises(VpsError, match="^lock_timeout: "):
+        runner.reconcile(SUBJECT, {**PARAMS, "lock_timeout": seconds}, node, check=True)
     assert node.asked == []
 
 
@@ -172,6 +179,20 @@ def test_an_error_becomes_fail_json_with_its_details(module):
     run(SUBJECT, node)
     module.return_value.fail_json.assert_called_once_with(msg="number: no.", console="last words")
     module.return_value.exit_json.assert_not_called()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(28, "No space left on device", "/pool/x"), "pool: No space left on device (/pool/x); enlarge the pool or remove a VPS."),
+        (OSError(5, "Input/output error"), "node: the kernel refused: Input/output error; see its log."),
+    ],
+)
+def test_what_the_kernel_refuses_is_told_in_a_sentence_too(module, error, told):
+    node = Thing(1)
+    node.apply = mock.Mock(side_effect=error)
+    run(SUBJECT, node)
+    module.return_value.fail_json.assert_called_once_with(msg=told)
 
 
 def test_a_node_that_cannot_even_be_made_is_an_error_of_ours_too(module):
