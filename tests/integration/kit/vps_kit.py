@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What tests on a real node need: calling modules as Ansible does, looking into guests and into the kernel, waiting.
 
-A module runs in a process of its own, by the node's interpreter, with its arguments as JSON, as under Ansible and four
+A module runs in a process of its own, by the node's interpreter, with its arguments as JSON, as under Ansible and many
 times faster. Everything that a test makes has a name that starts with `it-`; nothing else is touched.
 """
 
@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import signal
 import stat
 import subprocess
@@ -33,7 +34,7 @@ V2 = (CGROUPS / "cgroup.controllers").exists()
 LOCKS = pathlib.Path("/run/lock/mainline-vps")
 LXC = pathlib.Path("/var/lib/lxc")
 
-# The module is imported before the uid is changed, so that a test without root does not depend on who may read the checkout.
+# A process for one module. It is imported before the uid changes, so that a test without root needs no readable checkout.
 _LAUNCHER = """
 import importlib, os, sys
 from ansible.module_utils import basic
@@ -43,9 +44,45 @@ module = importlib.import_module('ansible_collections.mainline.vps.plugins.modul
 import ansible_collections.mainline.vps.plugins.module_utils.node.node
 uid, sys.argv = int(sys.argv[2]), sys.argv[1:2]
 if uid:
+    try:
+        import pkgutil
+        from ansible.module_utils._internal._json import _profiles
+        for found in pkgutil.iter_modules(_profiles.__path__):
+            importlib.import_module(_profiles.__name__ + '.' + found.name)
+    except ImportError:
+        pass
     os.setgroups([]), os.setgid(uid), os.setuid(uid)
 module.main()
 """
+
+# A process that has imported them all, and forks for each call: what is tested is the same, without the interpreter's start.
+_SERVER = """
+import importlib, json, os, sys, traceback
+from ansible.module_utils import basic
+basic._ANSIBLE_PROFILE = 'legacy'
+import ansible_collections.mainline.vps.plugins.module_utils.node.node
+modules = {name: importlib.import_module('ansible_collections.mainline.vps.plugins.modules.' + name) for name in sys.argv[1:]}
+for line in sys.stdin:
+    name, arguments, output, errors = json.loads(line)
+    child = os.fork()
+    if not child:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(os.open(output, os.O_WRONLY | os.O_TRUNC), 1)
+        os.dup2(os.open(errors, os.O_WRONLY | os.O_TRUNC), 2)
+        sys.argv = [name]
+        basic._ANSIBLE_ARGS = json.dumps(arguments).encode()
+        try:
+            modules[name].main()
+        except SystemExit:
+            pass
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(0)
+    os.waitpid(child, 0)
+    print('done', flush=True)
+"""
+_MODULES = ("vps_container", "vps_info", "vps_limits", "vps_template")
 
 
 # -- modules ------------------------------------------------------------------------------------------------------------
@@ -58,6 +95,7 @@ def _python_path() -> str:
     (folder / "ansible").symlink_to(pathlib.Path(ansible.__file__).parent)
     (folder / "ansible_collections").symlink_to(_collections() / "ansible_collections")
     (folder / "cache").mkdir()
+    folder.chmod(0o755)  # a test without root reads it
     return str(folder)
 
 
@@ -69,34 +107,55 @@ def _collections() -> pathlib.Path:
     raise AssertionError("ANSIBLE_COLLECTIONS_PATH does not lead to mainline.vps")
 
 
-def launch(module: str, *, check: bool = False, wrap: Iterable[str] = (), uid: int = 0, **params: Any) -> subprocess.Popen:
-    """Start a module; its process is the module's own, so that it can be killed."""
-    arguments = {"ANSIBLE_MODULE_ARGS": {**params, "_ansible_check_mode": check, "_ansible_diff": True}}
+def _environment() -> dict[str, str]:
     folder = _python_path()
+    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "PYTHONPATH": folder, "PYTHONPYCACHEPREFIX": f"{folder}/cache"}
+
+
+def _arguments(check: bool, params: dict) -> dict:
+    return {"ANSIBLE_MODULE_ARGS": {**params, "_ansible_check_mode": check, "_ansible_diff": True}}
+
+
+def launch(module: str, *, check: bool = False, wrap: Iterable[str] = (), uid: int = 0, **params: Any) -> subprocess.Popen:
+    """Start a module; its process is the module's own, so that it can be killed. `wrap` is a command to run it with."""
     process = subprocess.Popen(
         [*wrap, NODE_PYTHON, "-c", _LAUNCHER, module, str(uid)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "PYTHONPATH": folder, "PYTHONPYCACHEPREFIX": f"{folder}/cache"},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment(),
     )
-    process.stdin.write(json.dumps(arguments))
+    process.stdin.write(json.dumps(_arguments(check, params)))
     process.stdin.close()
     process.stdin = None  # so that communicate() does not flush it
     return process
 
 
+@functools.lru_cache(maxsize=None)
+def _server() -> subprocess.Popen:
+    return subprocess.Popen(
+        [NODE_PYTHON, "-c", _SERVER, *_MODULES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=_environment()
+    )
+
+
 def result(process: subprocess.Popen, *, timeout: float = 600) -> dict:
     """What a module printed, which is JSON and nothing else."""
-    output, errors = process.communicate(timeout=timeout)
+    return _told(*process.communicate(timeout=timeout))
+
+
+def _told(output: str, errors: str) -> dict:
     assert "Traceback" not in errors and output, f"the module broke: {errors or 'it said nothing'}"
     return json.loads(output)
 
 
-def call(module: str, **params: Any) -> dict:
-    """Run a module; its result, good or bad."""
-    return result(launch(module, **params))
+def call(module: str, *, check: bool = False, wrap: Iterable[str] = (), uid: int = 0, **params: Any) -> dict:
+    """Run a module; its result, good or bad. One at a time; `launch` for several at once."""
+    if wrap or uid:
+        return result(launch(module, check=check, wrap=wrap, uid=uid, **params))
+    server, files = _server(), [pathlib.Path(_python_path()) / name for name in ("output", "errors")]
+    for file in files:
+        file.write_text("", encoding="utf-8")
+    server.stdin.write(json.dumps([module, _arguments(check, params), *map(str, files)]) + "\n")
+    assert select.select([server.stdout], [], [], 600)[0], f"{module} {params} does not end"
+    assert server.stdout.readline() == "done\n"
+    return _told(*(file.read_text(encoding="utf-8") for file in files))
 
 
 def ok(module: str, **params: Any) -> dict:
@@ -373,8 +432,11 @@ def _content(path: str) -> str | None:
 
 def running_links() -> dict[str, str]:
     """The running VPSs of the tests, and the node's end of each one's link."""
-    records = {name: pool() / "vps" / name / "vps.json" for name in own_names() if pid(name) is not None}
-    return {name: f"vps{json.loads(record.read_text(encoding='utf-8'))['id_base'] >> 16}" for name, record in records.items()}
+    return {name: _link(pool() / "vps" / name / "vps.json") for name in own_names() if pid(name) is not None}
+
+
+def _link(record: pathlib.Path) -> str:
+    return f"vps{json.loads(record.read_text(encoding='utf-8'))['id_base'] >> 16}"
 
 
 def subvolumes() -> dict[int, str]:
@@ -423,7 +485,7 @@ def remains() -> list[str]:
     found = [str(path) for folder in (pool() / "vps", LXC, LOCKS, pathlib.Path("/run/lxc/lock/var/lib/lxc")) for path in _ours(folder)]
     found += cgroup_folders()
     found += [f"subvolume {path}" for path in subvolumes().values() if path.startswith("vps/") and PREFIX in path]
-    expected = {vps["host_interface"] for vps in ok("vps_info")["vpss"]}  # also of VPSs that no test has made
+    expected = {_link(record) for record in (pool() / "vps").glob("*/vps.json")}  # also of VPSs that no test has made
     found += [f"link {name}" for name in os.listdir("/sys/class/net") if name.startswith("vps") and name not in expected]
     monitors = run("ps", "-eo", "args").splitlines()
     found += [line for line in monitors if line.startswith("[lxc monitor]") and f" {PREFIX}" in line]

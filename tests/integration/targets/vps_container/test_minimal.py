@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import itertools
 import socket
 import time
@@ -206,8 +205,8 @@ def test_what_somebody_took_away_behind_our_back_is_put_back(vps):
 def test_vpss_made_at_once_have_ids_links_and_machine_ids_of_their_own(minimal):
     """Six tasks at the same time: no range of ids overlaps another, and each guest's root is another user of the node."""
     names = [f"it-many{number}" for number in range(6)]
-    with concurrent.futures.ThreadPoolExecutor(len(names)) as executor:
-        made = list(executor.map(lambda name: kit.container(name, template=minimal), names))
+    runs = [kit.launch("vps_container", name=name, template=minimal) for name in names]
+    made = [kit.result(run)["vps"] for run in runs]
     everything = kit.ok("vps_info")["vpss"]
     for first, second in itertools.combinations(everything, 2):
         assert abs(first["id_base"] - second["id_base"]) >= 65536, f"{first['name']} and {second['name']} share ids"
