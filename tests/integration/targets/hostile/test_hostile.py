@@ -298,6 +298,8 @@ def tiny_pool(other_machine):
     other_machine.pool = pool
     kit.ok("vps_template", wrap=other_machine.wrap, name="it-tiny", source="minimal")
     yield other_machine
+    for vps in kit.ok("vps_info", wrap=other_machine.wrap)["vpss"]:
+        kit.ok("vps_container", wrap=other_machine.wrap, name=vps["name"], state="absent")
     other_machine("umount", str(pool))
 
 
@@ -450,3 +452,9 @@ def test_a_guest_that_talks_too_much(minimal):
     assert "wait_timeout" in message
     log = kit.pool() / "vps" / name / "console.log"
     assert not log.exists() or log.stat().st_size < 64 << 20, "its console fills the node's disk"
+
+
+def test_nothing_of_all_this_is_left():
+    """Of what was refused, raced, and made on other machines: nothing."""
+    kit.remove_all(keep=[SHARED])
+    assert [line for line in kit.remains() if SHARED not in line] == []
