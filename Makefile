@@ -46,7 +46,7 @@ test: $(TEST) ## All test steps below, each whatever the others say; integration
 	@MAKE="$(MAKE)" tests/tools/run-steps $(STEPS)
 
 test-unit: $(TEST) ## Unit tests (pytest); ARGS="-k limits"
-	@PYTHONPATH="$(CURDIR)/.build/live" PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m pytest -p no:pytest-ansible tests/unit $(ARGS)
+	@PYTHONPATH="$(CURDIR)/.build/live" PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m pytest -p no:pytest-ansible tests/unit tests/contract $(ARGS)
 
 test-lint: $(TEST) ## ansible-lint, production profile
 	@$(with_venv) ansible-lint --strict $(ARGS)

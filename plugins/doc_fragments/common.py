@@ -16,7 +16,7 @@ options:
     description:
       - Seconds to wait for another run that is changing the same thing. The error then names that run.
     type: int
-    default: 60
+    default: 120
 attributes:
   check_mode:
     description: Says what would change, with the same RV(ignore:changes) and diff as the run that follows, and writes nothing.

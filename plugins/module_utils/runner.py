@@ -46,10 +46,11 @@ def reconcile(subject: Subject, params: Mapping[str, Any], node: Any, *, check: 
     patience = parse_seconds(params["lock_timeout"], option="lock_timeout")
     node.require_usable()
     with nullcontext() if check else node.lock(subject.lock, desired.name, timeout=patience):
+        # First, so that nothing is refused because of what a killed run left.
+        warnings = [] if check else node.sweep()
         actual = subject.read(node, desired)
         plan = subject.compare(desired, actual)
-        # Without steps too: what a killed run left is swept by the next, even if it has nothing else to do.
-        notes = {} if check else node.apply(plan)
+        notes = node.apply(plan) if plan.steps and not check else {}
         if plan.changed and not check:
             actual = subject.read(node, desired)
             _verify(subject, desired, actual)
@@ -58,6 +59,7 @@ def reconcile(subject: Subject, params: Mapping[str, Any], node: Any, *, check: 
         "diff": plan.diff(),
         "changes": list_changes(plan.changes),
         "restart_required": plan.restart_required,
+        **({"warnings": warnings} if warnings else {}),
         **notes,
         **subject.result(node, desired, actual),
     }
@@ -74,7 +76,7 @@ def _verify(subject: Subject, desired: Any, actual: Any) -> None:
 def run(subject: Subject, argument_spec: dict) -> None:
     """A module's whole main()."""
     module = AnsibleModule(
-        argument_spec={**argument_spec, "lock_timeout": {"type": "int", "default": 60}}, supports_check_mode=True
+        argument_spec={**argument_spec, "lock_timeout": {"type": "int", "default": 120}}, supports_check_mode=True
     )
     _finish(module, lambda node: reconcile(subject, module.params, node, check=module.check_mode), subject.make_node)
 

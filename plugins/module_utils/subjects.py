@@ -63,10 +63,18 @@ def read_info(node: Any, params: Any) -> dict[str, Any]:
         names = [name for name in names if name == params["name"]]
     manifests = node.manifests()
     return {
-        "vpss": [told for name in names if (told := describe_vps(node, node.read_vps(name))) is not None],
+        "vpss": [told for name in names if (told := _told(node, name)) is not None],
         "templates": [describe_manifest(manifest, node.users(manifest.template.name)) for manifest in manifests],
         "node": node.summary(),
     }
+
+
+def _told(node: Any, name: str) -> dict[str, Any] | None:
+    """A VPS as it is told; None where it has been removed while we looked."""
+    try:
+        return describe_vps(node, node.read_vps(name))
+    except FileNotFoundError:
+        return None
 
 
 def _vps_result(node: Any, _desired: Any, actual: Actual) -> dict[str, Any]:

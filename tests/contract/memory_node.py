@@ -92,6 +92,10 @@ class MemoryNode:
         self.locked.append(f"{kind} {name} {timeout:g}")
         yield
 
+    def sweep(self) -> list[str]:
+        """A run in memory is not killed, and leaves nothing."""
+        return []
+
     def apply(self, plan: steps.Plan) -> dict[str, object]:
         """Carry out a plan's steps, in their order."""
         notes: dict[str, object] = {}

@@ -80,7 +80,7 @@ def test_a_run_holds_the_lock_of_its_own_thing_for_as_long_as_it_was_told(memory
     modules.reconcile(memory.node, "vps_container", name=A, template=TEMPLATE, lock_timeout=7)
     modules.reconcile(memory.node, "vps_limits", name=A)
     modules.reconcile(memory.node, "vps_template", name=TEMPLATE, source="minimal")
-    assert memory.node.locked == [f"vps {A} 7", f"vps {A} 60", f"template {TEMPLATE} 60"]
+    assert memory.node.locked == [f"vps {A} 7", f"vps {A} 120", f"template {TEMPLATE} 120"]
 
 
 def test_check_mode_waits_for_nobody(memory):

@@ -82,8 +82,10 @@ def test_what_is_as_asked_gives_an_empty_plan():
     assert container.compare(desired("absent"), ABSENT) == Plan()
 
 
-def test_a_running_vps_is_waited_for_even_if_nothing_changes():
-    assert container.compare(desired("started"), actual(RUNNING)) == Plan((), (WAIT,))
+def test_a_running_vps_is_waited_for_even_if_nothing_changes_unless_running_is_all_that_is_asked():
+    assert container.compare(desired("started"), actual(RUNNING)) == Plan()
+    plan = container.compare(replace(desired("started"), wait="booted"), actual(RUNNING))
+    assert plan == Plan((), (replace(WAIT, until="booted"),))
 
 
 @pytest.mark.parametrize("run", [RUNNING, FROZEN, STOPPED])

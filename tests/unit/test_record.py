@@ -70,15 +70,14 @@ def test_a_manifest_is_read_as_it_was_written(templates):
 
 
 def test_there_is_nothing_where_nothing_was_made(vpss, templates):
-    assert (vpss.load("web"), vpss.names(), vpss.reserved(), list(vpss.leftovers())) == (None, [], [], [])
+    assert (vpss.load("web"), vpss.names(), vpss.staged(), list(vpss.leftovers())) == (None, [], [], [])
     assert (templates.load("t"), templates.all()) == (None, [])
 
 
 def test_a_vps_in_the_making_is_none_yet_but_has_its_addresses(vpss):
     vpss.store(WEB, vpss.begin("web"))
     assert (vpss.load("web"), vpss.names(), vpss.all()) == (None, [], [])
-    assert vpss.reserved() == [WEB]
-    assert vpss.users("minimal") == ("web",)
+    assert vpss.staged() == [WEB]
     assert list(vpss.leftovers()) == [("web", vpss.staging("web"))]
     vpss.commit("web")
     assert (vpss.names(), list(vpss.leftovers())) == (["web"], [])
@@ -90,7 +89,7 @@ def test_a_vps_that_was_discarded_is_none_any_more_and_its_remains_are_known(vps
     make(vpss)
     second = vpss.discard("web")
     assert first != second
-    assert (vpss.load("web"), vpss.names(), vpss.reserved()) == (None, [], [])
+    assert (vpss.load("web"), vpss.names(), vpss.staged()) == (None, [], [])
     assert list(vpss.leftovers()) == [("web", path) for path in sorted([first, second])]
     assert os.path.exists(os.path.join(first, "vps.json")), "what was in it is not lost by the rename"
 
@@ -138,7 +137,7 @@ def test_a_damaged_record_is_an_error_that_names_the_file_and_touches_nothing(vp
     path = os.path.join(vpss.path("web"), "vps.json")
     with open(path, "wb") as file:
         file.write(content)
-    for read in (lambda: vpss.load("web"), vpss.all, vpss.reserved):
+    for read in (lambda: vpss.load("web"), vpss.all):
         assert "nothing was touched" in sentence(read, path)
     with open(path, "rb") as file:
         assert file.read() == content

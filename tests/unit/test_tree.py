@@ -155,12 +155,14 @@ def test_a_loop_of_links_ends(node, tree):
     assert tree.read("/etc/b") == "no loop any more"
 
 
-def test_a_huge_file_is_read_up_to_a_bound(node, tree):
+def test_a_huge_file_is_refused_rather_than_written_back_cut_short(node, tree):
+    with open(node / "guest/etc/hosts", "wb") as file:
+        file.truncate(READ_LIMIT)
+    assert len(tree.read("/etc/hosts")) == READ_LIMIT
     with open(node / "guest/etc/hosts", "wb") as file:
         file.truncate(1 << 40)
-    text = tree.read("/etc/hosts")
-    assert text is not None
-    assert len(text) == READ_LIMIT
+    with pytest.raises(VpsError, match="^guest: /etc/hosts in the VPS is larger"):
+        tree.read("/etc/hosts")
 
 
 def test_a_file_in_no_encoding_is_read_and_written_back_as_it_was(node, tree):

@@ -48,7 +48,8 @@ PARSERS = {
     "privileged": bool,
     "limits": lambda value: limits_.parse(value, prefix="limits."),
 }
-NEEDS_RESTART = frozenset({"privileged"})
+# The configuration is what LXC reads at a start: one that was edited, or that another release writes.
+NEEDS_RESTART = frozenset({"privileged", "configuration"})
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,11 @@ def _update(desired: Desired, actual: Actual) -> Plan:
             f"template: VPS '{vps.name}' was made from '{vps.template}' and cannot change to '{named['template']}'; "
             "remove the VPS first, or leave the option out."
         )
-    # What the kernel has and the record does not would be gone at the next start.
-    differing = [o for o in PARSERS if o in named and not named[o] == getattr(vps, o) == getattr(recorded, o)]
+    def is_so(option: str) -> bool:
+        """Now, and at the next start: the kernel has it and the record too."""
+        return named[option] == getattr(vps, option) == getattr(recorded, option)
+
+    differing = [option for option in PARSERS if option in named and not is_so(option)]
     _check_against_node(replace(desired, options={option: named[option] for option in differing}), actual.node)
 
     changes: list[Change] = []
@@ -204,11 +208,13 @@ def _run_steps(desired: Desired, run: str) -> tuple[list[object], str]:
         run = STOPPED
     if state == "stopped":
         return steps, STOPPED
+    ran = run == RUNNING and not steps
     if run == STOPPED:
         steps.append(Start(name))
         run = RUNNING
     if run == RUNNING:
-        steps.append(Wait(name, desired.wait, desired.wait_timeout))
+        if not (ran and desired.wait == RUNNING):  # which it is
+            steps.append(Wait(name, desired.wait, desired.wait_timeout))
         if state == "frozen":
             steps.append(Freeze(name))
             run = FROZEN

@@ -24,7 +24,8 @@ class Vps:
     """Everything about a VPS that outlives its restart; its record on disk is this and nothing else.
 
     `id_base` is the first uid and gid of its own range of 65536 on the node; it also numbers its host interface.
-    `unfinished` names options that were being applied when the record was last written.
+    `unfinished` names options that were being applied when the record was last written; `leaving` are addresses that it
+    gives up with that, and that nobody else may have before.
     """
 
     name: str
@@ -41,6 +42,12 @@ class Vps:
     limits: Limits = Limits()
     id_base: int | None = None
     unfinished: tuple[str, ...] = ()
+    leaving: tuple[str, ...] = ()
+
+    @property
+    def claimed(self) -> frozenset[str]:
+        """The addresses that nobody else can have."""
+        return frozenset(self.addresses) | frozenset(self.leaving)
 
     def to_record(self) -> dict:
         """As plain data, for JSON."""
@@ -51,8 +58,8 @@ class Vps:
         """From what `to_record` gave; raises TypeError for anything else."""
         data = dict(record)
         data["limits"] = Limits(**data["limits"])
-        for name in ("addresses", "nameservers", "authorized_keys", "unfinished"):
-            data[name] = tuple(data[name])
+        for name in ("addresses", "nameservers", "authorized_keys", "unfinished", "leaving"):
+            data[name] = tuple(data.get(name, ()))
         return cls(**data)
 
 

@@ -9,7 +9,7 @@ Pure data. `changed`, the diff, and the restart question are read off the change
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .model import Template, Vps
 
@@ -108,7 +108,6 @@ class Plan:
     changes: tuple[Change, ...] = ()
     steps: tuple[object, ...] = ()
     restart_required: bool = False
-    warnings: tuple[str, ...] = field(default=())
 
     @property
     def changed(self) -> bool:

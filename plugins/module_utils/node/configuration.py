@@ -8,21 +8,33 @@ from __future__ import annotations
 import os
 
 from ..core.model import Vps
-from . import cgroup, engine, files, network, settings
+from . import cgroup, engine, files, firewall, network, settings
 
 _MODES = {"config": 0o644, "start": 0o755}
 
 
-def is_written(vps: Vps, directory: str) -> bool:
-    """Whether they say what the record says, and the lxc-* tools find them."""
+# What a plan calls those that are not as the record has them. LXC reads its configuration at a start only, the rest at any.
+CONFIGURATION, START = "configuration", "start_files"
+STALE = frozenset({CONFIGURATION, START})
+
+
+def stale(vps: Vps, directory: str) -> set[str]:
+    """Which of them do not say what the record says, or are not where LXC and the machine's boot look for them."""
     texts = _texts(vps, directory)
-    return engine.linked(vps.name, directory) and all(files.read(os.path.join(directory, file)) == text for file, text in texts.items())
+    found = set()
+    if files.read(os.path.join(directory, "config")) != texts["config"]:
+        found.add(CONFIGURATION)
+    if files.read(os.path.join(directory, "start")) != texts["start"] or not engine.is_registered(vps, directory):
+        found.add(START)
+    return found
 
 
 def write(vps: Vps, directory: str, *, into: str | None = None) -> None:
     """Write them for a VPS that is, or when it is made will be, in `directory`; `into` is where it is being made."""
     for file, text in _texts(vps, directory).items():
         files.write(os.path.join(into or directory, file), text, mode=_MODES[file])
+    if into is None:
+        engine.register(vps, directory)
 
 
 def _texts(vps: Vps, directory: str) -> dict[str, str]:
@@ -31,5 +43,10 @@ def _texts(vps: Vps, directory: str) -> dict[str, str]:
         "config": engine.render(
             vps, directory=directory, seccomp=settings.SECCOMP, cgroup=cgroup.config(vps), network=network.config(vps)
         ),
-        "start": engine.render_start(echoes=cgroup.start_echoes(vps) + network.start_echoes(vps), inside=inside, outside=outside),
+        "start": engine.render_start(
+            checks=[firewall.START_CHECK],
+            echoes=cgroup.start_echoes(vps) + network.start_echoes(vps),
+            inside=inside,
+            outside=outside,
+        ),
     }

@@ -56,31 +56,47 @@ def render(vps: Vps, *, directory: str, seccomp: str, cgroup: Mapping[str, str],
     ]
     if vps.init == BUSYBOX:
         lines += [("lxc.signal.halt", "SIGUSR2"), ("lxc.signal.reboot", "SIGTERM")]
-    if vps.onboot:
+    if vps.onboot and not tools.has_systemd():
         lines.append(("lxc.start.auto", "1"))
     text = "".join(f"{key} = {value}\n" for key, value in lines)
     return f"# Written by mainline.vps from vps.json beside it; changes made here are undone by the next run.\n{text}"
 
 
-def render_start(*, echoes: Iterable[tuple[str, str]], inside: Iterable[str], outside: Iterable[str]) -> str:
+def render_start(*, checks: Iterable[str], echoes: Iterable[tuple[str, str]], inside: Iterable[str], outside: Iterable[str]) -> str:
     """The hook that LXC runs on the node before each start of init, a reboot from inside included.
 
     LXC's monitor keeps the configuration that it was started with, so limits and addresses that were changed live would be
-    lost at such a reboot if LXC set them. `echoes` are (text, file); `inside` and `outside` are lines for `ip -batch`, in
+    lost at such a reboot if LXC set them. `checks` are lines of shell; `echoes` are (text, file); `inside` and `outside` are lines for `ip -batch`, in
     the VPS's network namespace and on the node. A hook that fails fails the start: no VPS runs without its limits.
     """
     lines = ["#!/bin/sh -e", "# Written by mainline.vps from vps.json beside it."]
+    lines += checks
     lines += [f"echo {shlex.quote(text)} >{shlex.quote(path)}" for text, path in echoes]
     lines += ["nsenter --net=/proc/$LXC_PID/ns/net ip -batch - <<'END'", *inside, "END"]
     lines += ["ip -batch - <<'END'", *outside, "END"]
     return "\n".join(lines) + "\n"
 
 
-def link(name: str, directory: str) -> None:
-    """Make the VPS visible to every lxc-* tool."""
+def register(vps: Vps, directory: str) -> None:
+    """Make the VPS visible to every lxc-* tool, and to the machine's boot."""
+    if not linked(vps.name, directory):
+        _link(vps.name, directory)
+    if tools.has_systemd() and _enabled(vps.name) != vps.onboot:
+        tools.run(["systemctl", "enable" if vps.onboot else "disable", _unit(vps.name)])
+
+
+def is_registered(vps: Vps, directory: str) -> bool:
+    """Whether it is."""
+    return linked(vps.name, directory) and (not tools.has_systemd() or _enabled(vps.name) == vps.onboot)
+
+
+def _enabled(name: str) -> bool:
+    """Where systemd runs the machine it starts the VPS's own unit at boot; lxc.start.auto would start it in another's."""
+    return os.path.lexists(f"/etc/systemd/system/multi-user.target.wants/{_unit(name)}")
+
+
+def _link(name: str, directory: str) -> None:
     path = os.path.join(LXCPATH, name)
-    if linked(name, directory):
-        return
     os.makedirs(LXCPATH, mode=0o711, exist_ok=True)
     staging = os.path.join(LXCPATH, f".{name}.new")
     if os.path.lexists(staging):
@@ -104,6 +120,8 @@ def unlink(name: str, directory: str) -> None:
     for left in (os.path.join(LXCPATH, f".{name}.new"), f"/run/lxc/lock{LXCPATH}/.{name}"):
         if os.path.lexists(left):
             os.unlink(left)
+    if tools.has_systemd() and _enabled(name):
+        tools.run(["systemctl", "disable", _unit(name)])
 
 
 def foreign(name: str, directory: str) -> str | None:
@@ -128,8 +146,8 @@ def status(name: str) -> Status:
     return Status(run, int(pid)) if run != STOPPED and pid.isdigit() and int(pid) > 0 else Status()
 
 
-def start(name: str, directory: str) -> None:
-    """Start a stopped VPS; returns when its init runs."""
+def start(name: str, directory: str, *, keep_open: int) -> None:
+    """Start a stopped VPS; returns when its init runs. Should we be killed, `keep_open`, a lock, is held until LXC is through."""
     for log in ("lxc.log", "console.log"):
         try:
             os.unlink(os.path.join(directory, log))
@@ -138,10 +156,12 @@ def start(name: str, directory: str) -> None:
     # With systemd the monitor belongs to a unit of its own, not to the login that happened to start it.
     unit = _unit(name) if tools.has_systemd() else None
     command = ["systemctl", "start", unit] if unit else ["lxc-start", "-P", LXCPATH, "-n", name, "-d"]
-    code, output = tools.attempt(command, timeout=START_TIMEOUT)
+    if unit:
+        tools.attempt(["systemctl", "reset-failed", unit])  # earlier failures would count against this start
+    code, output = tools.attempt(command, timeout=START_TIMEOUT, keep_open=keep_open)
     if code == 0 and (unit is None or _comes_up(name, unit)):
         return
-    log = files.read(os.path.join(directory, "lxc.log")) or output
+    log = files.read_tail(os.path.join(directory, "lxc.log")) or output
     raise VpsError(f"state: VPS '{name}' did not start: {_why(log)}; the result's log has all of it.", log=log[-4000:])
 
 
@@ -167,10 +187,13 @@ def _comes_up(name: str, unit: str) -> bool:
     return False
 
 
-def stop(name: str, *, timeout: int) -> None:
-    """Ask init to stop and wait; after `timeout` seconds, at once for 0, kill everything in the VPS."""
+def stop(name: str, *, timeout: int, keep_open: int) -> None:
+    """Ask init to stop and wait; after `timeout` seconds, at once for 0, kill everything in the VPS.
+
+    Should we be killed, `keep_open`, a lock, is held until LXC is through: nobody takes a VPS that is stopping for a running one.
+    """
     how = ["-t", str(timeout)] if timeout else ["-k"]
-    tools.attempt(["lxc-stop", "-P", LXCPATH, "-n", name, *how], timeout=timeout + 60)
+    tools.attempt(["lxc-stop", "-P", LXCPATH, "-n", name, *how], timeout=timeout + 60, keep_open=keep_open)
     deadline = time.monotonic() + 30
     while status(name).run != STOPPED:
         if time.monotonic() > deadline:

@@ -11,7 +11,11 @@ from __future__ import annotations
 import json
 
 from ..core.nodefiles import TABLE
-from . import tools
+from . import settings, tools
+
+
+# One line of shell for a VPS's start: after a boot of the machine, or a flush by somebody else, the table comes back first.
+START_CHECK = f"nft list table inet {TABLE} >/dev/null 2>&1 || nft -f {settings.NETWORK}"
 
 
 def read() -> tuple[str, ...] | None:

@@ -46,7 +46,7 @@ def apply(tree: Tree, vps: Vps, options: frozenset[str], nameservers: tuple[str,
 
 def set_hostname(pid: int, hostname: str) -> None:
     """Change the name that a running VPS's kernel gives it (sethostname(2) in its UTS namespace)."""
-    tools.run(["nsenter", f"--uts=/proc/{pid}/ns/uts", "hostname", hostname])
+    tools.run(tools.in_namespace(pid, "uts", ["hostname", hostname]))
 
 
 def scrub(tree: Tree) -> None:
@@ -125,8 +125,8 @@ def boot_state(vps: Vps, pid: int, attach) -> str | None:
         said = output.strip().splitlines()[-1:] or [""]
         if said[0] in ("running", "degraded"):
             return said[0]
-        if said[0] in ("maintenance", "stopping"):
-            raise VpsError(f"wait: VPS '{vps.name}' did not boot: its systemd is in state {said[0]}.")
+        if said[0] == "maintenance":
+            raise VpsError(f"wait: VPS '{vps.name}' did not boot: its systemd is in state maintenance.")
         return None
     if vps.init == BUSYBOX:
         try:

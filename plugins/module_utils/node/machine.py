@@ -23,8 +23,10 @@ from ..core.model import Vps
 from ..core.plan import Plan
 from ..core.settings import Settings
 from . import cgroup, engine, files, firewall, locks, lxcfs, network, settings, tools
-from .record import TemplateRecords, VpsRecords
+from .parts import Parts
+from .record import TemplateRecords
 from .storage import pool
+from .sweep import sweep
 
 COMMON_SECCOMP = "/usr/share/lxc/config/common.seccomp"
 FILES = {
@@ -51,6 +53,10 @@ class Machine:
         with locks.hold(kind, name, timeout=timeout), locks.hold("node", "allocation", timeout=timeout):
             self._lock_timeout = timeout
             yield
+
+    def sweep(self) -> list[str]:
+        """What a killed run left of a machine is in its plan."""
+        return []
 
     def apply(self, plan: Plan) -> dict[str, object]:
         """Carry out a plan's steps, in their order."""
@@ -128,12 +134,12 @@ class Machine:
         """What killed runs left half made is the other node's to recognise and to delete."""
         if not os.path.isdir(os.path.join(step.pool, "vps")):
             return
-        from .node import Node
-
-        node = Node()
-        node.require_usable()
-        with node.lock("node", "sweep", timeout=self._lock_timeout):
-            node.apply(Plan())
+        with locks.hold("node", "sweep", timeout=self._lock_timeout) as descriptor:
+            parts = Parts.of(settings.require())
+            parts.lock = descriptor
+            left = sweep(parts)
+        if left:
+            raise VpsError(f"state: {left[0]}")
 
     def _remove_pool(self, step: steps.RemovePool) -> None:
         pool.remove(step.pool, step.file, folder=step.folder)
@@ -207,7 +213,7 @@ def _occupants(
     if known is None or place is None:
         return (), ()
     if os.path.isdir(os.path.join(known.pool, "vps")) and place.btrfs:
-        return tuple(VpsRecords(known.pool).reserved()), tuple(TemplateRecords(known.pool).names())
+        return tuple(Parts.of(known).reserved()), tuple(TemplateRecords(known.pool).names())
     if place.btrfs or (file and not file.exists):
         return (), ()  # a killed run had not come to make its folders, or had begun to take it away
     return None, None

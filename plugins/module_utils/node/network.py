@@ -98,9 +98,8 @@ def set_addresses(vps: Vps, pid: int) -> None:
     for address in sorted(routed_now - wanted):
         inside.append(f"address delete {address}/32 dev {INTERFACE}")
         outside.append(f"route delete {address}/32 dev {interface}")
-    enter = ["nsenter", f"--net=/proc/{pid}/ns/net"]
     # The guest's side may be as its root left it (an address already gone): carry on, and let the node's side decide.
-    code, output = tools.attempt([*enter, "ip", "-force", "-batch", "-"], stdin="\n".join(inside) + "\n")
+    code, output = tools.attempt(tools.in_namespace(pid, "net", ["ip", "-force", "-batch", "-"]), stdin="\n".join(inside) + "\n")
     if code != 0 and "Cannot find device" in output:
         raise VpsError(f"addresses: VPS '{vps.name}' has no {INTERFACE} any more; restart it.")
     if outside:

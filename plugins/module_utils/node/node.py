@@ -34,7 +34,7 @@ _APPLY: Mapping[type, Callable] = {
     steps.RemoveTemplate: template_steps.remove_template,
 }
 
-PROGRAMS = ("lxc-start", "lxc-stop", "lxc-info", "lxc-attach", "btrfs", "ip", "nsenter", "hostname", "ssh-keygen")
+PROGRAMS = ("lxc-start", "lxc-stop", "lxc-info", "lxc-attach", "btrfs", "ip", "nft", "nsenter", "hostname", "ssh-keygen")
 
 
 class Node:
@@ -55,9 +55,12 @@ class Node:
             self._parts.lock, self._parts.lock_timeout = descriptor, timeout
             yield
 
+    def sweep(self) -> list[str]:
+        """Remove what killed runs left, so that nothing is decided by it; gives warnings."""
+        return sweep(self._parts)
+
     def apply(self, plan: steps.Plan) -> dict[str, object]:
         """Carry out a plan's steps, in their order; gives what is worth telling besides the changes."""
-        sweep(self._parts)
         notes: dict[str, object] = {}
         for step in plan.steps:
             notes.update(_APPLY[type(step)](self._parts, step) or {})
@@ -77,9 +80,7 @@ class Node:
         facts = self._facts(name)
         if recorded is None:
             return Actual(node=facts)
-        stale = set(recorded.unfinished)
-        if not configuration.is_written(recorded, self._parts.vps.path(name)):
-            stale.add(vps_steps.CONFIGURATION)
+        stale = {*recorded.unfinished, *configuration.stale(recorded, self._parts.vps.path(name))}
         status = vps_steps.status(name)
         limits, addresses = recorded.limits, recorded.addresses
         at_restart = set()
@@ -104,10 +105,10 @@ class Node:
 
     def _facts(self, name: str) -> NodeFacts:
         taken = {address: "the node" for address in network.own_addresses()}
-        reserved = self._parts.vps.reserved()
+        reserved = self._parts.reserved()
         for vps in reserved:
             if vps.name != name:
-                taken.update({address: f"VPS {vps.name}" for address in vps.addresses})
+                taken.update({address: f"VPS {vps.name}" for address in vps.claimed})
         known = self._parts.settings
         return NodeFacts(
             templates={manifest.template.name: manifest.init for manifest in self._parts.templates.all()},
@@ -130,7 +131,7 @@ class Node:
 
     def users(self, template: str) -> tuple[str, ...]:
         """The VPSs, those being made included, that came from a template."""
-        return self._parts.vps.users(template)
+        return self._parts.users(template)
 
     def describe_vps(self, vps: Vps) -> dict[str, object]:
         """Where a VPS is on this machine: what a person wants to know besides what was asked."""

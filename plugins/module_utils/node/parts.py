@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from ..core.model import Vps
 from ..core.settings import Settings
-from . import files
+from . import files, locks
 from .record import TemplateRecords, VpsRecords
 from .storage.btrfs import Btrfs
 
@@ -29,6 +30,14 @@ class Parts:
     def of(cls, settings: Settings) -> Parts:
         """The parts of the node with these settings."""
         return cls(settings, VpsRecords(settings.pool), TemplateRecords(settings.pool), Btrfs(settings.pool))
+
+    def reserved(self) -> list[Vps]:
+        """Every VPS whose ids, addresses and template are spoken for: the finished ones, and those that a run is making."""
+        return self.vps.all() + [vps for vps in self.vps.staged() if locks.is_held("vps", vps.name)]
+
+    def users(self, template: str) -> tuple[str, ...]:
+        """The names of the VPSs that came from a template."""
+        return tuple(vps.name for vps in self.reserved() if vps.template == template)
 
     def root(self, name: str) -> str:
         """The root file system of a VPS."""

@@ -101,14 +101,10 @@ class VpsRecords(Shelf):
         """Every finished VPS."""
         return [vps for name in self.names() if (vps := self._vps(self.path(name))) is not None]
 
-    def reserved(self) -> list[Vps]:
-        """Every VPS whose ids and addresses are spoken for: the finished ones and those being made."""
-        staged = [self._vps(path) for _name, path in self.leftovers() if os.path.basename(path).startswith(NEW)]
-        return self.all() + [vps for vps in staged if vps is not None]
-
-    def users(self, template: str) -> tuple[str, ...]:
-        """The names of all VPSs, those being made included, that came from a template."""
-        return tuple(vps.name for vps in self.reserved() if vps.template == template)
+    def staged(self) -> list[Vps]:
+        """Every VPS that is being made, or whose making was killed."""
+        found = [self._vps(path) for _name, path in self.leftovers() if os.path.basename(path).startswith(NEW)]
+        return [vps for vps in found if vps is not None]
 
     def store(self, vps: Vps, directory: str | None = None) -> None:
         """Write a VPS's record, in its own directory or in the one given."""

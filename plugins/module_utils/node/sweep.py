@@ -13,8 +13,12 @@ from . import cgroup, engine, locks
 from .parts import Parts
 
 
-def sweep(parts: Parts) -> None:
-    """Remove what killed runs left. What another run works on is locked, and left to it."""
+def sweep(parts: Parts) -> list[str]:
+    """Remove what killed runs left. What another run works on is locked, and left to it.
+
+    Gives what could not be removed of others, as warnings: nobody's remains keep a run from its own work.
+    """
+    warnings = []
     for kind, shelf in (("vps", parts.vps), ("template", parts.templates)):
         for name, path in list(shelf.leftovers()):
             if locks.is_at(parts.lock, locks.path(kind, name)):
@@ -25,6 +29,9 @@ def sweep(parts: Parts) -> None:
                     _sweep_one(parts, kind, name, path)
             except locks.Held:
                 continue
+            except (VpsError, OSError) as error:
+                warnings.append(f"What a killed run left of {kind} '{name}' cannot be removed yet: {error}")
+    return warnings
 
 
 def _sweep_one(parts: Parts, kind: str, name: str, path: str) -> None:

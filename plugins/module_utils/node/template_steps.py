@@ -52,7 +52,7 @@ def build_template(parts: Parts, step: steps.BuildTemplate) -> None:
 def remove_template(parts: Parts, step: steps.RemoveTemplate) -> None:
     """Delete a template that nobody uses."""
     with locks.hold("node", "allocation", timeout=parts.lock_timeout):
-        users = parts.vps.users(step.name)
+        users = parts.users(step.name)
         if users:  # since it was compared
             raise VpsError(f"name: template '{step.name}' is in use by {', '.join(users)}; remove those VPSs first.")
         remains = parts.templates.discard(step.name)

@@ -21,6 +21,10 @@ ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 OUTPUT_LIMIT = 1 << 20
 
 
+class TooLate(VpsError):
+    """A program did not come to its end in the time that it had."""
+
+
 def run(argv: Sequence[str], *, timeout: float = 60, stdin: str | None = None) -> str:
     """Run a program of the node's and return what it printed; raises VpsError with its last words otherwise."""
     code, output = attempt(argv, timeout=timeout, stdin=stdin)
@@ -29,10 +33,13 @@ def run(argv: Sequence[str], *, timeout: float = 60, stdin: str | None = None) -
     return output
 
 
-def attempt(argv: Sequence[str], *, timeout: float = 60, stdin: str | None = None, limit: int = OUTPUT_LIMIT) -> tuple[int, str]:
+def attempt(
+    argv: Sequence[str], *, timeout: float = 60, stdin: str | None = None, limit: int = OUTPUT_LIMIT, keep_open: int | None = None
+) -> tuple[int, str]:
     """Run a program and return (exit code, what it printed). At most `limit` bytes are read and `timeout` seconds waited.
 
-    Safe for programs that pass on what a guest prints: what is too much is dropped, what is too late ends the program.
+    Safe for programs that pass on what a guest prints: what is too much is dropped, what is too late ends the program and
+    raises TooLate. `keep_open` is a descriptor that the program inherits.
     """
     try:
         process = subprocess.Popen(
@@ -42,6 +49,7 @@ def attempt(argv: Sequence[str], *, timeout: float = 60, stdin: str | None = Non
             stderr=subprocess.STDOUT,
             env=ENVIRONMENT,
             cwd="/",
+            pass_fds=() if keep_open is None else (keep_open,),
         )
     except FileNotFoundError:
         raise _not_installed(argv[0]) from None
@@ -54,13 +62,25 @@ def attempt(argv: Sequence[str], *, timeout: float = 60, stdin: str | None = Non
     if not in_time:
         process.kill()
         process.wait()
-        raise VpsError(f"{argv[0]}: did not finish within {timeout:g} seconds and was ended.", command=list(argv))
+        raise TooLate(f"{argv[0]}: did not finish within {timeout:g} seconds and was ended.", command=list(argv))
     try:
         return process.wait(timeout), output
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        raise VpsError(f"{argv[0]}: did not end within {timeout:g} seconds and was killed.", command=list(argv)) from None
+        raise TooLate(f"{argv[0]}: did not end within {timeout:g} seconds and was killed.", command=list(argv)) from None
+
+
+def in_namespace(pid: int, kind: str, argv: Sequence[str]) -> list[str]:
+    """The command that runs a program of the node's in one namespace of a guest's init, as in C(net) or C(uts).
+
+    Raises ProcessLookupError where that is the node's own: the init has gone, and its number is somebody else's.
+    """
+    path = f"/proc/{pid}/ns/{kind}"
+    if os.readlink(path) == os.readlink(f"/proc/self/ns/{kind}"):
+        raise ProcessLookupError(path)
+    option = {"net": "--net", "uts": "--uts"}[kind]
+    return ["nsenter", f"{option}={path}", *argv]
 
 
 def last_words(output: str, lines: int = 3) -> str:

@@ -42,7 +42,7 @@ class Tree:
         return True
 
     def read(self, path: str) -> str | None:
-        """A regular file's text, at most 1 MiB of it; None where there is none."""
+        """A regular file's text; None where there is none. One of more than 1 MiB is an error: it would be written back cut short."""
         try:
             found = open_in_root(self._root, path, os.O_PATH)
             try:
@@ -50,7 +50,10 @@ class Tree:
                     return None
                 # Only now, for opening a device does something; and by the descriptor, so that it is still the same file.
                 with open(f"/proc/self/fd/{found}", "rb") as file:
-                    return file.read(READ_LIMIT).decode("utf-8", "surrogateescape")
+                    content = file.read(READ_LIMIT + 1)
+                if len(content) > READ_LIMIT:
+                    raise GuestInTheWay(f"guest: {path} in the VPS is larger than a file of its kind, and is left as it is.")
+                return content.decode("utf-8", "surrogateescape")
             finally:
                 os.close(found)
         except OSError as error:

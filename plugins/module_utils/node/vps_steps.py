@@ -14,12 +14,11 @@ from dataclasses import replace
 from ..core import plan as steps
 from ..core.errors import GuestInTheWay, NothingDone, VpsError
 from ..core.model import RUNNING, STOPPED, Vps
-from . import cgroup, configuration, engine, files, guest, locks, network
+from . import cgroup, configuration, engine, files, guest, locks, network, tools
 from .parts import Parts, node_nameservers
 from .sweep import erase, erase_vps
 from .tree import Tree
 
-CONFIGURATION = "configuration"  # what a plan calls the files that LXC reads, where they are not as they should be
 SETTLE_TIMEOUT = 30  # s, for LXC's monitor between two states
 
 
@@ -48,13 +47,13 @@ def create(parts: Parts, step: steps.Create) -> None:
         erase(parts, directory)
         raise
     parts.vps.commit(vps.name)
-    engine.link(vps.name, parts.vps.path(vps.name))
+    engine.register(vps, parts.vps.path(vps.name))
 
 
 def _reserve(parts: Parts, vps: Vps) -> tuple[Vps, str]:
     """Take an id range and the addresses, in the record of a VPS in the making: from here on nobody else gets them."""
     with locks.hold("node", "allocation", timeout=parts.lock_timeout):
-        others = parts.vps.reserved()
+        others = parts.reserved()
         _refuse_taken(vps, others)
         used = {other.id_base for other in others}
         first, end = parts.settings.id_start, parts.settings.id_start + parts.settings.id_count
@@ -70,7 +69,7 @@ def _reserve(parts: Parts, vps: Vps) -> tuple[Vps, str]:
 def _refuse_taken(vps: Vps, others: list[Vps]) -> None:
     """Addresses may have been given away since they were compared."""
     for other in others:
-        for address in set(vps.addresses) & set(other.addresses):
+        for address in set(vps.addresses) & other.claimed:
             if other.name != vps.name:
                 raise VpsError(f"addresses: {address} belongs to VPS {other.name}; give '{vps.name}' another one.")
 
@@ -82,11 +81,12 @@ def update(parts: Parts, step: steps.Update) -> None:
     record back: what was asked and cannot be must not be tried again at the next start.
     """
     vps = step.vps
-    unfinished = tuple(sorted(step.options - {CONFIGURATION}))
+    unfinished = tuple(sorted(step.options - configuration.STALE))
     with locks.hold("node", "allocation", timeout=parts.lock_timeout):
-        _refuse_taken(vps, parts.vps.reserved())
+        _refuse_taken(vps, parts.reserved())
         before = parts.vps.load(vps.name)
-        parts.vps.store(replace(vps, unfinished=unfinished))
+        leaving = tuple(sorted(before.claimed - set(vps.addresses)))
+        parts.vps.store(replace(vps, unfinished=unfinished, leaving=leaving))
     try:
         _apply(parts, vps, step.options)
     except NothingDone:
@@ -97,10 +97,10 @@ def update(parts: Parts, step: steps.Update) -> None:
         left = {*before.unfinished, *unfinished} - set(guest.IDENTITY)
         parts.vps.store(replace(before, unfinished=tuple(sorted(left))))
         raise
-    except VpsError:
+    except (VpsError, OSError):
         parts.vps.store(replace(before, unfinished=tuple(sorted({*before.unfinished, *unfinished}))))
         raise
-    parts.vps.store(replace(vps, unfinished=()))
+    parts.vps.store(replace(vps, unfinished=(), leaving=()))
 
 
 def _apply(parts: Parts, vps: Vps, options: frozenset[str]) -> None:
@@ -115,7 +115,6 @@ def _apply(parts: Parts, vps: Vps, options: frozenset[str]) -> None:
         with _room_for_the_node(parts, vps), Tree(root) as tree:
             guest.apply(tree, vps, mine, node_nameservers())
     configuration.write(vps, parts.vps.path(vps.name))
-    engine.link(vps.name, parts.vps.path(vps.name))
     if found.pid is not None:
         if "addresses" in options:
             network.set_addresses(vps, found.pid)
@@ -140,12 +139,12 @@ def _room_for_the_node(parts: Parts, vps: Vps) -> Iterator[None]:
 def start(parts: Parts, step: steps.Start) -> None:
     """Start it, in cgroups of its own name."""
     cgroup.sweep(step.name)
-    engine.start(step.name, parts.vps.path(step.name))
+    engine.start(step.name, parts.vps.path(step.name), keep_open=parts.lock)
 
 
-def stop(_parts: Parts, step: steps.Stop) -> None:
+def stop(parts: Parts, step: steps.Stop) -> None:
     """Stop it, and wait until LXC is through with it."""
-    engine.stop(step.name, timeout=step.timeout)
+    engine.stop(step.name, timeout=step.timeout, keep_open=parts.lock)
     status(step.name)
 
 
@@ -171,7 +170,7 @@ def wait(parts: Parts, step: steps.Wait) -> dict[str, object]:
                 f"wait: VPS '{step.name}' was started and has stopped again; its init ended. The result's console has its last words.",
                 console=_console(parts, step.name),
             )
-        reached = _reached(vps, found, step.until)
+        reached = _reached(vps, found, step.until, patience=max(1, deadline - time.monotonic()))
         if reached is not None:
             return {"boot": reached} if step.until == "booted" else {}
         if time.monotonic() > deadline:
@@ -184,14 +183,17 @@ def wait(parts: Parts, step: steps.Wait) -> dict[str, object]:
         pause = min(0.5, pause * 1.5)
 
 
-def _reached(vps: Vps, found: engine.Status, until: str) -> str | None:
+def _reached(vps: Vps, found: engine.Status, until: str, *, patience: float) -> str | None:
     if found.pid is None or found.run != RUNNING:
         return None
     if until == "running":
         return "running"
     if until == "network":
         return "running" if network.is_configured(found.pid, vps.addresses) else None
-    return guest.boot_state(vps, found.pid, lambda argv: engine.attach(vps.name, argv, timeout=30))
+    try:
+        return guest.boot_state(vps, found.pid, lambda argv: engine.attach(vps.name, argv, timeout=min(30, patience)))
+    except tools.TooLate:
+        return None  # a guest that is busy booting may be slow to answer
 
 
 def _console(parts: Parts, name: str) -> str:

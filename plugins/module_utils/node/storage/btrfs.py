@@ -58,7 +58,10 @@ class Btrfs:
 
         By the qgroup's number and the pool's root: once a VPS is over its limit, its own path refuses even this.
         """
-        tools.run(["btrfs", "qgroup", "limit", "none" if size is None else str(size), f"0/{subvolume_id(path)}", self.pool])
+        group = f"0/{subvolume_id(path)}"
+        if not os.path.isdir(self._qgroup(path)):
+            tools.run(["btrfs", "qgroup", "create", group, self.pool])
+        tools.run(["btrfs", "qgroup", "limit", "none" if size is None else str(size), group, self.pool])
 
     def read_limit(self, path: str) -> int | None:
         """The limit that the kernel holds, in bytes."""
@@ -86,12 +89,14 @@ class Btrfs:
     def _drop_stale_qgroups(self) -> None:
         """Drop the counters of subvolumes that are gone.
 
-        A kernel before 6.12 keeps them for ever; any kernel refuses until its cleaner, which runs every half minute, is
-        through with the subvolume. So this deletion's own counter goes with the next one.
+        A kernel before 6.12 keeps them for ever, and refuses until its cleaner, which runs every half minute, is through with
+        the subvolume: this deletion's own counter goes with the next one. Counters are listed before subvolumes: one
+        that has no subvolume then never gets one, for numbers are not given twice.
         """
+        counters = os.listdir(f"/sys/fs/btrfs/{self._filesystem()}/qgroups")
         listed = tools.run(["btrfs", "subvolume", "list", self.pool])
         living = {line.split()[1] for line in listed.splitlines() if line.startswith("ID ")}
-        for entry in os.listdir(f"/sys/fs/btrfs/{self._filesystem()}/qgroups"):
+        for entry in counters:
             level, _separator, number = entry.partition("_")
             if level == "0" and number.isdigit() and int(number) >= ROOT_INODE and number not in living:
                 tools.attempt(["btrfs", "qgroup", "destroy", f"0/{number}", self.pool])
