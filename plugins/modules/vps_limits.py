@@ -23,7 +23,7 @@ options:
   memory:
     description:
       - RAM in bytes, or with one of the suffixes K, M, G, T, P (powers of 1024). At least 4M.
-      - Less than the VPS uses and the kernel cannot reclaim is refused; nothing is killed for it.
+      - Less than the VPS uses and the kernel cannot reclaim is refused.
     type: str
   swap:
     description:

@@ -17,6 +17,7 @@ STOPPED, RUNNING, FROZEN = "stopped", "running", "frozen"
 
 # The kinds of init that the collection knows how to stop and how to ask whether it has booted.
 SYSTEMD, BUSYBOX, OTHER_INIT = "systemd", "busybox", "other"
+BOOTED_MARK = "/run/booted"  # made in a guest by the minimal template's init when it is through
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ import shutil
 import subprocess
 
 from ..core.errors import VpsError
-from ..core.model import Template
+from ..core.model import BOOTED_MARK, Template
 from . import tools
-from .guest import BOOTED_MARK
 from .tree import Tree
 
 BUSYBOX = "/bin/busybox"

@@ -14,11 +14,10 @@ import tempfile
 import uuid
 
 from ..core.errors import VpsError
-from ..core.model import BUSYBOX, OTHER_INIT, SYSTEMD, Vps
+from ..core.model import BOOTED_MARK, BUSYBOX, OTHER_INIT, SYSTEMD, Vps
 from . import tools
 from .tree import Tree
 
-BOOTED_MARK = "/run/booted"  # made by the minimal template's init when it is through
 IDENTITY = ("hostname", "nameservers", "root_password_hash", "authorized_keys")
 
 
