@@ -27,12 +27,13 @@ options:
       - The directory of all VPSs and templates.
       - A directory on a btrfs is used as it is; its quota has to be enabled. Elsewhere a pool is made in O(pool_file) and
         mounted there, now and at boot.
-      - Can only change while there are no VPSs and templates. A pool that was made is then removed.
+      - Cannot change. Make the machine no node first (O(state=absent)), then a node again with the other pool.
     type: str
     default: /var/lib/vps
   pool_file:
     description:
-      - The file that a pool is made in, where O(pool) is not on a btrfs. Sparse - it takes the space that is used.
+      - The file that a pool is made in, where O(pool) is not on a btrfs. Sparse - it takes the space that is used. Cannot
+        change either.
     type: str
     default: /var/lib/vps.img
   pool_size:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -30,7 +31,7 @@ LOW = {key: 1 if row.floor else 0 for key, row in nodefiles.SYSCTLS.items()}
 HIGH = {key: row.value for key, row in nodefiles.SYSCTLS.items()}
 STOCK = Actual(
     None, Pool(POOL), PoolFile(FILE, room=100 << 30),
-    texts={"fstab": "UUID=1 / ext4 defaults 0 1\n", "subuid": "me:100000:65536\n", "subgid": None, "sysctl": None, "seccomp": None, "network": None},
+    texts={"fstab": "UUID=1 / ext4 defaults 0 1\n", "subuid": "me:100000:65536\n", "subgid": None, "sysctl": None, "seccomp": None, "network": None, "settings": None},
     common_seccomp="2\ndenylist\n[all]\nkexec_load errno 1\n", sysctls=LOW, lxc_mode=0o755,
 )
 WEB = Vps(name="web", template="minimal", init="busybox", hostname="web", addresses=("10.90.0.11",), id_base=START + 65536)
@@ -52,41 +53,28 @@ def applied(desired: machine.Desired, actual: Actual) -> Actual:
 
 
 def _after(step: object, actual: Actual) -> Actual:
-    texts = dict(actual.texts)
-    if isinstance(step, machine.SaveSettings):
-        return replace(actual, settings=step.settings)
-    if isinstance(step, machine.ForgetSettings):
-        return replace(actual, settings=None)
-    if isinstance(step, machine.MakePool):
-        return replace(actual, file=replace(actual.file, exists=True, ours=True, size=step.size))
-    if isinstance(step, machine.MountPool):
-        return replace(actual, pool=Pool(step.pool, directory=True, btrfs=True, backing=step.file))
-    if isinstance(step, machine.GrowPool):
-        return replace(actual, file=replace(actual.file, size=step.size))
-    if isinstance(step, machine.FurnishPool):
-        return replace(actual, pool=replace(actual.pool, empty=False, quota=True, mode=0o711 if step.own else actual.pool.mode, folders=machine.FOLDERS))
+    if isinstance(step, machine.SetFile):
+        assert actual.texts[step.file] == step.before
+        settings = Settings.from_record(json.loads(step.text)) if step.file == "settings" and step.text else None
+        return replace(actual, texts={**actual.texts, step.file: step.text}, settings=settings if step.file == "settings" else actual.settings)
+    if isinstance(step, machine.EnsurePool):
+        if step.file is None:
+            return replace(actual, pool=replace(actual.pool, empty=False, folders=machine.FOLDERS))
+        pool = Pool(step.pool, directory=True, empty=False, btrfs=True, backing=step.file, quota=True, mode=0o711, folders=machine.FOLDERS)
+        return replace(actual, pool=pool, file=replace(actual.file, exists=True, ours=True, size=max(step.size or 0, actual.file.size)))
     if isinstance(step, machine.RemovePool):
         if step.file is None:
             return replace(actual, pool=replace(actual.pool, folders=(), empty=True))
         return replace(actual, pool=Pool(step.pool, directory=not step.folder), file=replace(actual.file, exists=False, ours=False, size=0))
-    if isinstance(step, machine.EditLines):
-        texts[step.file] = nodefiles.edit_lines(texts[step.file] or "", drop=step.drop, add=step.add)
-    elif isinstance(step, machine.WriteText):
-        texts[step.file] = step.text
-    elif isinstance(step, machine.RemoveText):
-        texts[step.file] = None
-    elif isinstance(step, machine.SetSysctls):
+    if isinstance(step, machine.SetSysctls):
         return replace(actual, sysctls={**actual.sysctls, **step.values})
-    elif isinstance(step, machine.LoadRules):
+    if isinstance(step, machine.SetRules):
         rules = tuple(line.rpartition(' comment "')[2].rstrip('"') for line in step.text.splitlines() if " comment " in line)
-        return replace(actual, rules=rules)
-    elif isinstance(step, machine.RemoveRules):
-        return replace(actual, rules=None)
-    elif isinstance(step, machine.SetLxcMode):
+        return replace(actual, rules=rules or None)
+    if isinstance(step, machine.SetLxcMode):
         return replace(actual, lxc_mode=step.mode)
-    elif isinstance(step, (machine.StartLxcfs, machine.StopLxcfs)):
-        return replace(actual, lxcfs=isinstance(step, machine.StartLxcfs))
-    return replace(actual, texts=texts)
+    assert isinstance(step, machine.SetLxcfs), step
+    return replace(actual, lxcfs=step.running)
 
 
 NODE = applied(wish(), STOCK)
@@ -114,7 +102,7 @@ def test_a_stock_machine_becomes_a_node_and_then_nothing_is_left_to_do():
 
 def test_what_is_about_to_be_made_is_written_down_before_it_is_made():
     first = compare(wish(), STOCK).steps[0]
-    assert first == machine.SaveSettings(NODE.settings)
+    assert first == machine.SetFile("settings", None, NODE.settings.to_text())
     assert NODE.settings.made == Made(FILE, True, ("subuid", "subgid"), LOW, True, 0o755)
 
 
@@ -141,8 +129,12 @@ def test_a_removal_that_was_killed_anywhere_is_finished_by_the_next(killed_after
     assert applied(GONE, actual) == applied(GONE, NODE)
 
 
+def test_the_pool_is_the_first_to_go_because_it_may_be_in_use():
+    assert compare(GONE, NODE).steps[0] == machine.RemovePool(POOL, FILE, folder=True)
+
+
 def test_settings_are_the_last_to_go():
-    assert isinstance(compare(GONE, NODE).steps[-1], machine.ForgetSettings)
+    assert compare(GONE, NODE).steps[-1] == machine.SetFile("settings", NODE.settings.to_text(), None)
 
 
 def test_a_node_with_something_on_it_stays_one():
@@ -172,7 +164,7 @@ OWN = Pool("/srv/vps", directory=True, btrfs=True, quota=True, mode=0o755)
 def test_an_existing_btrfs_is_used_as_it_is():
     actual = replace(STOCK, pool=OWN)
     plan = compare(wish(pool="/srv/vps"), actual)
-    assert [step for step in plan.steps if "Pool" in type(step).__name__] == [machine.FurnishPool("/srv/vps", own=False)]
+    assert [step for step in plan.steps if "Pool" in type(step).__name__] == [machine.EnsurePool("/srv/vps")]
     node = applied(wish(pool="/srv/vps"), actual)
     assert node.settings.made.pool_file is None and node.texts["fstab"] == STOCK.texts["fstab"]
     assert compare(wish(pool="/srv/vps"), node) == Plan()
@@ -203,30 +195,42 @@ def test_a_pool_grows_and_never_shrinks():
     assert compare(wish(pool_size="10G"), NODE) == Plan()
 
 
-def test_a_pool_moves_while_it_is_empty():
-    there = replace(NODE, pool=Pool("/data/vps"), file=PoolFile("/data/vps.img", room=SIZE))
-    desired = wish(pool="/data/vps", pool_file="/data/vps.img")
-    steps = compare(desired, there).steps
-    saved = next(number for number, step in enumerate(steps) if isinstance(step, machine.SaveSettings))
-    assert machine.RemovePool(POOL, FILE, folder=True) in steps[:saved], "a killed run would have forgotten the old pool"
-    assert machine.EditLines("fstab", drop=(FSTAB,)) in steps[:saved]
-    assert machine.MakePool("/data/vps.img", SIZE) in steps[saved:]
-    sentence(lambda: compare(desired, replace(there, vpss=(WEB,))), "pool")
-    sentence(lambda: compare(desired, replace(there, templates=("minimal",))), "pool")
+@pytest.mark.parametrize(("option", "params"), [("pool", {"pool": "/data/vps"}), ("pool_file", {"pool_file": "/data/vps.img"})])
+def test_a_pool_does_not_move(option, params):
+    told = sentence(lambda: compare(wish(**params), NODE), option)
+    assert f"the node's pool is {POOL}" in told and "make the machine no node first (state: absent)" in told
 
 
-def test_another_file_for_the_same_place_takes_the_first_ones_place():
-    desired = wish(pool_file="/data/vps.img")
-    there = replace(NODE, file=PoolFile("/data/vps.img", room=SIZE))
-    steps = compare(desired, there).steps
-    order = [step for step in steps if isinstance(step, (machine.RemovePool, machine.MakePool, machine.MountPool))]
-    assert order == [machine.RemovePool(POOL, FILE, folder=True), machine.MakePool("/data/vps.img", SIZE), machine.MountPool(POOL, "/data/vps.img")]
+@pytest.mark.parametrize("below", [Pool(POOL, directory=True), Pool(POOL, directory=True, btrfs=True, quota=True, mode=0o755)])
+def test_a_pool_in_a_file_stays_one_whatever_its_folder_is_on(below):
+    half = replace(NODE, pool=below)
+    assert compare(wish(), half).steps == (machine.EnsurePool(POOL, FILE),)
+    assert applied(wish(), half) == NODE
 
 
 def test_a_removal_that_was_begun_ends_before_a_new_pool_is_made():
     half = replace(NODE, pool=replace(NODE.pool, backing=f"{FILE}.del"), file=PoolFile(FILE, room=100 << 30))
-    order = [step for step in compare(wish(), half).steps if isinstance(step, (machine.RemovePool, machine.MakePool, machine.MountPool))]
-    assert order == [machine.RemovePool(POOL, FILE, folder=False), machine.MakePool(FILE, SIZE), machine.MountPool(POOL, FILE)]
+    assert changed(wish(), half) == {"pool": ("absent", POOL), "pool_size": (None, "20G")}
+    assert compare(wish(), half).steps == (machine.EnsurePool(POOL, FILE, SIZE),)
+
+
+# -- files of other people ------------------------------------------------------------------------------------------------
+
+ODD = "# caf\udce9\r\ntab\there\x0cform feed\u2028one line\r\n\n  last"
+
+
+def test_the_rest_of_somebody_elses_file_stays_character_by_character():
+    node = applied(wish(), replace(STOCK, texts={**STOCK.texts, "fstab": ODD, "subuid": ODD}))
+    assert (node.texts["fstab"], node.texts["subuid"]) == (f"{ODD}\n{FSTAB}\n", f"{ODD}\n{LINE}\n")
+    left = applied(GONE, replace(node, texts={**node.texts, "fstab": f"{node.texts['fstab']}more"}))
+    assert (left.texts["fstab"], left.texts["subuid"]) == (f"{ODD}\nmore", f"{ODD}\n")
+
+
+def test_the_mount_of_an_older_release_becomes_todays():
+    older = FSTAB.replace(",x-systemd.before=lxc.service", "")
+    node = replace(NODE, texts={**NODE.texts, "fstab": f"{older}\n{STOCK.texts['fstab']}"})
+    assert older != FSTAB and changed(wish(), node) == {"fstab": (older, FSTAB)}
+    assert applied(wish(), node).texts["fstab"] == f"{STOCK.texts['fstab']}{FSTAB}\n"
 
 
 # -- ids, networks, kernel ----------------------------------------------------------------------------------------------
@@ -257,7 +261,7 @@ def test_vpss_are_not_stranded():
 @pytest.mark.parametrize("line", [f"me:{START}:1", f"me:1:{START}", f"me:{START + COUNT - 1}:5", f"root:{START}:65536"])
 def test_ids_of_somebody_else_are_refused_with_their_line(line):
     texts = {**STOCK.texts, "subgid": f"a:1:1\n{line}\n"}
-    assert f"overlaps line 2 of /etc/subgid ({line})" in sentence(lambda: compare(wish(), replace(STOCK, texts=texts)), "id_start")
+    assert f"overlaps line 2 of /etc/subgid ('{line}')" in sentence(lambda: compare(wish(), replace(STOCK, texts=texts)), "id_start")
 
 
 @pytest.mark.parametrize("line", [f"me:{START - 5}:5", f"me:{START + COUNT}:5", "# nothing", "me:x:y", ""])
@@ -354,6 +358,6 @@ def test_a_machine_may_not_be_asked_for_like_this(option, value):
 
 
 def test_settings_read_back_as_they_were_written():
-    assert Settings.from_record(NODE.settings.to_record()) == NODE.settings
+    assert Settings.from_record(json.loads(NODE.settings.to_text())) == NODE.settings
     older = {"pool": POOL, "id_start": START, "id_count": COUNT, "networks": ["10.90.0.0/16"]}
     assert Settings.from_record(older) == Settings(POOL, START, COUNT, ("10.90.0.0/16",))

@@ -88,8 +88,8 @@ class Actual:
     """The machine as it is.
 
     `pool` and `file` are those that are asked for. `vpss` and `templates` are those of the settings' pool, None where it is
-    not mounted. `texts` are the files by their short names, None where there is
-    none; `rules` the comments of the rules in our nftables table, None without the table; `routes` are (interface, subnet).
+    not mounted. `texts` are the files by their short names, None where there is none; `rules` the comments of the rules in
+    our nftables table, None without the table; `routes` are (interface, subnet).
     """
 
     settings: Settings | None
@@ -108,88 +108,33 @@ class Actual:
 
 
 @dataclass(frozen=True)
-class SaveSettings:
-    """Write down what is decided and what is about to be made, before it is."""
-
-    settings: Settings
-
-
-@dataclass(frozen=True)
-class ForgetSettings:
-    """Remove the settings and their folder: from here on the machine is no node."""
-
-
-@dataclass(frozen=True)
-class MakePool:
-    """Make a pool's file, `size` bytes and sparse, with an empty btrfs in it."""
+class SetFile:
+    """Make a file say `text`, or remove it; an error where it no longer says `before`, which `text` was made from."""
 
     file: str
-    size: int
+    before: str | None
+    text: str | None
 
 
 @dataclass(frozen=True)
-class MountPool:
-    """Mount a pool's file."""
+class EnsurePool:
+    """Make what is missing of a pool: its file with a btrfs, the mount, `size` bytes, quota, permissions, folders.
+
+    `file` None: only our folders in a file system of somebody else's; `size` None: as large as it is.
+    """
 
     pool: str
-    file: str
-
-
-@dataclass(frozen=True)
-class GrowPool:
-    """Make a mounted pool larger."""
-
-    pool: str
-    file: str
-    size: int
-
-
-@dataclass(frozen=True)
-class FurnishPool:
-    """Make the pool's folders; in a pool of our own, switch quota on and set its permissions too."""
-
-    pool: str
-    own: bool
-
-
-@dataclass(frozen=True)
-class SweepPool:
-    """Delete what killed runs left in a pool; what another run works on is an error."""
-
-    pool: str
+    file: str | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True)
 class RemovePool:
-    """Take away a pool that has nothing in it; `file` None: only our folders in a file system of somebody else's."""
+    """Take away a pool that has nothing in it, and the empty cgroups above all VPSs. `file` None: as above."""
 
     pool: str
     file: str | None
     folder: bool
-
-
-@dataclass(frozen=True)
-class EditLines:
-    """Take lines out of a file and put others at its end."""
-
-    file: str
-    drop: tuple[str, ...] = ()
-    add: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class WriteText:
-    """Replace a file."""
-
-    file: str
-    text: str
-
-
-@dataclass(frozen=True)
-class RemoveText:
-    """Remove a file."""
-
-    file: str
 
 
 @dataclass(frozen=True)
@@ -200,15 +145,10 @@ class SetSysctls:
 
 
 @dataclass(frozen=True)
-class LoadRules:
+class SetRules:
     """Give a text to nft, which takes it whole or not at all."""
 
     text: str
-
-
-@dataclass(frozen=True)
-class RemoveRules:
-    """Delete our nftables table."""
 
 
 @dataclass(frozen=True)
@@ -219,18 +159,10 @@ class SetLxcMode:
 
 
 @dataclass(frozen=True)
-class StartLxcfs:
-    """Start lxcfs, for now and for the next boot."""
+class SetLxcfs:
+    """Start lxcfs, for now and for the next boot, or stop it."""
 
-
-@dataclass(frozen=True)
-class StopLxcfs:
-    """Stop it."""
-
-
-@dataclass(frozen=True)
-class SweepCgroups:
-    """Remove the empty cgroups above all VPSs."""
+    running: bool
 
 
 def parse_machine(params: Mapping[str, object]) -> Desired:

@@ -9,12 +9,13 @@ Pure: text in, text out. Which of them are there, and which are missing, is core
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from .errors import VpsError
+from .errors import VpsError, shown
 
 TABLE = "mainline_vps"
+NO_RULES = f"add table inet {TABLE}\ndelete table inet {TABLE}\n"  # added before, so that it is no error where it is gone
 HOST_INTERFACES = "vps*"  # the node's ends of all VPSs' links
 WRITTEN = "# Written by mainline.vps.vps_node; changes made here are undone by its next run.\n"
 
@@ -98,8 +99,7 @@ def ruleset(networks: Iterable[str], *, nat: bool) -> Ruleset:
     mark = f"mainline.vps {hashlib.sha256(repr((1, prerouting, postrouting)).encode()).hexdigest()[:32]}"
     text = (
         f"{WRITTEN}"
-        f"add table inet {TABLE}\n"
-        f"delete table inet {TABLE}\n"
+        f"{NO_RULES}"
         f"table inet {TABLE} {{\n"
         "\t# No spoofing: what comes from a VPS and does not route back to the same VPS is not its own.\n"
         "\tchain prerouting {\n"
@@ -117,13 +117,14 @@ def ruleset(networks: Iterable[str], *, nat: bool) -> Ruleset:
 
 
 def fstab_line(pool: str, pool_file: str) -> str:
-    """The line of fstab(5) that mounts the pool at boot; a pool that cannot be mounted does not stop the boot."""
-    return f"{pool_file} {pool} btrfs nofail,loop,noatime 0 0"
+    """The line of fstab(5) that mounts the pool at boot, and before VPSs start; one that cannot be mounted does not stop the boot."""
+    return f"{pool_file} {pool} btrfs nofail,loop,noatime,x-systemd.before=lxc.service 0 0"
 
 
-def fstab_lines_at(text: str, pool: str) -> list[str]:
-    """The lines of fstab that mount something at the pool."""
-    return [line for line in text.splitlines() if line.split()[1:2] == [pool] and not line.lstrip().startswith("#")]
+def fstab_lines_at(text: str | None, pool: str, pool_file: str | None) -> tuple[list[str], list[str]]:
+    """The lines of fstab that mount something at the pool: its file, and anything else."""
+    there = [line for line in lines(text) if line.split()[1:2] == [pool] and not line.lstrip().startswith("#")]
+    return [line for line in there if line.split()[0] == pool_file], [line for line in there if line.split()[0] != pool_file]
 
 
 def ids_line(id_start: int, id_count: int) -> str:
@@ -137,30 +138,34 @@ def covers(line: str, id_start: int, id_count: int) -> bool:
     return owner in ("root", "0") and first <= id_start and id_start + id_count <= first + count
 
 
-def overlapping(text: str, id_start: int, id_count: int) -> list[tuple[int, str]]:
+def overlapping(text: str | None, id_start: int, id_count: int) -> list[tuple[int, str]]:
     """(number, line) of each line of subuid(5) that gives away some id of a range."""
     found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines(text), 1):
         _owner, first, count = _ids(line)
         if first < id_start + id_count and id_start < first + count:
             found.append((number, line))
     return found
 
 
-def edit_lines(text: str, *, drop: Iterable[str] = (), add: Iterable[str] = ()) -> str:
-    """A file of lines without some and with others at its end; the rest stays as it is."""
-    unwanted = set(drop)
-    kept = [line for line in text.splitlines() if line not in unwanted]
-    kept += [line for line in add if line not in kept]
-    return "".join(f"{line}\n" for line in kept)
+def lines(text: str | None) -> list[str]:
+    """The lines of somebody else's file: split where the programs that read it do, and nowhere else."""
+    return (text or "").split("\n")
 
 
-def refuse_overlap(path: str, text: str, id_start: int, id_count: int, *, ours: Iterable[str]) -> None:
+def edit_lines(text: str | None, *, drop: Collection[str] = (), add: Iterable[str] = ()) -> str:
+    """A file of lines without some and with others at its end; everything else stays, character by character."""
+    kept = "\n".join(line for line in lines(text) if line not in drop)
+    added = "".join(f"{line}\n" for line in add)
+    return kept + ("\n" if added and kept and not kept.endswith("\n") else "") + added
+
+
+def refuse_overlap(path: str, text: str | None, id_start: int, id_count: int, *, ours: Iterable[str]) -> None:
     """Raise VpsError where somebody else has ids of the range: two owners of one id can read each other's files."""
     for number, line in overlapping(text, id_start, id_count):
         if line not in set(ours) and not covers(line, id_start, id_count):
             raise VpsError(
-                f"id_start: {id_start} to {id_start + id_count - 1} overlaps line {number} of {path} ({line}); "
+                f"id_start: {id_start} to {id_start + id_count - 1} overlaps line {number} of {path} ({shown(line)}); "
                 "give id_start and id_count that are free."
             )
 

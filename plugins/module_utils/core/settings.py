@@ -8,6 +8,7 @@ Pure, and small: every module reads it at each run.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
@@ -47,6 +48,6 @@ class Settings:
         made["ids"] = tuple(made.get("ids", ()))
         return cls(**{**record, "networks": tuple(record["networks"]), "made": Made(**made)})
 
-    def to_record(self) -> dict:
-        """As plain data, for JSON."""
-        return asdict(self)
+    def to_text(self) -> str:
+        """As JSON, for people too."""
+        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"

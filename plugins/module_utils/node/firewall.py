@@ -32,8 +32,3 @@ def read() -> tuple[str, ...] | None:
 def load(text: str) -> None:
     """Replace the table, whole or not at all."""
     tools.run(["nft", "-f", "-"], stdin=text)
-
-
-def remove() -> None:
-    """Delete the table. Added before, so that it is no error where it is gone."""
-    tools.run(["nft", "-f", "-"], stdin=f"add table inet {TABLE}\ndelete table inet {TABLE}\n")

@@ -13,7 +13,8 @@ import subprocess
 import time
 
 from ..core.errors import VpsError
-from . import files, tools
+from . import tools
+from .mounts import mount_of
 
 MOUNT = "/var/lib/lxcfs"
 PATIENCE = 10  # s; it takes a fraction of one
@@ -66,4 +67,4 @@ def stop() -> None:
 
 
 def _mounted() -> bool:
-    return any(line.split(" ")[4] == MOUNT for line in (files.read("/proc/self/mountinfo") or "").splitlines())
+    return mount_of(MOUNT)[1] == MOUNT

@@ -9,16 +9,16 @@ It decides nothing about what is asked; core/machine_plan.py does.
 from __future__ import annotations
 
 import ipaddress
-import json
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from ..core import machine as steps
 from ..core import nodefiles, units
 from ..core.errors import VpsError
-from ..core.machine import Actual, Desired, Pool, PoolFile
+from ..core.machine import Actual, Desired
 from ..core.model import Vps
 from ..core.plan import Plan
 from ..core.settings import Settings
@@ -36,11 +36,14 @@ FILES = {
     "sysctl": "/etc/sysctl.d/60-mainline-vps.conf",
     "seccomp": settings.SECCOMP,
     "network": settings.NETWORK,
+    "settings": settings.PATH,
 }
 
 
 class Machine:
     """This machine, before, while and after it is a node."""
+
+    _lock: int  # the descriptor of the lock that is held
 
     def require_usable(self) -> None:
         """Raise VpsError where we are not its root."""
@@ -50,27 +53,27 @@ class Machine:
     @contextmanager
     def lock(self, kind: str, name: str, *, timeout: float) -> Iterator[None]:
         """Hold the machine's lock, and the one without which no VPS takes an address or an id range."""
-        with locks.hold(kind, name, timeout=timeout), locks.hold("node", "allocation", timeout=timeout):
-            self._lock_timeout = timeout
+        with locks.hold(kind, name, timeout=timeout) as self._lock, locks.hold("node", "allocation", timeout=timeout):
             yield
 
     def sweep(self) -> list[str]:
-        """What a killed run left of a machine is in its plan."""
-        return []
+        """Remove what killed runs left in the pool; gives warnings. What they left of the machine itself is in its plan."""
+        known = settings.load()
+        if known is None or not os.path.isdir(os.path.join(known.pool, "vps")):
+            return []
+        return sweep(replace(Parts.of(known), lock=self._lock))
 
     def apply(self, plan: Plan) -> dict[str, object]:
         """Carry out a plan's steps, in their order."""
         for step in plan.steps:
-            self._APPLY[type(step)](self, step)
+            _APPLY[type(step)](step)
         return {}
 
     def read(self, desired: Desired) -> Actual:
         """The machine as it is."""
         known = settings.load()
-        old_pool = pool.read(known.pool) if known else None
-        old_file = pool.read_file(known.made.pool_file, pool=old_pool) if old_pool and known and known.made.pool_file else None
-        asked = old_pool if old_pool and old_pool.path == desired.pool else pool.read(desired.pool)
-        vpss, templates = _occupants(known, old_pool, old_file)
+        asked = pool.read(desired.pool)
+        vpss, templates = _occupants(known)
         return Actual(
             settings=known,
             pool=asked,
@@ -105,116 +108,56 @@ class Machine:
             "cgroup_version": cgroup.version(),
         }
 
-    # -- one step each --------------------------------------------------------------------------------------------
 
-    def _save_settings(self, step: steps.SaveSettings) -> None:
-        os.makedirs(settings.FOLDER, exist_ok=True)
-        files.write(settings.PATH, json.dumps(step.settings.to_record(), indent=2, sort_keys=True) + "\n")
+def _set_file(step: steps.SetFile) -> None:
+    path = os.path.realpath(FILES[step.file])
+    if files.read(path) != step.before:
+        raise VpsError(f"node: somebody else has changed {path} meanwhile; run this again.")
+    if step.text is None:
+        os.unlink(path)
+        _remove_empty(settings.FOLDER)
+        return
+    mode = _mode(path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    files.write(path, step.text, mode=0o644 if mode is None else mode)
+    if step.file == "fstab" and tools.has_systemd():
+        tools.run(["systemctl", "daemon-reload"], timeout=120)  # its mount units are made from fstab
 
-    def _forget_settings(self, _step: steps.ForgetSettings) -> None:
-        os.unlink(settings.PATH)
+
+def _remove_pool(step: steps.RemovePool) -> None:
+    pool.remove(step.pool, step.file, folder=step.folder)
+    cgroup.sweep_parents()
+
+
+def _set_sysctls(step: steps.SetSysctls) -> None:
+    for key, value in step.values.items():
         try:
-            os.rmdir(settings.FOLDER)
-        except OSError:
-            pass  # somebody keeps something of his own there
-
-    def _make_pool(self, step: steps.MakePool) -> None:
-        pool.make(step.file, step.size)
-
-    def _mount_pool(self, step: steps.MountPool) -> None:
-        pool.mount(step.pool, step.file)
-
-    def _grow_pool(self, step: steps.GrowPool) -> None:
-        pool.grow(step.pool, step.file, step.size)
-
-    def _furnish_pool(self, step: steps.FurnishPool) -> None:
-        pool.furnish(step.pool, own=step.own)
-
-    def _sweep_pool(self, step: steps.SweepPool) -> None:
-        """What killed runs left half made is the other node's to recognise and to delete."""
-        if not os.path.isdir(os.path.join(step.pool, "vps")):
-            return
-        with locks.hold("node", "sweep", timeout=self._lock_timeout) as descriptor:
-            parts = Parts.of(settings.require())
-            parts.lock = descriptor
-            left = sweep(parts)
-        if left:
-            raise VpsError(f"state: {left[0]}")
-
-    def _remove_pool(self, step: steps.RemovePool) -> None:
-        pool.remove(step.pool, step.file, folder=step.folder)
-
-    def _edit_lines(self, step: steps.EditLines) -> None:
-        path = os.path.realpath(FILES[step.file])
-        text = files.read(path) or ""
-        mode = _mode(path)
-        files.write(path, nodefiles.edit_lines(text, drop=step.drop, add=step.add), mode=0o644 if mode is None else mode)
-        if step.file == "fstab" and tools.has_systemd():
-            tools.run(["systemctl", "daemon-reload"], timeout=120)  # its mount units are made from fstab
-
-    def _write_text(self, step: steps.WriteText) -> None:
-        files.write(FILES[step.file], step.text)
-
-    def _remove_text(self, step: steps.RemoveText) -> None:
-        os.unlink(FILES[step.file])
-
-    def _set_sysctls(self, step: steps.SetSysctls) -> None:
-        for key, value in step.values.items():
-            try:
-                with open(_sysctl_path(key), "w", encoding="ascii") as file:
-                    file.write(str(value))
-            except OSError as error:
-                raise VpsError(f"sysctls: the kernel refused {value} for {key}: {error.strerror}.") from None
-
-    def _load_rules(self, step: steps.LoadRules) -> None:
-        firewall.load(step.text)
-
-    def _remove_rules(self, _step: steps.RemoveRules) -> None:
-        firewall.remove()
-
-    def _set_lxc_mode(self, step: steps.SetLxcMode) -> None:
-        os.chmod(engine.LXCPATH, step.mode)
-
-    def _start_lxcfs(self, _step: steps.StartLxcfs) -> None:
-        lxcfs.start()
-
-    def _stop_lxcfs(self, _step: steps.StopLxcfs) -> None:
-        lxcfs.stop()
-
-    def _sweep_cgroups(self, _step: steps.SweepCgroups) -> None:
-        cgroup.sweep_parents()
-
-    _APPLY: Mapping[type, Callable] = {
-        steps.SaveSettings: _save_settings,
-        steps.ForgetSettings: _forget_settings,
-        steps.MakePool: _make_pool,
-        steps.MountPool: _mount_pool,
-        steps.GrowPool: _grow_pool,
-        steps.FurnishPool: _furnish_pool,
-        steps.SweepPool: _sweep_pool,
-        steps.RemovePool: _remove_pool,
-        steps.EditLines: _edit_lines,
-        steps.WriteText: _write_text,
-        steps.RemoveText: _remove_text,
-        steps.SetSysctls: _set_sysctls,
-        steps.LoadRules: _load_rules,
-        steps.RemoveRules: _remove_rules,
-        steps.SetLxcMode: _set_lxc_mode,
-        steps.StartLxcfs: _start_lxcfs,
-        steps.StopLxcfs: _stop_lxcfs,
-        steps.SweepCgroups: _sweep_cgroups,
-    }
+            with open(_sysctl_path(key), "w", encoding="ascii") as file:
+                file.write(str(value))
+        except OSError as error:
+            raise VpsError(f"sysctls: the kernel refused {value} for {key}: {error.strerror}.") from None
 
 
-def _occupants(
-    known: Settings | None, place: Pool | None, file: PoolFile | None
-) -> tuple[tuple[Vps, ...] | None, tuple[str, ...] | None]:
+_APPLY: Mapping[type, Callable] = {
+    steps.SetFile: _set_file,
+    steps.EnsurePool: lambda step: pool.ensure(step.pool, step.file, step.size),
+    steps.RemovePool: _remove_pool,
+    steps.SetSysctls: _set_sysctls,
+    steps.SetRules: lambda step: firewall.load(step.text),
+    steps.SetLxcMode: lambda step: os.chmod(engine.LXCPATH, step.mode),
+    steps.SetLxcfs: lambda step: lxcfs.start() if step.running else lxcfs.stop(),
+}
+
+
+def _occupants(known: Settings | None) -> tuple[tuple[Vps, ...] | None, tuple[str, ...] | None]:
     """The VPSs and templates of the node's pool; None where the pool that would tell is not mounted."""
-    if known is None or place is None:
+    if known is None:
         return (), ()
-    if os.path.isdir(os.path.join(known.pool, "vps")) and place.btrfs:
+    place, file = pool.read(known.pool), known.made.pool_file
+    mounted = place.btrfs if file is None else place.backing in (file, file + steps.REMOVING)
+    if mounted and os.path.isdir(os.path.join(known.pool, "vps")):
         return tuple(Parts.of(known).reserved()), tuple(TemplateRecords(known.pool).names())
-    if place.btrfs or (file and not file.exists):
+    if mounted or (file is not None and not os.path.lexists(file)):
         return (), ()  # a killed run had not come to make its folders, or had begun to take it away
     return None, None
 
@@ -227,6 +170,13 @@ def _read_sysctls() -> dict[str, int]:
 
 def _sysctl_path(key: str) -> str:
     return f"/proc/sys/{key.replace('.', '/')}"
+
+
+def _remove_empty(folder: str) -> None:
+    try:
+        os.rmdir(folder)
+    except OSError:
+        pass  # there is more in it
 
 
 def _mode(path: str) -> int | None:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where the pool is: the mount, the file below it, and how both are made, enlarged and taken away.
 
-Documents: mkfs.btrfs(8), mount(8), losetup(8), proc(5) on mountinfo, Documentation/filesystems/btrfs.rst of the kernel.
+Documents: mkfs.btrfs(8), mount(8), losetup(8), Documentation/filesystems/btrfs.rst of the kernel.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import os
 import stat
 
 from ...core.errors import VpsError
-from ...core.machine import FOLDERS, MAKING, MODE, REMOVING, Pool, PoolFile
+from ...core.machine import DEFAULT_POOL_SIZE, FOLDERS, MAKING, MODE, REMOVING, Pool, PoolFile
 from .. import files, tools
+from ..mounts import mount_of
 from .btrfs import filesystem_id
 
 LABEL = "mainline-vps"  # by which a file is known as ours
@@ -28,7 +29,7 @@ def read(path: str) -> Pool:
         return Pool(path, parent=os.path.isdir(os.path.dirname(path)))
     if not stat.S_ISDIR(status.st_mode):
         raise VpsError(f"pool: {path} is not a directory; name another place.")
-    kind, mount_point, source = _mount_of(os.path.realpath(path))
+    kind, mount_point, source = mount_of(os.path.realpath(path))
     btrfs = kind == "btrfs"
     return Pool(
         path,
@@ -58,7 +59,28 @@ def read_file(path: str, *, pool: Pool) -> PoolFile:
     )
 
 
-def make(path: str, size: int) -> None:
+def ensure(path: str, file: str | None, size: int | None) -> None:
+    """Make what is missing; `file` None: only the folders. `size` in bytes enlarges, and is needed where there is no file."""
+    if file is not None:
+        backing = read(path).backing
+        if backing == file + REMOVING:  # a killed run had begun to take it away
+            remove(path, file, folder=False)
+        if not os.path.lexists(file):
+            _make(file, size or DEFAULT_POOL_SIZE)
+        if backing != file:
+            _mount(path, file)
+        if size is not None and _size(path) < size:
+            _grow(path, file, size)
+        if not _has_quota(path):
+            tools.run(["btrfs", "quota", "enable", path])
+        os.chmod(path, MODE)
+    for name in FOLDERS:
+        folder = os.path.join(path, name)
+        os.makedirs(folder, exist_ok=True)
+        os.chmod(folder, MODE)
+
+
+def _make(path: str, size: int) -> None:
     """Make the file under a staging name; one rename makes it real."""
     staging = path + MAKING
     for left in (staging, path + REMOVING):
@@ -77,7 +99,7 @@ def make(path: str, size: int) -> None:
     os.rename(staging, path)
 
 
-def mount(path: str, file: str) -> None:
+def _mount(path: str, file: str) -> None:
     """Mount the file, here and now."""
     if not os.path.isdir(path):
         os.mkdir(path)
@@ -86,25 +108,13 @@ def mount(path: str, file: str) -> None:
         raise VpsError(f"pool: {file} cannot be mounted at {path}: {tools.last_words(output)}; see also the kernel's log.", output=output)
 
 
-def grow(path: str, file: str, size: int) -> None:
+def _grow(path: str, file: str, size: int) -> None:
     """Enlarge the file, its loop device and the mounted btrfs in it."""
-    _kind, _mount_point, device = _mount_of(os.path.realpath(path))
+    _kind, _mount_point, device = mount_of(os.path.realpath(path))
     if os.stat(file).st_size < size:
         os.truncate(file, size)
     tools.run(["losetup", "--set-capacity", device])
     tools.run(["btrfs", "filesystem", "resize", "max", path])
-
-
-def furnish(path: str, *, own: bool) -> None:
-    """The folders; in a file system of our own, quota and permissions too."""
-    if own:
-        if not _has_quota(path):
-            tools.run(["btrfs", "quota", "enable", path])
-        os.chmod(path, MODE)
-    for name in FOLDERS:
-        folder = os.path.join(path, name)
-        os.makedirs(folder, exist_ok=True)
-        os.chmod(folder, MODE)
 
 
 def remove(path: str, file: str | None, *, folder: bool) -> None:
@@ -136,22 +146,6 @@ def _refuse_content(folder: str) -> None:
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     if names:
         raise VpsError(f"state: {folder} is not empty ({', '.join(names[:5])}); another run may be at work there. Try again when it is done.")
-
-
-def _mount_of(path: str) -> tuple[str, str, str]:
-    """(file system, mount point, source) of what a path is on: the longest mount point above it, the latest of those."""
-    best = ("", "", "")
-    for fields, rest in map(_split, (files.read("/proc/self/mountinfo") or "").splitlines()):
-        point = fields[4].encode().decode("unicode_escape")  # a space is \040 there
-        above = point == "/" or path == point or path.startswith(f"{point}/")
-        if above and len(point) >= len(best[1]):
-            best = (rest[0], point, rest[1])
-    return best
-
-
-def _split(line: str) -> tuple[list[str], list[str]]:
-    fields, _separator, rest = line.partition(" - ")
-    return fields.split(" "), rest.split(" ")
 
 
 def _backing(device: str) -> str | None:

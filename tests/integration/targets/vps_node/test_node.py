@@ -18,7 +18,7 @@ import vps_kit as kit
 POOL, FILE = "/mnt/vps", "/mnt/vps.img"
 SMALL = {"pool": POOL, "pool_file": FILE, "pool_size": "512M", "networks": ["10.91.0.0/16"]}
 IDS = "root:704643072:655360000"
-FSTAB = f"{FILE} {POOL} btrfs nofail,loop,noatime 0 0"
+FSTAB = f"{FILE} {POOL} btrfs nofail,loop,noatime,x-systemd.before=lxc.service 0 0"
 RAISED = {"kernel.keys.maxkeys": (200, 2000), "kernel.keys.maxbytes": (20_000, 2_000_000), "vm.max_map_count": (65_530, 262_144)}
 
 
@@ -61,7 +61,7 @@ def sysctl(key: str) -> int:
 
 
 def lines(path: str) -> list[str]:
-    return pathlib.Path(path).read_text(encoding="utf-8").splitlines()
+    return pathlib.Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def mounts() -> list[str]:
@@ -173,12 +173,13 @@ def test_a_pool_grows_while_it_is_in_use_and_never_shrinks():
     assert pathlib.Path(POOL, "kept").read_text(encoding="ascii") == "kept"
 
 
-def test_a_pool_moves_while_it_is_empty():
+def test_a_pool_does_not_move_but_can_be_made_elsewhere_afterwards():
     node()
+    assert f"the node's pool is {POOL}" in refused(pool="/mnt/other", pool_file="/mnt/other.img")
+    assert f"the node's pool is {POOL} in {FILE}" in refused(pool_file="/mnt/other.img")
+    node(state="absent")
     foretold(pool="/mnt/other", pool_file="/mnt/other.img")
-    assert "/mnt/other btrfs" in mounts() and not os.path.exists(POOL) and not os.path.exists(FILE)
-    foretold(pool_file="/mnt/third.img")
-    assert os.path.exists("/mnt/third.img") and not os.path.exists("/mnt/other.img")
+    assert "/mnt/other btrfs" in mounts() and not os.path.exists(FILE)
 
 
 @pytest.fixture
@@ -212,20 +213,22 @@ def test_an_existing_btrfs_is_used_and_left_behind_as_it_was(btrfs):
 
 def test_what_others_have_in_the_same_places_stays():
     kit.run("nft", "add table inet it_others; add chain inet it_others c; add rule inet it_others c counter")
-    for name, line in {"fstab": "tmpfs /nowhere tmpfs noauto 0 0", "subuid": "it-me:100000:65536", "subgid": "it-me:100000:65536"}.items():
-        with open(f"/etc/{name}", "a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+    were = {}
+    for name, line in {"fstab": b"# caf\xe9\r\ntmpfs /nowhere tmpfs noauto 0 0", "subuid": b"it-me:100000:65536\x0c", "subgid": b"it-me:100000:65536"}.items():
+        path = pathlib.Path("/etc", name)
+        were[path] = path.read_bytes()
+        path.write_bytes(were[path] + line + b"\n")
     os.chmod("/etc/fstab", 0o600)
-    before = comparable(everything())
+    before, theirs = comparable(everything()), {path: path.read_bytes() for path in were}
     foretold()
+    assert all(path.read_bytes().startswith(text) for path, text in theirs.items())
     assert any(entry.get("table", {}).get("name") == "it_others" for entry in rules())
     foretold(state="absent")
-    assert comparable(everything()) == before
+    assert comparable(everything()) == before and {path: path.read_bytes() for path in were} == theirs
     kit.run("nft", "delete table inet it_others")
     os.chmod("/etc/fstab", 0o644)
-    for name in ("fstab", "subuid", "subgid"):
-        path = pathlib.Path("/etc", name)
-        path.write_text("".join(f"{line}\n" for line in lines(str(path))[:-1]), encoding="utf-8")
+    for path, text in were.items():
+        path.write_bytes(text)
 
 
 def test_what_the_machine_had_already_is_not_taken_away():
@@ -279,7 +282,7 @@ def test_a_machine_in_use_is_not_pulled_from_under_its_vpss():
     assert "VPS it-web and template it-minimal" in refused(state="absent")
     assert "10.91.0.9" in refused(networks=["10.92.0.0/16"])
     assert "it-web" in refused(id_start=65536 * 20000)
-    assert "it-web" in refused(pool="/mnt/other", pool_file="/mnt/other.img")
+    assert "state: absent" in refused(pool="/mnt/other", pool_file="/mnt/other.img")
     assert changed(foretold(networks=["10.91.0.0/24"])) >= {"networks"}
     kit.run("umount", POOL)
     assert "is not mounted" in refused(state="absent")
