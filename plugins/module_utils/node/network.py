@@ -87,7 +87,10 @@ def is_configured(pid: int, addresses: tuple[str, ...]) -> bool:
 
 
 def set_addresses(vps: Vps, pid: int) -> None:
-    """Give a running VPS its addresses and take those that are no longer its own; the others are not touched."""
+    """Give a running VPS its addresses and take those that are no longer its own; the others are not touched.
+
+    What leaves is taken inside even if the node routes it no more, or not yet: a killed run may have come as far as that.
+    """
     interface = host_interface(vps)
     routed_now = set(routed().get(interface, ()))
     wanted = set(vps.addresses)
@@ -95,8 +98,9 @@ def set_addresses(vps: Vps, pid: int) -> None:
     for address in sorted(wanted):
         inside.append(f"address replace {address}/32 dev {INTERFACE}")
         outside.append(f"route replace {address}/32 dev {interface} scope link")
-    for address in sorted(routed_now - wanted):
+    for address in sorted((routed_now | set(vps.leaving)) - wanted):
         inside.append(f"address delete {address}/32 dev {INTERFACE}")
+    for address in sorted(routed_now - wanted):
         outside.append(f"route delete {address}/32 dev {interface}")
     # The guest's side may be as its root left it (an address already gone): carry on, and let the node's side decide.
     code, output = tools.attempt(tools.in_namespace(pid, "net", ["ip", "-force", "-batch", "-"]), stdin="\n".join(inside) + "\n")

@@ -88,7 +88,7 @@ def update(parts: Parts, step: steps.Update) -> None:
         leaving = tuple(sorted(before.claimed - set(vps.addresses)))
         parts.vps.store(replace(vps, unfinished=unfinished, leaving=leaving))
     try:
-        _apply(parts, vps, step.options)
+        _apply(parts, replace(vps, leaving=leaving), step.options)
     except NothingDone:
         parts.vps.store(before)
         raise
