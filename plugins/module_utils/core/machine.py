@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 
 from . import parse, units
 from .errors import VpsError, shown
-from .model import Vps
+from .model import ID_RANGE, Vps
 from .settings import Settings
 
-ID_RANGE = 65536
 MAKING, REMOVING = ".new", ".del"  # a pool's file while it is being made, and from the moment that it no longer counts
 FOLDERS = ("vps", "templates")
 MODE = 0o711  # passable for an unprivileged VPS's root, which is nobody here; not readable

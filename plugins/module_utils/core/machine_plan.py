@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from . import machine, nodefiles, parse, units
 from .errors import VpsError, shown
 from .machine import Actual, Desired, Pool, PoolFile, SetFile
+from .model import ID_RANGE
 from .plan import Change, Plan
 from .settings import Made, Settings
 
@@ -107,7 +108,7 @@ def _refuse_to_strand(desired: Desired, actual: Actual) -> None:
                     f"networks: VPS {vps.name} has the address {address}, which is in none of {', '.join(desired.networks) or 'no networks'}; "
                     "keep its network, or take the address away first."
                 )
-        if not desired.id_start <= vps.id_base <= desired.id_start + desired.id_count - machine.ID_RANGE:
+        if not desired.id_start <= vps.id_base <= desired.id_start + desired.id_count - ID_RANGE:
             raise VpsError(
                 f"id_start: VPS {vps.name} has the ids from {vps.id_base}, outside {desired.id_start} to "
                 f"{desired.id_start + desired.id_count - 1}; keep its range, or remove the VPS first."

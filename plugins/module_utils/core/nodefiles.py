@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from .errors import VpsError, shown
+from .model import HOST_PREFIX
 
 TABLE = "mainline_vps"
 NO_RULES = f"add table inet {TABLE}\ndelete table inet {TABLE}\n"  # added before, so that it is no error where it is gone
-HOST_INTERFACES = "vps*"  # the node's ends of all VPSs' links
 WRITTEN = "# Written by mainline.vps.vps_node; changes made here are undone by its next run.\n"
 
 
@@ -94,8 +94,8 @@ def ruleset(networks: Iterable[str], *, nat: bool) -> Ruleset:
 
     Every rule has the text's SHA-256 in its comment, because not every nft shows the comment of a table.
     """
-    prerouting = [f'iifname "{HOST_INTERFACES}" fib saddr . iif oif missing drop']
-    postrouting = [f'oifname != "{HOST_INTERFACES}" ip saddr {network} masquerade' for network in networks] if nat else []
+    prerouting = [f'iifname "{HOST_PREFIX}*" fib saddr . iif oif missing drop']
+    postrouting = [f'oifname != "{HOST_PREFIX}*" ip saddr {network} masquerade' for network in networks] if nat else []
     mark = f"mainline.vps {hashlib.sha256(repr((1, prerouting, postrouting)).encode()).hexdigest()[:32]}"
     text = (
         f"{WRITTEN}"

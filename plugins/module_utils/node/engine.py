@@ -16,12 +16,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..core.errors import VpsError
-from ..core.model import BUSYBOX, FROZEN, RUNNING, STOPPED, Vps
+from ..core.model import BUSYBOX, FROZEN, ID_RANGE, RUNNING, STOPPED, Vps
 from . import files, tools
 
 LXCPATH = "/var/lib/lxc"
 LXC_CONFIG = "/usr/share/lxc/config"
-ID_RANGE = 65536
 START_TIMEOUT = 120  # s
 _LOGGED = re.compile(r" ERROR +\S+ - \S+:\d+ - (.*)")  # program, name, time, level, part - file:function:line - what
 _STATES = {"RUNNING": RUNNING, "FROZEN": FROZEN, "FREEZING": FROZEN, "THAWED": RUNNING}

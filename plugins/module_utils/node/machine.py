@@ -19,10 +19,10 @@ from ..core import machine as steps
 from ..core import nodefiles, units
 from ..core.errors import VpsError
 from ..core.machine import Actual, Desired
-from ..core.model import Vps
+from ..core.model import HOST_PREFIX, Vps
 from ..core.plan import Plan
 from ..core.settings import Settings
-from . import cgroup, engine, files, firewall, locks, lxcfs, network, settings, tools
+from . import cgroup, engine, files, firewall, locks, lxcfs, settings, tools
 from .parts import Parts
 from .record import TemplateRecords
 from .storage import pool
@@ -194,6 +194,6 @@ def _connected() -> Iterator[tuple[str, str]]:
     for line in (files.read("/proc/net/route") or "").splitlines()[1:]:
         interface, destination, gateway, *_others = line.split()
         prefix = bin(int(line.split()[7], 16)).count("1")
-        if gateway == "00000000" and prefix >= 8 and not interface.startswith(network.HOST_PREFIX):
+        if gateway == "00000000" and prefix >= 8 and not interface.startswith(HOST_PREFIX):
             address = ipaddress.IPv4Address(int(destination, 16).to_bytes(4, "little"))
             yield interface, f"{address}/{prefix}"

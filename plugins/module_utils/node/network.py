@@ -14,12 +14,11 @@ import socket
 import struct
 
 from ..core.errors import VpsError
-from ..core.model import Vps
+from ..core.model import HOST_PREFIX, Vps
 from . import tools
 
 GATEWAY = "169.254.1.1"  # answered by every veth for itself: a VPS needs no address of the node's
 INTERFACE = "eth0"
-HOST_PREFIX = "vps"
 _LOCAL = re.compile(r"\|-- ([0-9.]+)\n\s+/32 host LOCAL")
 
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from ..core import plan as steps
 from ..core.errors import VpsError
 from ..core.limits import observed
-from ..core.model import Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
+from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
 from . import build, cgroup, configuration, engine, locks, network, settings, template_steps, tools, vps_steps
 from .parts import Parts, node_nameservers
 from .sweep import sweep
@@ -117,7 +117,7 @@ class Node:
             nameservers=node_nameservers(),
             swap_accounting=cgroup.swap_accounting(),
             free_bytes=self._parts.storage.free_bytes(),
-            free_id_ranges=known.id_count // engine.ID_RANGE - len({vps.name for vps in reserved}),
+            free_id_ranges=known.id_count // ID_RANGE - len({vps.name for vps in reserved}),
             foreign=engine.foreign(name, self._parts.vps.path(name)),
         )
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from ..core import plan as steps
 from ..core.errors import GuestInTheWay, NothingDone, VpsError
-from ..core.model import RUNNING, STOPPED, Vps
+from ..core.model import ID_RANGE, RUNNING, STOPPED, Vps
 from . import cgroup, configuration, engine, files, guest, locks, network, tools
 from .parts import Parts, node_nameservers
 from .sweep import erase, erase_vps
@@ -57,7 +57,7 @@ def _reserve(parts: Parts, vps: Vps) -> tuple[Vps, str]:
         _refuse_taken(vps, others)
         used = {other.id_base for other in others}
         first, end = parts.settings.id_start, parts.settings.id_start + parts.settings.id_count
-        base = next((base for base in range(first, end, engine.ID_RANGE) if base not in used), None)
+        base = next((base for base in range(first, end, ID_RANGE) if base not in used), None)
         if base is None:
             raise VpsError("name: all id ranges of the node are in use; give the role mainline.vps.node a larger node_id_count.")
         vps = replace(vps, id_base=base)
