@@ -74,7 +74,7 @@ def own_addresses() -> set[str]:
 
 
 def is_configured(pid: int, addresses: tuple[str, ...]) -> bool:
-    """Whether a running VPS has its addresses and a way out."""
+    """Whether a running VPS has its addresses and, if it has any, a way out."""
     try:
         with open(f"/proc/{pid}/net/fib_trie", encoding="ascii") as file:
             have = set(_LOCAL.findall(file.read(1 << 20)))
@@ -82,7 +82,7 @@ def is_configured(pid: int, addresses: tuple[str, ...]) -> bool:
             way_out = any(line.split()[1:2] == ["00000000"] for line in file.read(1 << 20).splitlines())
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return way_out and set(addresses) <= have
+    return (way_out or not addresses) and set(addresses) <= have
 
 
 def set_addresses(vps: Vps, pid: int) -> None:
@@ -101,6 +101,10 @@ def set_addresses(vps: Vps, pid: int) -> None:
         inside.append(f"address delete {address}/32 dev {INTERFACE}")
     for address in sorted(routed_now - wanted):
         outside.append(f"route delete {address}/32 dev {interface}")
+    if wanted:
+        # With its last address an interface has lost its routes; where they are still there, these two fail and are passed over.
+        inside.append(f"route add {GATEWAY} dev {INTERFACE} scope link")
+        inside.append(f"route add default via {GATEWAY} dev {INTERFACE}")
     # The guest's side may be as its root left it (an address already gone): carry on, and let the node's side decide.
     code, output = tools.attempt(tools.in_namespace(pid, "net", ["ip", "-force", "-batch", "-"]), stdin="\n".join(inside) + "\n")
     if code != 0 and "Cannot find device" in output:
