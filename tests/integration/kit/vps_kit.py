@@ -9,6 +9,7 @@ times faster. Everything that a test makes has a name that starts with `it-`; no
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import ipaddress
@@ -437,6 +438,18 @@ def running_links() -> dict[str, str]:
 
 def _link(record: pathlib.Path) -> str:
     return f"vps{json.loads(record.read_text(encoding='utf-8'))['id_base'] >> 16}"
+
+
+def is_locked(kind: str, name: str) -> bool:
+    """Whether somebody holds the lock of a VPS or template, be it a run's last child on its way out."""
+    try:
+        with open(LOCKS / f"{kind}-{name}", "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def subvolumes() -> dict[int, str]:

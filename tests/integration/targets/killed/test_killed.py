@@ -117,7 +117,7 @@ def test_killed_while_it_changes_one(minimal):
     kit.ok("vps_container", **first)
     init = kit.pid(NAME)
     whole = duration("vps_container", **second)
-    for number in range(12):
+    for number in range(24):
         asked, other = (first, second) if number % 2 else (second, first)
         kit.ok("vps_container", **other)
         moment = chance.uniform(0.2, 1) * whole

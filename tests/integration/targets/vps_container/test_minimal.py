@@ -354,10 +354,15 @@ def test_wait_booted_says_what_init_said(minimal):
     assert again["boot"] == "running" and not again["changed"]
 
 
-def test_wait_network_ends_with_the_addresses_in_place(minimal):
-    """Its addresses are reachable from the node: something listens, and is reached."""
+@pytest.mark.parametrize("first", ["address", "none", "address, then none"])
+def test_wait_network_ends_with_the_addresses_in_place(minimal, first):
+    """Its address is reached from the node and it has a way out, also if it started with none, or had none for a while."""
     where = kit.address(13)
-    kit.container("it-net", template=minimal, addresses=[where], wait="network")
+    kit.container("it-net", template=minimal, addresses=[] if first == "none" else [where], wait="network", wait_timeout=10)
+    if "none" in first:
+        kit.container("it-net", addresses=[], wait="network", wait_timeout=10)
+        kit.container("it-net", addresses=[where], wait="network", wait_timeout=10)
+    assert [line for line in kit.said("it-net", "ip", "route").splitlines() if line.startswith("default ")]
     server = kit.background("it-net", "echo hello | nc -l -p 7777")
     answer = kit.until("the guest answers", lambda: _read_from(where, 7777), seconds=10)
     assert answer == b"hello\n"

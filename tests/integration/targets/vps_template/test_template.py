@@ -167,7 +167,7 @@ def test_killed_while_building(after):
     assert run.poll() is None, "it was through before it was killed"
     run.send_signal(signal.SIGKILL)
     run.communicate()
-    kit.until("the builder has ended", lambda: not builders(), seconds=15)
+    kit.until("the builder has ended", lambda: not builders() and not kit.is_locked("template", "it-t-killed"), seconds=15)
     scratch = [path for path in os.listdir("/tmp") if path.startswith("mmdebstrap.") and path not in before]
     assert not scratch, f"the builder left its scratch in /tmp: {scratch}"
     mounts = [line for line in open("/proc/mounts", encoding="utf-8") if "templates/.new-it-" in line]
