@@ -218,7 +218,7 @@ def _ids(items: _Items, desired: Desired, actual: Actual, made: Made) -> Made:
         text = actual.texts.get(name)
         drop = name in made.ids and old != wanted and old in nodefiles.lines(text)
         rest = nodefiles.edit_lines(text, drop=[old]) if drop else text
-        nodefiles.refuse_overlap(f"/etc/{name}", rest, desired.id_start, desired.id_count, ours=(wanted,))
+        nodefiles.refuse_overlap(f"/etc/{name}", rest, desired.id_start, desired.id_count, ours=wanted)
         covered = any(nodefiles.covers(line, desired.id_start, desired.id_count) for line in nodefiles.lines(rest))
         if not covered or name in made.ids and wanted in nodefiles.lines(rest):
             mine.append(name)

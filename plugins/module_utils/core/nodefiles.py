@@ -138,16 +138,6 @@ def covers(line: str, id_start: int, id_count: int) -> bool:
     return owner in ("root", "0") and first <= id_start and id_start + id_count <= first + count
 
 
-def overlapping(text: str | None, id_start: int, id_count: int) -> list[tuple[int, str]]:
-    """(number, line) of each line of subuid(5) that gives away some id of a range."""
-    found = []
-    for number, line in enumerate(lines(text), 1):
-        _owner, first, count = _ids(line)
-        if first < id_start + id_count and id_start < first + count:
-            found.append((number, line))
-    return found
-
-
 def lines(text: str | None) -> list[str]:
     """The lines of somebody else's file: split where the programs that read it do, and nowhere else."""
     return (text or "").split("\n")
@@ -160,10 +150,12 @@ def edit_lines(text: str | None, *, drop: Collection[str] = (), add: Iterable[st
     return kept + ("\n" if added and kept and not kept.endswith("\n") else "") + added
 
 
-def refuse_overlap(path: str, text: str | None, id_start: int, id_count: int, *, ours: Iterable[str]) -> None:
+def refuse_overlap(path: str, text: str | None, id_start: int, id_count: int, *, ours: str) -> None:
     """Raise VpsError where somebody else has ids of the range: two owners of one id can read each other's files."""
-    for number, line in overlapping(text, id_start, id_count):
-        if line not in set(ours) and not covers(line, id_start, id_count):
+    for number, line in enumerate(lines(text), 1):
+        _owner, first, count = _ids(line)
+        apart = first >= id_start + id_count or id_start >= first + count
+        if not apart and line != ours and not covers(line, id_start, id_count):
             raise VpsError(
                 f"id_start: {id_start} to {id_start + id_count - 1} overlaps line {number} of {path} ({shown(line)}); "
                 "give id_start and id_count that are free."

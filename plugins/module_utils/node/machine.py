@@ -12,7 +12,7 @@ import ipaddress
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from ..core import machine as steps
@@ -114,8 +114,9 @@ def _set_file(step: steps.SetFile) -> None:
     if files.read(path) != step.before:
         raise VpsError(f"node: somebody else has changed {path} meanwhile; run this again.")
     if step.text is None:
-        os.unlink(path)
-        _remove_empty(settings.FOLDER)
+        os.unlink(FILES[step.file])
+        with suppress(OSError):  # there is more in it
+            os.rmdir(settings.FOLDER)
         return
     mode = _mode(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -170,13 +171,6 @@ def _read_sysctls() -> dict[str, int]:
 
 def _sysctl_path(key: str) -> str:
     return f"/proc/sys/{key.replace('.', '/')}"
-
-
-def _remove_empty(folder: str) -> None:
-    try:
-        os.rmdir(folder)
-    except OSError:
-        pass  # there is more in it
 
 
 def _mode(path: str) -> int | None:

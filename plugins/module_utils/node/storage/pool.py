@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 
 from ...core.errors import VpsError
 from ...core.machine import DEFAULT_POOL_SIZE, FOLDERS, MAKING, MODE, REMOVING, Pool, PoolFile
@@ -83,8 +84,7 @@ def ensure(path: str, file: str | None, size: int | None) -> None:
 def _make(path: str, size: int) -> None:
     """Make the file under a staging name; one rename makes it real."""
     staging = path + MAKING
-    for left in (staging, path + REMOVING):
-        _unlink(left)
+    _unlink(staging, path + REMOVING)
     try:
         os.close(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         if tools.installed("chattr"):
@@ -128,7 +128,7 @@ def remove(path: str, file: str | None, *, folder: bool) -> None:
             _refuse_content(os.path.join(path, name))
     if file is None:
         for name in FOLDERS:
-            _rmdir(os.path.join(path, name))
+            _remove_empty(os.path.join(path, name))
         return
     if os.path.lexists(file) and _label(file) == LABEL:
         os.rename(file, file + REMOVING)
@@ -136,10 +136,9 @@ def remove(path: str, file: str | None, *, folder: bool) -> None:
         code, output = tools.attempt(["umount", path])
         if code != 0:
             raise VpsError(f"pool: {path} cannot be unmounted: {tools.last_words(output)}; end what uses it (fuser -vm {path}), then run this again.")
-    for left in (file + MAKING, file + REMOVING):
-        _unlink(left)
+    _unlink(file + MAKING, file + REMOVING)
     if folder:
-        _rmdir(path)
+        _remove_empty(path)
 
 
 def _refuse_content(folder: str) -> None:
@@ -183,15 +182,12 @@ def _label(path: str) -> str | None:
     return block[_LABEL_AT : _LABEL_AT + _LABEL_SIZE].split(b"\0")[0].decode(errors="replace")
 
 
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
+def _unlink(*paths: str) -> None:
+    for path in paths:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
 
 
-def _rmdir(path: str) -> None:
-    try:
-        os.rmdir(path)
-    except OSError:
-        pass  # not there, or somebody has put something into it
+def _remove_empty(folder: str) -> None:
+    with suppress(OSError):  # not there, or somebody has put something into it
+        os.rmdir(folder)
