@@ -31,7 +31,10 @@ LOW = {key: 1 if row.floor else 0 for key, row in nodefiles.SYSCTLS.items()}
 HIGH = {key: row.value for key, row in nodefiles.SYSCTLS.items()}
 STOCK = Actual(
     None, Pool(POOL), PoolFile(FILE, room=100 << 30),
-    texts={"fstab": "UUID=1 / ext4 defaults 0 1\n", "subuid": "me:100000:65536\n", "subgid": None, "sysctl": None, "seccomp": None, "network": None, "settings": None},
+    texts={
+        "fstab": "UUID=1 / ext4 defaults 0 1\n", "subuid": "me:100000:65536\n",
+        "subgid": None, "sysctl": None, "seccomp": None, "network": None, "settings": None,
+    },
     common_seccomp="2\ndenylist\n[all]\nkexec_load errno 1\n", sysctls=LOW, lxc_mode=0o755,
 )
 WEB = Vps(name="web", template="minimal", init="busybox", hostname="web", addresses=("10.90.0.11",), id_base=START + 65536)

@@ -153,6 +153,7 @@ def _update(desired: Desired, actual: Actual) -> Plan:
             f"template: VPS '{vps.name}' was made from '{vps.template}' and cannot change to '{named['template']}'; "
             "remove the VPS first, or leave the option out."
         )
+
     def is_so(option: str) -> bool:
         """Now, and at the next start: the kernel has it and the record too."""
         return named[option] == getattr(vps, option) == getattr(recorded, option)
