@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.mainline.vps.plugins.module_utils.core import container
 from ansible_collections.mainline.vps.plugins.module_utils.core.container import Desired
+from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import FROZEN, RUNNING, STOPPED, Actual, NodeFacts, Vps
 from ansible_collections.mainline.vps.plugins.module_utils.core.plan import (
@@ -80,6 +81,15 @@ def test_what_is_as_asked_gives_an_empty_plan():
     for run in (STOPPED, RUNNING, FROZEN):
         assert container.compare(desired(**same), actual(run)) == Plan()
     assert container.compare(desired("absent"), ABSENT) == Plan()
+
+
+def test_a_record_that_cannot_be_read_keeps_addresses_from_being_given_and_nothing_else():
+    unknown = NodeFacts(templates={"minimal": "busybox"}, networks=("10.0.0.0/8",), damaged="x/vps.json: is damaged; restore it.")
+    broken = replace(actual(RUNNING), node=unknown)
+    assert container.compare(desired("stopped"), broken).changed
+    for wish, found in ((desired(addresses=("10.0.0.9",)), broken), (desired(template="minimal"), replace(broken, vps=None, recorded=None))):
+        with pytest.raises(VpsError, match="^x/vps.json: is damaged"):
+            container.compare(wish, found)
 
 
 def test_a_running_vps_is_waited_for_even_if_nothing_changes_unless_running_is_all_that_is_asked():

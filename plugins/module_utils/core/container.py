@@ -128,6 +128,8 @@ def _create(desired: Desired, node: NodeFacts) -> Plan:
         known = ", ".join(sorted(node.templates)) or "none yet; make one with vps_template"
         raise VpsError(f"template: there is no template '{template}' on this node (there is: {known}).")
     _check_against_node(desired, node)
+    if node.damaged:
+        raise VpsError(node.damaged)
     if node.free_bytes < LEAST_FREE:
         raise VpsError(
             f"name: the pool is full ({units.format_size(max(0, node.free_bytes))} free), there is no room for VPS '{desired.name}'; "
@@ -229,6 +231,8 @@ def _check_wait(desired: Desired, actual: Actual) -> None:
 
 
 def _check_against_node(desired: Desired, node: NodeFacts) -> None:
+    if node.damaged and desired.options.get("addresses"):
+        raise VpsError(node.damaged)
     for address in desired.options.get("addresses", ()):
         owner = node.taken.get(address)
         if owner is not None and owner != f"VPS {desired.name}":

@@ -83,6 +83,7 @@ class NodeFacts:
     free_bytes: int = 1 << 62
     free_id_ranges: int = 1
     foreign: str | None = None  # why the asked name is not ours to touch
+    damaged: str | None = None  # why it is unknown which addresses and ids are taken
 
 
 @dataclass(frozen=True)

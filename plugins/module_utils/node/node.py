@@ -105,7 +105,11 @@ class Node:
 
     def _facts(self, name: str) -> NodeFacts:
         taken = {address: "the node" for address in network.own_addresses()}
-        reserved = self._parts.reserved()
+        reserved, damaged = [], None
+        try:
+            reserved = self._parts.reserved()
+        except VpsError as error:  # of another VPS: a reason to give nothing away, and none to refuse the rest
+            damaged = str(error)
         for vps in reserved:
             if vps.name != name:
                 taken.update({address: f"VPS {vps.name}" for address in vps.claimed})
@@ -118,6 +122,7 @@ class Node:
             swap_accounting=cgroup.swap_accounting(),
             free_bytes=self._parts.storage.free_bytes(),
             free_id_ranges=known.id_count // ID_RANGE - len({vps.name for vps in reserved}),
+            damaged=damaged,
             foreign=engine.foreign(name, self._parts.vps.path(name)),
         )
 

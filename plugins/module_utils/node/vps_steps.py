@@ -83,7 +83,8 @@ def update(parts: Parts, step: steps.Update) -> None:
     vps = step.vps
     unfinished = tuple(sorted(step.options - configuration.STALE))
     with locks.hold("node", "allocation", timeout=parts.lock_timeout):
-        _refuse_taken(vps, parts.reserved())
+        if "addresses" in step.options:
+            _refuse_taken(vps, parts.reserved())
         before = parts.vps.load(vps.name)
         leaving = tuple(sorted(before.claimed - set(vps.addresses)))
         parts.vps.store(replace(vps, unfinished=unfinished, leaving=leaving))
@@ -98,7 +99,9 @@ def update(parts: Parts, step: steps.Update) -> None:
         parts.vps.store(replace(before, unfinished=tuple(sorted(left))))
         raise
     except (VpsError, OSError):
-        parts.vps.store(replace(before, unfinished=tuple(sorted({*before.unfinished, *unfinished}))))
+        # Addresses that it may have got already are its own until the next run has taken them back.
+        back = tuple(sorted(vps.claimed - set(before.addresses)))
+        parts.vps.store(replace(before, unfinished=tuple(sorted({*before.unfinished, *unfinished})), leaving=back))
         raise
     parts.vps.store(replace(vps, unfinished=(), leaving=()))
 
