@@ -53,7 +53,7 @@ options:
     elements: str
   root_password_hash:
     description:
-      - The C(crypt(5\)) hash of root's password, as the P(ansible.builtin.password_hash#filter) filter makes it, or V(!) for none.
+      - The C(crypt(5\)) hash of root's password, as C(mkpasswd) or the P(ansible.builtin.password_hash#filter) filter makes it, or V(!) for none.
     type: str
   authorized_keys:
     description:
@@ -159,7 +159,7 @@ EXAMPLES = r"""
     name: web1
     hostname: www.example.com
     nameservers: [192.0.2.53]
-    root_password_hash: "{{ 'correct horse' | password_hash('sha512', 'saltsalt') }}"
+    root_password_hash: $6$saltsalt$hRM5XZ86KXEw9UOmjigeVqFgULtFB2sgpC9lXQDfMib3Zgw7mEiUvBJI2EplzfAqxL5Vvwp2scFtv/uamSo5z0
     authorized_keys:
       - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJv8BqGkzvUNdUuyRAVUXZbkRpTlmJgsHtN1qKHf4Oyk me@example.com
 
