@@ -174,7 +174,8 @@ def test_a_fork_bomb_stays_inside(minimal, beside):
     kit.container("it-bomb", template=minimal, limits={"processes": "30", "cpulimit": "60"}, wait="booted")
     refused = kit.pids_refused("it-bomb")
     bomb = kit.background("it-bomb", "bomb() { bomb | bomb & }; while :; do bomb; done")
-    kit.until("the kernel refuses forks", lambda: kit.pids_refused("it-bomb") > refused + 20)
+    # Once is enough: a shell ends at its first refused fork, so how many follow is up to how the processes happen to die.
+    kit.until("the kernel refuses forks", lambda: kit.pids_refused("it-bomb") > refused)
     assert int(kit.held("it-bomb", "pids.current")) <= 30
     started = time.monotonic()
     assert kit.said(beside, "echo", "still here") == "still here"
