@@ -3,12 +3,16 @@
 PYTHON ?= python3
 ARGS ?=
 TARGETS ?=
+# The Debians that test-node and node-shell boot.
+RELEASES ?= bookworm trixie
+RELEASE ?= bookworm
 # The interpreter that integration tests run the modules with: the distribution's own, as on a node.
 NODE_PYTHON ?= /usr/bin/python3
 
 LIVE := .build/live/ansible_collections/mainline/vps
 RUN := .venv/.installed-run $(LIVE)
 TEST := .venv/.installed-test $(LIVE)
+NODE := .venv/.installed-node $(TEST)
 
 # Ansible refuses to start in a locale that is not UTF-8.
 export LC_ALL := C.UTF-8
@@ -19,10 +23,10 @@ version_of = $$($(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 SANITY_PYTHON ?= $(call version_of,.venv/bin/python)
 playbook = $(with_venv) ANSIBLE_CALLBACK_RESULT_FORMAT=yaml ansible-playbook -i playbooks/inventory/localhost.yml
 
-STEPS := unit lint docs build sanity integration
+STEPS := unit lint docs build sanity integration node-short
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test quickstart quickstart-clean test $(STEPS:%=test-%) test-types benchmark clean
+.PHONY: help deps deps-test deps-node quickstart quickstart-clean test $(STEPS:%=test-%) test-node node-shell test-types benchmark clean
 
 help: ## This list
 	@echo 'make TARGET [ARGS="more arguments for the tool"] [PYTHON=python3]'
@@ -32,6 +36,8 @@ help: ## This list
 deps: $(RUN) ## Make .venv with what running the playbooks needs
 
 deps-test: $(TEST) ## Make .venv with what the tests need as well
+
+deps-node: $(NODE) ## Make .venv, and install what boots test machines: QEMU, mmdebstrap
 
 quickstart: $(RUN) ## Turn this machine into a node and start a first VPS on it (not root: ARGS=--ask-become-pass)
 	@echo '==> playbooks/quickstart.yml'
@@ -68,6 +74,17 @@ test-integration: $(TEST) ## ansible-test integration on this machine, as root; 
 		--controller "origin:python=$(call version_of,.venv/bin/python)" \
 		--target "controller:python=$(call version_of,$(NODE_PYTHON))@$(NODE_PYTHON)" $(ARGS) $(TARGETS)
 
+node_test = $(with_venv) PYTHONPATH="$(CURDIR)/.build/live" PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m
+
+test-node: $(NODE) ## Everything on booted machines (systemd, cgroup v2, SSH), most of an hour; RELEASES=trixie ARGS="-k boot"
+	@$(node_test) pytest -p no:pytest-ansible --durations=8 tests/node $(RELEASES:%=--release=%) $(ARGS)
+
+test-node-short: $(NODE) ## The part of it that CI runs: Debian 12, a quarter of an hour
+	@$(node_test) pytest -p no:pytest-ansible --durations=8 tests/node --release=bookworm --short $(ARGS)
+
+node-shell: $(NODE) ## A shell on a stock machine that goes when the shell ends; RELEASE=trixie ARGS="a command instead"
+	@$(node_test) ansible_collections.mainline.vps.tests.node $(RELEASE) $(ARGS)
+
 test-types: $(TEST) ## Type hints of module_utils (mypy)
 	@cd .build/live && ../../.venv/bin/python -m mypy --config-file ../../pyproject.toml -p ansible_collections.mainline.vps.plugins.module_utils $(ARGS)
 
@@ -82,6 +99,9 @@ clean: ## Remove .venv and .build; the node and its VPSs stay
 
 .venv/.installed-test: requirements/test.txt requirements/run.txt tools/bootstrap
 	@PYTHON="$(PYTHON)" tools/bootstrap test
+
+.venv/.installed-node: .venv/.installed-test tools/bootstrap
+	@PYTHON="$(PYTHON)" tools/bootstrap node
 
 # Relative, so that the checkout can be moved. ansible-test needs a copy instead: tests/tools/in-collection.
 $(LIVE):

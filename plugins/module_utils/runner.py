@@ -59,7 +59,7 @@ def reconcile(subject: Subject, params: Mapping[str, Any], node: Any, *, check: 
         "diff": plan.diff(),
         "changes": list_changes(plan.changes),
         "restart_required": plan.restart_required,
-        **({"warnings": warnings} if warnings else {}),
+        **({"warnings": [*warnings, *plan.warnings]} if warnings or plan.warnings else {}),
         **notes,
         **subject.result(node, desired, actual),
     }

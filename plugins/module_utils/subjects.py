@@ -25,6 +25,7 @@ def describe_vps(node: Any, actual: Actual) -> dict[str, Any] | None:
         "addresses": list(vps.addresses),
         "nameservers": list(vps.nameservers),
         "onboot": vps.onboot,
+        "boot_order": vps.boot_order,
         "description": vps.description,
         "privileged": vps.privileged,
         "limits": limits.show(vps.limits),

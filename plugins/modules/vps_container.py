@@ -64,6 +64,11 @@ options:
     description:
       - Whether the VPS starts with the node. A new VPS does not, unless told so.
     type: bool
+  boot_order:
+    description:
+      - Its place among the VPSs that start with the node, 0 to 9999. The lowest start first, those of one number side by
+        side; the next when those run. When the node goes down they stop in the reverse order. A new VPS has 0.
+    type: int
   description:
     description:
       - One line of text for people.
@@ -146,6 +151,7 @@ EXAMPLES = r"""
       processes: 200
       diskspace: 5G
     onboot: true
+    boot_order: 10
     wait: booted
 
 - name: More memory, live; the other limits are gone, because they are not listed
@@ -244,6 +250,10 @@ vps:
       description: Whether it starts with the node.
       type: bool
       sample: true
+    boot_order:
+      description: Its place among those that do.
+      type: int
+      sample: 10
     description:
       description: The line for people.
       type: str
@@ -305,6 +315,7 @@ def main() -> None:
             "root_password_hash": {"type": "str", "no_log": True},
             "authorized_keys": {"type": "list", "elements": "str", "no_log": False},
             "onboot": {"type": "bool"},
+            "boot_order": {"type": "int"},
             "description": {"type": "str"},
             "privileged": {"type": "bool"},
             "limits": {

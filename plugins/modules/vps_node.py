@@ -13,6 +13,11 @@ version_added: 0.1.0
 description:
   - Makes what VPSs need of a machine - a pool for their data, id ranges, kernel settings, a packet filter table, a seccomp
     profile, lxcfs. Each is compared with what the kernel holds, and with its file.
+  - Where systemd runs the machine, each VPS is a unit C(vps@NAME.service) in C(vps.slice), C(vps-boot.service) starts those
+    that start with the node in their order, C(vps-network.service) brings the packet filter table back, and
+    systemd-networkd and NetworkManager are told to leave the interfaces of VPSs alone.
+  - Tables of others in the packet filter stay as they are. One that drops what the machine routes is told as a warning, with
+    the command that lets VPSs pass.
   - Does not install packages; the role P(mainline.vps.node#role) does that and then uses this module.
   - Remembers in C(/etc/vps/node.json) what it made and what it changed, and O(state=absent) takes exactly that away.
 options:

@@ -21,6 +21,7 @@ OPTIONS = {
     "root_password_hash": HASHES,
     "authorized_keys": ([f"{KEY} one"], [f"{KEY} two", f"{KEY} three"]),
     "onboot": (True, False),
+    "boot_order": (10, 20),
     "description": ("one", "two"),
     "privileged": (True, False),
 }
@@ -43,8 +44,8 @@ def _is(bench, option, value):
     """Whether an option is so for those who never look at the record."""
     seen = bench.seen()
     running = seen["pid"] is not None
-    if option == "description":
-        return bench.node.read_vps(A).vps.description == value
+    if option in ("description", "boot_order"):  # the order is in no other's files before the VPS starts with the node
+        return getattr(bench.node.read_vps(A).vps, option) == value
     if option == "addresses":
         return not running or seen["routes"] == set(value)
     if option == "hostname":

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.mainline.vps.plugins.module_utils.core import machine, nodefiles
-from ansible_collections.mainline.vps.plugins.module_utils.core.machine import Actual, Pool, PoolFile
+from ansible_collections.mainline.vps.plugins.module_utils.core import machine, nodefiles, unitfiles
+from ansible_collections.mainline.vps.plugins.module_utils.core.machine import Actual, Barrier, Boot, Pool, PoolFile, SetBoot
 from ansible_collections.mainline.vps.plugins.module_utils.core.machine_plan import compare
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import Vps
 from ansible_collections.mainline.vps.plugins.module_utils.core.plan import Plan
@@ -33,7 +33,7 @@ STOCK = Actual(
     None, Pool(POOL), PoolFile(FILE, room=100 << 30),
     texts={
         "fstab": "UUID=1 / ext4 defaults 0 1\n", "subuid": "me:100000:65536\n",
-        "subgid": None, "sysctl": None, "seccomp": None, "network": None, "settings": None,
+        "subgid": None, "sysctl": None, "seccomp": None, "network": None, "settings": None, **dict.fromkeys(unitfiles.PATHS),
     },
     common_seccomp="2\ndenylist\n[all]\nkexec_load errno 1\n", sysctls=LOW, lxc_mode=0o755,
 )
@@ -76,11 +76,15 @@ def _after(step: object, actual: Actual) -> Actual:
         return replace(actual, rules=rules or None)
     if isinstance(step, machine.SetLxcMode):
         return replace(actual, lxc_mode=step.mode)
+    if isinstance(step, machine.SetBoot):
+        return replace(actual, boot=machine.Boot(enabled=step.enabled, loaded=step.enabled))
     assert isinstance(step, machine.SetLxcfs), step
     return replace(actual, lxcfs=step.running)
 
 
 NODE = applied(wish(), STOCK)
+SYSTEMD = replace(STOCK, boot=Boot())
+SYSTEMD_NODE = applied(wish(), SYSTEMD)
 
 
 def changed(desired: machine.Desired, actual: Actual) -> dict[str, tuple]:
@@ -109,27 +113,28 @@ def test_what_is_about_to_be_made_is_written_down_before_it_is_made():
     assert NODE.settings.made == Made(FILE, True, ("subuid", "subgid"), LOW, True, 0o755)
 
 
-@pytest.mark.parametrize("killed_after", range(len(compare(wish(), STOCK).steps)))
+@pytest.mark.parametrize("killed_after", range(len(compare(wish(), SYSTEMD).steps)))
 def test_a_run_that_was_killed_anywhere_is_finished_by_the_next(killed_after):
-    actual = STOCK
-    for step in compare(wish(), STOCK).steps[:killed_after]:
+    actual = SYSTEMD
+    for step in compare(wish(), SYSTEMD).steps[:killed_after]:
         actual = _after(step, actual)
-    assert applied(wish(), actual) == NODE
+    assert applied(wish(), actual) == SYSTEMD_NODE
 
 
-def test_a_node_is_made_a_stock_machine_again_and_nothing_is_left():
-    left = applied(GONE, NODE)
-    assert replace(left, texts={**left.texts, "subgid": None}) == replace(STOCK, pool=left.pool)
+@pytest.mark.parametrize("stock", [STOCK, SYSTEMD])
+def test_a_node_is_made_a_stock_machine_again_and_nothing_is_left(stock):
+    left = applied(GONE, applied(wish(), stock))
+    assert replace(left, texts={**left.texts, "subgid": None}) == replace(stock, pool=left.pool)
     assert left.texts["subgid"] == "" and not left.pool.directory
-    assert compare(GONE, left) == compare(GONE, STOCK) == Plan()
+    assert compare(GONE, left) == compare(GONE, stock) == Plan()
 
 
-@pytest.mark.parametrize("killed_after", range(len(compare(GONE, NODE).steps)))
+@pytest.mark.parametrize("killed_after", range(len(compare(GONE, SYSTEMD_NODE).steps)))
 def test_a_removal_that_was_killed_anywhere_is_finished_by_the_next(killed_after):
-    actual = NODE
-    for step in compare(GONE, NODE).steps[:killed_after]:
+    actual = SYSTEMD_NODE
+    for step in compare(GONE, SYSTEMD_NODE).steps[:killed_after]:
         actual = _after(step, actual)
-    assert applied(GONE, actual) == applied(GONE, NODE)
+    assert applied(GONE, actual) == applied(GONE, SYSTEMD_NODE)
 
 
 def test_the_pool_is_the_first_to_go_because_it_may_be_in_use():
@@ -157,6 +162,48 @@ def test_what_was_there_before_stays_when_the_node_goes():
     before = replace(STOCK, lxcfs=True, lxc_mode=0o711, sysctls=HIGH, texts={**STOCK.texts, "subuid": f"{LINE}\n", "subgid": f"{LINE}\n"})
     left = applied(GONE, applied(wish(), before))
     assert (left.lxcfs, left.lxc_mode, left.sysctls, left.texts["subuid"]) == (True, 0o711, HIGH, f"{LINE}\n")
+
+
+# -- the boot of the machine ----------------------------------------------------------------------------------------------
+
+
+def test_systemd_gets_units_and_a_machine_without_it_gets_none():
+    told = changed(wish(), SYSTEMD)
+    assert set(told) - set(changed(wish(), STOCK)) == {"boot", *(f"{name}_file" for name in unitfiles.PATHS)}
+    assert told["boot"] == ("disabled", "enabled")
+    assert compare(wish(), SYSTEMD_NODE) == Plan()
+
+
+@pytest.mark.parametrize("vpss", [(), (WEB,)])
+def test_a_run_never_starts_a_vps_that_somebody_has_stopped(vpss):
+    node = replace(SYSTEMD_NODE, boot=Boot(), vpss=vpss)
+    assert compare(wish(), node).steps == (SetBoot(enabled=True, autostart=not vpss),)
+
+
+def test_a_unit_that_somebody_edited_is_written_and_loaded_again():
+    node = replace(SYSTEMD_NODE, texts={**SYSTEMD_NODE.texts, "vps_unit": "[Unit]\n"})
+    assert changed(wish(), node) == {"vps_unit_file": ("different", "written"), "boot": ("loaded", "enabled")}
+    assert applied(wish(), node) == SYSTEMD_NODE
+
+
+def test_each_vps_is_below_the_slice_of_all_and_needs_the_pool():
+    unit = SYSTEMD_NODE.texts["vps_unit"].splitlines()
+    assert {"Slice=vps.slice", "Delegate=yes", f"RequiresMountsFor={POOL}", "OOMPolicy=continue"} <= set(unit)
+    assert unitfiles.cgroup_of("web") == "vps.slice/vps@web.service/"
+
+
+@pytest.mark.parametrize(
+    ("barrier", "command"),
+    [
+        (Barrier("chain FORWARD of table ip filter", "ufw"), "run 'ufw route allow in on vps+' and 'ufw route allow out on vps+'."),
+        (Barrier("chain filter_FORWARD of table inet firewalld", "firewalld"), "--zone=trusted --add-interface=vps+"),
+        (Barrier("chain fwd of table inet mine"), "accept the interfaces vps* there, in and out."),
+    ],
+)
+def test_a_table_of_somebody_else_that_drops_is_told_and_left_alone(barrier, command):
+    plan = compare(wish(), replace(NODE, barriers=(barrier,)))
+    assert not plan.changed and not plan.steps
+    assert barrier.chain in plan.warnings[0] and command in plan.warnings[0]
 
 
 # -- the pool -----------------------------------------------------------------------------------------------------------
@@ -230,7 +277,7 @@ def test_the_rest_of_somebody_elses_file_stays_character_by_character():
 
 
 def test_the_mount_of_an_older_release_becomes_todays():
-    older = FSTAB.replace(",x-systemd.before=lxc.service", "")
+    older = FSTAB.replace("noatime", "noatime,x-systemd.before=lxc.service")
     node = replace(NODE, texts={**NODE.texts, "fstab": f"{older}\n{STOCK.texts['fstab']}"})
     assert older != FSTAB and changed(wish(), node) == {"fstab": (older, FSTAB)}
     assert applied(wish(), node).texts["fstab"] == f"{STOCK.texts['fstab']}{FSTAB}\n"
@@ -304,6 +351,9 @@ def test_settings_that_this_kernel_lacks_are_left_out():
     assert node.sysctls == {"vm.max_map_count": 262_144} and compare(wish(), node) == Plan()
 
 
+UNITS = {f"{name}_file" for name in unitfiles.PATHS}
+
+
 @pytest.mark.parametrize(
     ("option", "drift"),
     [
@@ -313,19 +363,22 @@ def test_settings_that_this_kernel_lacks_are_left_out():
         ("lxcfs", {"lxcfs": False}),
         ("lxc_folder", {"lxc_mode": 0o770}),
         ("sysctl fs.aio-max-nr", {"sysctls": {**NODE.sysctls, "fs.aio-max-nr": 5}}),
-        ("fstab", {"texts": {**NODE.texts, "fstab": ""}}),
-        ("subuid", {"texts": {**NODE.texts, "subuid": None}}),
-        ("seccomp_file", {"texts": {**NODE.texts, "seccomp": "2\n"}}),
-        ("network_file", {"texts": {**NODE.texts, "network": None}}),
-        ("sysctl_file", {"texts": {**NODE.texts, "sysctl": ""}}),
+        ("fstab", {"texts": {**SYSTEMD_NODE.texts, "fstab": ""}}),
+        ("subuid", {"texts": {**SYSTEMD_NODE.texts, "subuid": None}}),
+        ("seccomp_file", {"texts": {**SYSTEMD_NODE.texts, "seccomp": "2\n"}}),
+        ("network_file", {"texts": {**SYSTEMD_NODE.texts, "network": None}}),
+        ("sysctl_file", {"texts": {**SYSTEMD_NODE.texts, "sysctl": ""}}),
+        ("boot", {"boot": Boot(enabled=True)}),
+        ("boot", {"boot": Boot(loaded=True)}),
+        ("networkd_file", {"texts": {**SYSTEMD_NODE.texts, "networkd": None}}),
         ("pool", {"pool": replace(NODE.pool, folders=("vps",))}),
         ("pool", {"pool": replace(NODE.pool, quota=False)}),
         ("pool", {"pool": replace(NODE.pool, mode=0o755)}),
     ],
 )
 def test_what_somebody_else_changed_is_put_right_and_nothing_else(option, drift):
-    drifted = replace(NODE, **drift)
-    assert set(changed(wish(), drifted)) == {option}
+    drifted = replace(SYSTEMD_NODE, **drift)
+    assert set(changed(wish(), drifted)) - ({"boot"} if option in UNITS else set()) == {option}
     assert compare(wish(), applied(wish(), drifted)) == Plan()
 
 

@@ -44,6 +44,7 @@ PARSERS = {
     "root_password_hash": parse.parse_password_hash,
     "authorized_keys": parse.parse_authorized_keys,
     "onboot": bool,
+    "boot_order": parse.parse_boot_order,
     "description": parse.parse_description,
     "privileged": bool,
     "limits": lambda value: limits_.parse(value, prefix="limits."),

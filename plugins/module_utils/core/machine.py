@@ -83,12 +83,29 @@ class PoolFile:
 
 
 @dataclass(frozen=True)
+class Boot:
+    """What systemd says of our units: `enabled` for the next boot, `loaded` now and as their files say."""
+
+    enabled: bool = False
+    loaded: bool = False
+
+
+@dataclass(frozen=True)
+class Barrier:
+    """A chain of somebody else's that drops what the machine routes, and says nothing of VPSs. `owner`: ufw, firewalld, somebody."""
+
+    chain: str
+    owner: str = "somebody"
+
+
+@dataclass(frozen=True)
 class Actual:
     """The machine as it is.
 
     `pool` and `file` are those that are asked for. `vpss` and `templates` are those of the settings' pool, None where it is
     not mounted. `texts` are the files by their short names, None where there is none; `rules` the comments of the rules in
-    our nftables table, None without the table; `routes` are (interface, subnet).
+    our nftables table, None without the table; `routes` are (interface, subnet). `boot` is None where systemd does not run
+    the machine.
     """
 
     settings: Settings | None
@@ -103,6 +120,8 @@ class Actual:
     lxcfs: bool = False
     lxc_mode: int | None = None
     routes: tuple[tuple[str, str], ...] = ()
+    boot: Boot | None = None
+    barriers: tuple[Barrier, ...] = ()
     missing: tuple[str, ...] = ()
 
 
@@ -162,6 +181,17 @@ class SetLxcfs:
     """Start lxcfs, for now and for the next boot, or stop it."""
 
     running: bool
+
+
+@dataclass(frozen=True)
+class SetBoot:
+    """Enable our units for the next boot and load what they load now, or disable them.
+
+    `autostart`: start the VPSs that start with the node as well, which only a node without any may be asked to.
+    """
+
+    enabled: bool
+    autostart: bool = False
 
 
 def parse_machine(params: Mapping[str, object]) -> Desired:

@@ -13,14 +13,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from . import machine, nodefiles, parse, units
+from . import machine, nodefiles, parse, unitfiles, units
 from .errors import VpsError, shown
 from .machine import Actual, Desired, Pool, PoolFile, SetFile
-from .model import ID_RANGE
+from .model import HOST_PREFIX, ID_RANGE
 from .plan import Change, Plan
 from .settings import Made, Settings
 
 _FOUND, _NONE = "present", "absent"
+# What its owner would write to let the VPSs' links pass.
+_HOW_TO_PASS = {
+    "ufw": f"run 'ufw route allow in on {HOST_PREFIX}+' and 'ufw route allow out on {HOST_PREFIX}+'",
+    "firewalld": f"run 'firewall-cmd --permanent --zone=trusted --add-interface={HOST_PREFIX}+' and 'firewall-cmd --reload'",
+    "somebody": f"accept the interfaces {HOST_PREFIX}* there, in and out",
+}
 
 
 @dataclass
@@ -64,13 +70,14 @@ def compare(desired: Desired, actual: Actual) -> Plan:
     items.own_file("seccomp", nodefiles.seccomp_profile(actual.common_seccomp))
     _firewall(items, desired, actual)
     made = _lxc(items, actual, made)
+    _boot(items, desired, actual)
 
     settings = Settings(desired.pool, desired.id_start, desired.id_count, desired.networks, desired.nat, made)
     if settings != actual.settings:
         if not items.changes:
             items.changes.append(Change("settings", "of an older release", "current"))
         items.before.append(items.set_file("settings", settings.to_text()))
-    return Plan(tuple(items.changes), (*items.before, *items.steps))
+    return Plan(tuple(items.changes), (*items.before, *items.steps), warnings=_warnings(actual))
 
 
 # -- what cannot be ---------------------------------------------------------------------------------------------------
@@ -260,6 +267,26 @@ def _lxc(items: _Items, actual: Actual, made: Made) -> Made:
     return made
 
 
+def _boot(items: _Items, desired: Desired, actual: Actual) -> None:
+    """What is there again after a boot of the machine; without systemd, LXC's own script starts VPSs."""
+    if actual.boot is None:
+        return
+    known = len(items.changes)
+    for name, text in unitfiles.files(desired.pool).items():
+        items.own_file(name, text)
+    if len(items.changes) > known or actual.boot != machine.Boot(enabled=True, loaded=True):
+        before = "loaded" if actual.boot.loaded else "not loaded"
+        items.add("boot", before if actual.boot.enabled else "disabled", "enabled", machine.SetBoot(enabled=True, autostart=actual.vpss == ()))
+
+
+def _warnings(actual: Actual) -> tuple[str, ...]:
+    """What is not ours to change, and keeps VPSs from working."""
+    return tuple(
+        f"firewall: {barrier.chain} drops what this machine routes, and so what VPSs send and get; {_HOW_TO_PASS[barrier.owner]}."
+        for barrier in actual.barriers
+    )
+
+
 # -- taking it away ---------------------------------------------------------------------------------------------------
 
 
@@ -296,7 +323,9 @@ def _remove(actual: Actual) -> Plan:
         items.add("lxcfs", "running", "stopped", machine.SetLxcfs(running=False))
     if made.lxc_mode is not None and actual.lxc_mode == machine.MODE:
         items.add("lxc_folder", f"{machine.MODE:04o}", f"{made.lxc_mode:04o}", machine.SetLxcMode(made.lxc_mode))
-    for name in ("sysctl", "seccomp", "network"):
+    if actual.boot is not None and actual.boot.enabled:
+        items.add("boot", "enabled", "disabled", machine.SetBoot(enabled=False))
+    for name in ("sysctl", "seccomp", "network", *unitfiles.PATHS):
         items.own_file(name, None)
     items.steps.append(items.set_file("settings", None))
     return Plan(tuple(items.changes), tuple(items.steps))

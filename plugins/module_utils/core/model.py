@@ -27,6 +27,7 @@ HOST_PREFIX = "vps"  # what the node's ends of all VPSs' links are called, and n
 class Vps:
     """Everything about a VPS that outlives its restart; its record on disk is this and nothing else.
 
+    `boot_order` is its place among those that start with the node, the lowest first.
     `id_base` is the first uid and gid of its own range of 65536 on the node; it also numbers its host interface.
     `unfinished` names options that were being applied when the record was last written; `leaving` are addresses that it
     gives up with that, and that nobody else may have before.
@@ -41,6 +42,7 @@ class Vps:
     root_password_hash: str | None = field(default=None, repr=False)
     authorized_keys: tuple[str, ...] = ()
     onboot: bool = False
+    boot_order: int = 0
     description: str = ""
     privileged: bool = False
     limits: Limits = Limits()

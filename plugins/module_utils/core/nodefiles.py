@@ -117,8 +117,8 @@ def ruleset(networks: Iterable[str], *, nat: bool) -> Ruleset:
 
 
 def fstab_line(pool: str, pool_file: str) -> str:
-    """The line of fstab(5) that mounts the pool at boot, and before VPSs start; one that cannot be mounted does not stop the boot."""
-    return f"{pool_file} {pool} btrfs nofail,loop,noatime,x-systemd.before=lxc.service 0 0"
+    """The line of fstab(5) that mounts the pool at boot; one that cannot be mounted stops its VPSs only, and not the boot."""
+    return f"{pool_file} {pool} btrfs nofail,loop,noatime 0 0"
 
 
 def fstab_lines_at(text: str | None, pool: str, pool_file: str | None) -> tuple[list[str], list[str]]:

@@ -123,6 +123,14 @@ def parse_description(text: str, *, option: str = "description") -> str:
     return text
 
 
+def parse_boot_order(value: object) -> int:
+    """A place in the order of the node's boot, 0 to 9999."""
+    order = int(value)
+    if not 0 <= order <= 9999:
+        raise VpsError(f"boot_order: {order} is not between 0 and 9999; the lowest start first.")
+    return order
+
+
 def parse_seconds(value: int, *, option: str) -> int:
     """A time to wait, up to a day."""
     if not 0 <= int(value) <= 86_400:

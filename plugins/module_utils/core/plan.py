@@ -103,11 +103,15 @@ class RemoveTemplate:
 
 @dataclass(frozen=True)
 class Plan:
-    """Changes for people, steps for the node. Equal in check mode and in the run that follows it."""
+    """Changes for people, steps for the node. Equal in check mode and in the run that follows it.
+
+    `warnings` are what nobody asked for and somebody should know.
+    """
 
     changes: tuple[Change, ...] = ()
     steps: tuple[object, ...] = ()
     restart_required: bool = False
+    warnings: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:

@@ -12,6 +12,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+FOLDER = "/etc/vps"  # of the files that are ours alone
+PATH = f"{FOLDER}/node.json"
+SECCOMP = f"{FOLDER}/seccomp"
+NETWORK = f"{FOLDER}/network.nft"
+BOOT = f"{FOLDER}/boot"
+
 
 @dataclass(frozen=True)
 class Made:

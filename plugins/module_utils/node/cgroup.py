@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 
-from ..core import limits, units
+from ..core import limits, unitfiles, units
 from ..core.errors import NothingDone, VpsError
 from ..core.model import Vps
 from . import tools
@@ -50,7 +50,7 @@ def _unit(name: str) -> str:
 
     The path is absolute: one relative to the monitor would lead elsewhere after a reboot from inside, out of its limits.
     """
-    return f"system.slice/system-lxc.slice/lxc@{name}.service/" if tools.has_systemd() else ""
+    return unitfiles.cgroup_of(name) if tools.has_systemd() else ""
 
 
 def config(vps: Vps) -> dict[str, str]:

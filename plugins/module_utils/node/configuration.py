@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 
 from ..core.model import Vps
-from . import cgroup, engine, files, firewall, network, settings
+from ..core.settings import SECCOMP
+from . import cgroup, engine, files, firewall, network
 
 _MODES = {"config": 0o644, "start": 0o755}
 
@@ -24,7 +25,7 @@ def stale(vps: Vps, directory: str) -> set[str]:
     found = set()
     if files.read(os.path.join(directory, "config")) != texts["config"]:
         found.add(CONFIGURATION)
-    if files.read(os.path.join(directory, "start")) != texts["start"] or not engine.is_registered(vps, directory):
+    if files.read(os.path.join(directory, "start")) != texts["start"] or not engine.linked(vps.name, directory):
         found.add(START)
     return found
 
@@ -34,14 +35,14 @@ def write(vps: Vps, directory: str, *, into: str | None = None) -> None:
     for file, text in _texts(vps, directory).items():
         files.write(os.path.join(into or directory, file), text, mode=_MODES[file])
     if into is None:
-        engine.register(vps, directory)
+        engine.register(vps.name, directory)
 
 
 def _texts(vps: Vps, directory: str) -> dict[str, str]:
     inside, outside = network.start_batches(vps)
     return {
         "config": engine.render(
-            vps, directory=directory, seccomp=settings.SECCOMP, cgroup=cgroup.config(vps), network=network.config(vps)
+            vps, directory=directory, seccomp=SECCOMP, cgroup=cgroup.config(vps), network=network.config(vps)
         ),
         "start": engine.render_start(
             checks=[firewall.START_CHECK],

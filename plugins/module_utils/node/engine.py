@@ -15,8 +15,10 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ..core import unitfiles
 from ..core.errors import VpsError
 from ..core.model import BUSYBOX, FROZEN, ID_RANGE, RUNNING, STOPPED, Vps
+from ..core.unitfiles import unit_of
 from . import files, tools
 
 LXCPATH = "/var/lib/lxc"
@@ -55,8 +57,10 @@ def render(vps: Vps, *, directory: str, seccomp: str, cgroup: Mapping[str, str],
     ]
     if vps.init == BUSYBOX:
         lines += [("lxc.signal.halt", "SIGUSR2"), ("lxc.signal.reboot", "SIGTERM")]
-    if vps.onboot and not tools.has_systemd():
-        lines.append(("lxc.start.auto", "1"))
+    if vps.onboot:
+        lines += [("lxc.start.auto", "1"), (unitfiles.ORDER_KEY, str(vps.boot_order))]
+        if tools.has_systemd():  # where our own unit starts it, and LXC's leaves it alone
+            lines.append(("lxc.group", unitfiles.GROUP))
     text = "".join(f"{key} = {value}\n" for key, value in lines)
     return f"# Written by mainline.vps from vps.json beside it; changes made here are undone by the next run.\n{text}"
 
@@ -76,25 +80,10 @@ def render_start(*, checks: Iterable[str], echoes: Iterable[tuple[str, str]], in
     return "\n".join(lines) + "\n"
 
 
-def register(vps: Vps, directory: str) -> None:
-    """Make the VPS visible to every lxc-* tool, and to the machine's boot."""
-    if not linked(vps.name, directory):
-        _link(vps.name, directory)
-    if tools.has_systemd() and _enabled(vps.name) != vps.onboot:
-        tools.run(["systemctl", "enable" if vps.onboot else "disable", _unit(vps.name)])
-
-
-def is_registered(vps: Vps, directory: str) -> bool:
-    """Whether it is."""
-    return linked(vps.name, directory) and (not tools.has_systemd() or _enabled(vps.name) == vps.onboot)
-
-
-def _enabled(name: str) -> bool:
-    """Where systemd runs the machine it starts the VPS's own unit at boot; lxc.start.auto would start it in another's."""
-    return os.path.lexists(f"/etc/systemd/system/multi-user.target.wants/{_unit(name)}")
-
-
-def _link(name: str, directory: str) -> None:
+def register(name: str, directory: str) -> None:
+    """Make the VPS visible to every lxc-* tool, through which the machine's boot starts it too."""
+    if linked(name, directory):
+        return
     path = os.path.join(LXCPATH, name)
     os.makedirs(LXCPATH, mode=0o711, exist_ok=True)
     staging = os.path.join(LXCPATH, f".{name}.new")
@@ -102,6 +91,7 @@ def _link(name: str, directory: str) -> None:
         os.unlink(staging)
     os.symlink(directory, staging)
     os.rename(staging, path)
+    files.sync(LXCPATH)  # a power cut must not take a VPS from the next boot's sight
 
 
 def linked(name: str, directory: str) -> bool:
@@ -119,8 +109,6 @@ def unlink(name: str, directory: str) -> None:
     for left in (os.path.join(LXCPATH, f".{name}.new"), f"/run/lxc/lock{LXCPATH}/.{name}"):
         if os.path.lexists(left):
             os.unlink(left)
-    if tools.has_systemd() and _enabled(name):
-        tools.run(["systemctl", "disable", _unit(name)])
 
 
 def foreign(name: str, directory: str) -> str | None:
@@ -153,12 +141,9 @@ def start(name: str, directory: str, *, keep_open: int) -> None:
         except FileNotFoundError:
             pass
     # With systemd the monitor belongs to a unit of its own, not to the login that happened to start it.
-    unit = _unit(name) if tools.has_systemd() else None
-    command = ["systemctl", "start", unit] if unit else ["lxc-start", "-P", LXCPATH, "-n", name, "-d"]
-    if unit:
-        tools.attempt(["systemctl", "reset-failed", unit])  # earlier failures would count against this start
-    code, output = tools.attempt(command, timeout=START_TIMEOUT, keep_open=keep_open)
-    if code == 0 and (unit is None or _comes_up(name, unit)):
+    command = ["systemctl", "start", unit_of(name)] if tools.has_systemd() else ["lxc-start", "-P", LXCPATH, "-n", name, "-d"]
+    code, output = tools.attempt(command, timeout=START_TIMEOUT + 10, keep_open=keep_open)
+    if code == 0:
         return
     log = files.read_tail(os.path.join(directory, "lxc.log")) or output
     raise VpsError(f"state: VPS '{name}' did not start: {_why(log)}; the result's log has all of it.", log=log[-4000:])
@@ -168,22 +153,6 @@ def _why(log: str) -> str:
     """The first error in LXC's log, which is the cause of the others, without what it says of itself."""
     errors = _LOGGED.findall(log)
     return errors[0].strip().rstrip(".") if errors else tools.last_words(log).rstrip(".")
-
-
-def _unit(name: str) -> str:
-    return f"lxc@{name}.service"
-
-
-def _comes_up(name: str, unit: str) -> bool:
-    """Wait until LXC says that a unit's VPS runs; systemd counts it as started as soon as its monitor is there."""
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline:
-        if status(name).pid is not None:
-            return True
-        if tools.attempt(["systemctl", "is-active", unit])[0] != 0:
-            return status(name).pid is not None
-        time.sleep(0.1)
-    return False
 
 
 def stop(name: str, *, timeout: int, keep_open: int) -> None:
@@ -199,9 +168,8 @@ def stop(name: str, *, timeout: int, keep_open: int) -> None:
             raise VpsError(f"state: VPS '{name}' does not stop; see lxc-info -n {name} and the kernel's log on the node.")
         time.sleep(0.05)
     if tools.has_systemd():
-        # LXC's unit asks its own lxc-stop after the monitor has gone, and calls it a failure that there is nothing to stop.
-        tools.attempt(["systemctl", "stop", _unit(name)])
-        tools.attempt(["systemctl", "reset-failed", _unit(name)])
+        tools.attempt(["systemctl", "stop", unit_of(name)])  # returns when the unit is through as well
+        tools.attempt(["systemctl", "reset-failed", unit_of(name)])  # an init that was killed has not failed
 
 
 def freeze(name: str) -> None:

@@ -20,6 +20,15 @@ def write(path: str, text: str, *, mode: int = 0o644) -> None:
     os.replace(staging, path)
 
 
+def sync(folder: str) -> None:
+    """Have the names in a folder survive a power cut from here on (fsync(2))."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def read(path: str, *, errors: str = "surrogateescape") -> str | None:
     """A file's text, every byte of it such that `write` gives it back; None where there is none."""
     try:

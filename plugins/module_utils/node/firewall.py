@@ -1,7 +1,7 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Our table in the node's packet filter. Nobody else's is read or touched.
+"""Our table in the node's packet filter. Nobody else's is touched; what would drop our VPSs' packets is told.
 
 Document: nft(8).
 """
@@ -9,13 +9,16 @@ Document: nft(8).
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 
+from ..core.machine import Barrier
+from ..core.model import HOST_PREFIX
 from ..core.nodefiles import TABLE
-from . import settings, tools
-
+from ..core.settings import NETWORK
+from . import tools
 
 # One line of shell for a VPS's start: after a boot of the machine, or a flush by somebody else, the table comes back first.
-START_CHECK = f"nft list table inet {TABLE} >/dev/null 2>&1 || nft -f {settings.NETWORK}"
+START_CHECK = f"nft list table inet {TABLE} >/dev/null 2>&1 || nft -f {NETWORK}"
 
 
 def read() -> tuple[str, ...] | None:
@@ -27,6 +30,30 @@ def read() -> tuple[str, ...] | None:
         return None
     found = json.loads(output)["nftables"]
     return tuple(entry["rule"].get("comment", "") for entry in found if "rule" in entry)
+
+
+def barriers(networks: Iterable[str]) -> Iterator[Barrier]:
+    """The chains of others that drop what is routed, and whose tables name neither our links nor our networks.
+
+    An accepting chain, ours or not, does not outweigh one that drops (nft(8)), so only its owner can let VPSs pass.
+    """
+    if not tools.installed("nft"):
+        return
+    code, output = tools.attempt(["nft", "--json", "list", "chains"])
+    chains = [entry["chain"] for entry in json.loads(output)["nftables"] if "chain" in entry] if code == 0 else []
+    for chain in chains:
+        family, table = chain["family"], chain["table"]
+        owner = "firewalld" if table == "firewalld" else "ufw" if _is_ufw(chain, chains) else "somebody"
+        drops = chain.get("policy") == "drop" or owner == "firewalld"  # which accepts by policy, and rejects by its last rule
+        if family not in ("ip", "inet") or chain.get("hook") != "forward" or not drops:
+            continue
+        _code, text = tools.attempt(["nft", "list", "table", family, table])
+        if not any(known in text for known in (f'"{HOST_PREFIX}', *networks)):
+            yield Barrier(f"chain {chain['name']} of table {family} {table}", owner)
+
+
+def _is_ufw(chain: dict, chains: Iterable[dict]) -> bool:
+    return any(other["table"] == chain["table"] and other["name"].startswith("ufw-") for other in chains)
 
 
 def load(text: str) -> None:

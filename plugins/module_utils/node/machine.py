@@ -16,13 +16,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from ..core import machine as steps
-from ..core import nodefiles, units
+from ..core import nodefiles, unitfiles, units
 from ..core.errors import VpsError
 from ..core.machine import Actual, Desired
 from ..core.model import HOST_PREFIX, Vps
 from ..core.plan import Plan
-from ..core.settings import Settings
-from . import cgroup, engine, files, firewall, locks, lxcfs, settings, tools
+from ..core.settings import FOLDER, NETWORK, PATH, SECCOMP, Settings
+from . import boot, cgroup, engine, files, firewall, locks, lxcfs, settings, tools
 from .parts import Parts
 from .record import TemplateRecords
 from .storage import pool
@@ -34,10 +34,12 @@ FILES = {
     "subuid": "/etc/subuid",
     "subgid": "/etc/subgid",
     "sysctl": "/etc/sysctl.d/60-mainline-vps.conf",
-    "seccomp": settings.SECCOMP,
-    "network": settings.NETWORK,
-    "settings": settings.PATH,
+    "seccomp": SECCOMP,
+    "network": NETWORK,
+    "settings": PATH,
+    **unitfiles.PATHS,
 }
+_READ_BY_SYSTEMD = {"fstab", *unitfiles.PATHS}  # which makes a mount unit of each line of fstab
 
 
 class Machine:
@@ -61,12 +63,17 @@ class Machine:
         known = settings.load()
         if known is None or not os.path.isdir(os.path.join(known.pool, "vps")):
             return []
-        return sweep(replace(Parts.of(known), lock=self._lock))
+        parts = replace(Parts.of(known), lock=self._lock)
+        warnings = sweep(parts)
+        parts.storage.drop_stale_qgroups()
+        return warnings
 
     def apply(self, plan: Plan) -> dict[str, object]:
         """Carry out a plan's steps, in their order."""
         for step in plan.steps:
             _APPLY[type(step)](step)
+        if any(isinstance(step, steps.SetFile) and step.file in _READ_BY_SYSTEMD for step in plan.steps):
+            boot.reload()
         return {}
 
     def read(self, desired: Desired) -> Actual:
@@ -87,6 +94,8 @@ class Machine:
             lxcfs=lxcfs.running(),
             lxc_mode=_mode(engine.LXCPATH),
             routes=tuple(_connected()),
+            boot=boot.read(),
+            barriers=tuple(firewall.barriers(desired.networks)),
             missing=tuple(program for program in steps.PROGRAMS if not tools.installed(program)),
         )
 
@@ -116,13 +125,11 @@ def _set_file(step: steps.SetFile) -> None:
     if step.text is None:
         os.unlink(FILES[step.file])
         with suppress(OSError):  # there is more in it
-            os.rmdir(settings.FOLDER)
+            os.rmdir(FOLDER)
         return
     mode = _mode(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    files.write(path, step.text, mode=0o644 if mode is None else mode)
-    if step.file == "fstab" and tools.has_systemd():
-        tools.run(["systemctl", "daemon-reload"], timeout=120)  # its mount units are made from fstab
+    files.write(path, step.text, mode=mode or (0o755 if step.file == "boot_script" else 0o644))
 
 
 def _remove_pool(step: steps.RemovePool) -> None:
@@ -146,6 +153,7 @@ _APPLY: Mapping[type, Callable] = {
     steps.SetSysctls: _set_sysctls,
     steps.SetRules: lambda step: firewall.load(step.text),
     steps.SetLxcMode: lambda step: os.chmod(engine.LXCPATH, step.mode),
+    steps.SetBoot: lambda step: boot.enable(autostart=step.autostart) if step.enabled else boot.disable(),
     steps.SetLxcfs: lambda step: lxcfs.start() if step.running else lxcfs.stop(),
 }
 

@@ -9,12 +9,7 @@ import json
 import os
 
 from ..core.errors import VpsError
-from ..core.settings import Settings
-
-FOLDER = "/etc/vps"
-PATH = f"{FOLDER}/node.json"
-SECCOMP = f"{FOLDER}/seccomp"
-NETWORK = f"{FOLDER}/network.nft"
+from ..core.settings import PATH, Settings
 
 
 def load() -> Settings | None:

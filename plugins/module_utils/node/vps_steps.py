@@ -47,7 +47,7 @@ def create(parts: Parts, step: steps.Create) -> None:
         erase(parts, directory)
         raise
     parts.vps.commit(vps.name)
-    engine.register(vps, parts.vps.path(vps.name))
+    engine.register(vps.name, parts.vps.path(vps.name))
 
 
 def _reserve(parts: Parts, vps: Vps) -> tuple[Vps, str]:

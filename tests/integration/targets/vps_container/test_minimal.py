@@ -47,6 +47,7 @@ OPTIONS = {
     "root_password_hash": tuple(HASHES),
     "authorized_keys": (KEYS, KEYS[1:]),
     "onboot": (True, False),
+    "boot_order": (10, 0),
     "description": ("Shop of Example Inc.", ""),
     "limits": ({"memory": "64M", "processes": "50"}, {"processes": "60", "cpulimit": "80", "diskspace": "100M"}),
 }
@@ -89,8 +90,8 @@ def test_option_goes_there_and_back_live(vps, option):
             assert {name: limit for name, limit in done["vps"]["limits"].items() if limit != "unlimited"} == {
                 name: f"{limit}%" if name == "cpulimit" else limit for name, limit in value.items()
             }
-        elif option == "description":
-            assert done["vps"]["description"] == value
+        elif option in ("description", "boot_order"):
+            assert done["vps"][option] == value
         else:
             assert seen_inside(vps, option) == (sorted(value) if option == "addresses" else value)
         assert kit.pid(vps) == init, "the VPS was restarted for a live change"

@@ -1,0 +1,151 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What systemd, udev and the machine's network daemons are told about VPSs.
+
+Pure: text out. Documents: systemd.unit(5), systemd.service(5), systemd.kill(5), systemd.network(5), systemd.link(5),
+NetworkManager(8).
+"""
+
+from __future__ import annotations
+
+from .model import HOST_PREFIX
+from .nodefiles import WRITTEN
+from .settings import BOOT, NETWORK
+
+SLICE = "vps.slice"  # of all VPSs: they share the CPU with the node's own services as one
+NETWORK_UNIT, BOOT_UNIT = "vps-network.service", "vps-boot.service"
+STOP_TIMEOUT = 60  # s, for a VPS's init when the node goes down
+# In the configuration of a VPS that starts with the node. LXC's own boot service starts containers of other groups.
+ORDER_KEY, GROUP = "lxc.start.order", "mainline-vps"
+PATHS = {
+    "vps_unit": "/etc/systemd/system/vps@.service",
+    "network_unit": f"/etc/systemd/system/{NETWORK_UNIT}",
+    "boot_unit": f"/etc/systemd/system/{BOOT_UNIT}",
+    "boot_script": BOOT,
+    "networkd": "/etc/systemd/network/00-mainline-vps.network",
+    "link": "/etc/systemd/network/00-mainline-vps.link",
+    "udev": "/etc/udev/rules.d/60-mainline-vps.rules",
+}
+
+
+def unit_of(name: str) -> str:
+    """The unit of a VPS."""
+    return f"vps@{name}.service"
+
+
+def cgroup_of(name: str) -> str:
+    """The cgroup of that unit, from the root of the hierarchy, with a slash at its end."""
+    return f"{SLICE}/{unit_of(name)}/"
+
+
+def files(pool: str) -> dict[str, str]:
+    """What each of them says."""
+    return {
+        "vps_unit": _vps_unit(pool),
+        "network_unit": _NETWORK_UNIT,
+        "boot_unit": _boot_unit(pool),
+        "boot_script": _boot_script(pool),
+        # The node's ends of all links are LXC's: their addresses and routes stay as they are, whatever else matches them.
+        "networkd": f"{WRITTEN}[Match]\nName={HOST_PREFIX}*\n\n[Link]\nUnmanaged=yes\n",
+        "link": f"{WRITTEN}[Match]\nOriginalName={HOST_PREFIX}*\n\n[Link]\nNamePolicy=\nMACAddressPolicy=none\n",
+        "udev": f'{WRITTEN}SUBSYSTEM=="net", KERNEL=="{HOST_PREFIX}*", ENV{{NM_UNMANAGED}}="1"\n',
+    }
+
+
+def _vps_unit(pool: str) -> str:
+    """One VPS. Its monitor is the main process; the guest is in cgroups below the unit's own, which LXC makes.
+
+    The kernel's killing of one process in it must not end all of it (OOMPolicy), and a VPS may be started as often as
+    somebody wants to (StartLimitIntervalSec). What LXC logged of a failure goes to the journal.
+    """
+    return f"""{WRITTEN}[Unit]
+Description=VPS %i
+RequiresMountsFor={pool}
+Wants=lxcfs.service {NETWORK_UNIT}
+After=lxcfs.service {NETWORK_UNIT} network.target apparmor.service lxc.service
+Before={BOOT_UNIT}
+StartLimitIntervalSec=0
+
+[Service]
+Type=forking
+Slice={SLICE}
+Delegate=yes
+RuntimeDirectory=vps/%i
+PIDFile=/run/vps/%i/pid
+ExecStart=/usr/bin/lxc-start --name=%i --daemon --pidfile=/run/vps/%i/pid
+ExecStop=-/usr/bin/lxc-stop --name=%i --timeout={STOP_TIMEOUT}
+ExecStopPost=-/bin/sh -c '[ "$$SERVICE_RESULT" = success ] || tail -n 20 {pool}/vps/%i/lxc.log'
+TimeoutStartSec=120
+TimeoutStopSec={STOP_TIMEOUT + 30}
+KillMode=mixed
+OOMPolicy=continue
+TasksMax=infinity
+LimitNPROC=infinity
+"""
+
+
+# Our table in the packet filter, at boot and again each time that the distribution's own service has flushed it.
+_NETWORK_UNIT = f"""{WRITTEN}[Unit]
+Description=Packet filter table of the VPSs
+After=nftables.service
+PartOf=nftables.service
+ReloadPropagatedFrom=nftables.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/nft -f {NETWORK}
+ExecReload=/usr/sbin/nft -f {NETWORK}
+
+[Install]
+WantedBy=multi-user.target nftables.service
+"""
+
+
+def _boot_unit(pool: str) -> str:
+    """The VPSs that start with the node. It stops before any of their units, so that they stop in the reverse order."""
+    return f"""{WRITTEN}[Unit]
+Description=VPSs that start with the node, in their order
+RequiresMountsFor={pool}
+After={NETWORK_UNIT} lxcfs.service network.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={BOOT} start
+ExecStop={BOOT} stop
+TimeoutStartSec=infinity
+TimeoutStopSec=infinity
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def _boot_script(pool: str) -> str:
+    """The script of that unit: order by order, those of one order side by side; a VPS that fails keeps no other from starting."""
+    return f"""#!/bin/sh
+{WRITTEN}# What it does is in the journal: journalctl -u {BOOT_UNIT} -u 'vps@*'
+
+# "ORDER NAME" of every VPS that starts with the node, as their configurations say.
+list() {{ grep -sH '^{ORDER_KEY} = ' {pool}/vps/*/config | sed 's|^{pool}/vps/\\(.*\\)/config:.*= \\(.*\\)|\\2 \\1|'; }}
+orders() {{ list | cut -d ' ' -f 1 | sort -u "$@"; }}
+each() {{ list | sed -n "s/^$order //p" | xargs -r -I NAME "$@"; }}
+
+case $1 in
+start)
+    for order in $(orders -n); do
+        echo "Starting the VPSs of order $order"
+        each -P "$(nproc)" systemctl start vps@NAME.service
+    done
+    ;;
+stop)
+    for order in $(orders -nr); do
+        echo "Stopping the VPSs of order $order"
+        each -P 64 lxc-stop --name=NAME --timeout={STOP_TIMEOUT}
+    done
+    ;;
+esac
+exit 0
+"""

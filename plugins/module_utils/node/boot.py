@@ -1,0 +1,51 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Our units, where systemd runs the machine: whether they are enabled and loaded, and making them so.
+
+Documents: systemctl(1), networkctl(1), org.freedesktop.systemd1(5).
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..core.machine import Boot
+from ..core.unitfiles import BOOT_UNIT, NETWORK_UNIT
+from . import tools
+
+PATIENCE = 120  # s, for a daemon-reload of a busy machine
+_ASKED = "UnitFileState,ActiveState,NeedDaemonReload"
+
+
+def read() -> Boot | None:
+    """What systemd says; None where it does not run the machine."""
+    if not tools.has_systemd():
+        return None
+    said = tools.run(["systemctl", "show", f"--property={_ASKED}", NETWORK_UNIT, BOOT_UNIT])
+    network, boot = (dict(line.split("=", 1) for line in block.splitlines()) for block in said.strip().split("\n\n"))
+    fresh = all(unit["NeedDaemonReload"] == "no" for unit in (network, boot))
+    return Boot(
+        enabled=all(unit["UnitFileState"] == "enabled" for unit in (network, boot)),
+        loaded=fresh and network["ActiveState"] == "active",
+    )
+
+
+def reload() -> None:
+    """Have systemd read its files, and those that it makes of fstab, again."""
+    if tools.has_systemd():
+        tools.run(["systemctl", "daemon-reload"], timeout=PATIENCE)
+
+
+def enable(*, autostart: bool) -> None:
+    """For the next boot and for now. `autostart`: the VPSs that start with the node too."""
+    reload()
+    tools.run(["systemctl", "enable", NETWORK_UNIT, BOOT_UNIT], timeout=PATIENCE)
+    tools.run(["systemctl", "restart", NETWORK_UNIT, *([BOOT_UNIT] if autostart else [])], timeout=PATIENCE)
+    if os.path.isdir("/run/systemd/netif"):
+        tools.run(["networkctl", "reload"])  # it reads what it is not to manage at its start only
+
+
+def disable() -> None:
+    """Neither now nor at the next boot."""
+    tools.run(["systemctl", "disable", "--now", BOOT_UNIT, NETWORK_UNIT], timeout=PATIENCE)

@@ -1,0 +1,81 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""VPSs outlive the login that started them, and those that start with the node are back after its reboot, in their order."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.mainline.vps.tests.node.conftest import ROLE
+from ansible_collections.mainline.vps.tests.node.play import play
+
+# Name → (last part of the address, onboot, boot_order)
+VPSS = {"db": (11, True, 10), "cache": (12, True, 10), "web": (13, True, 20), "spare": (14, False, 0)}
+TASKS = [
+    {
+        "mainline.vps.vps_container": {
+            "name": name, "template": "minimal", "addresses": [f"10.90.0.{number}"], "onboot": onboot, "boot_order": order,
+            "limits": {"memory": f"{40 + number}M", "processes": "50"}, "wait": "booted",
+        }
+    }
+    for name, (number, onboot, order) in VPSS.items()
+]
+
+
+@pytest.fixture(scope="module")
+def rebooted(node):
+    """A node with four VPSs, all running, that has been rebooted since."""
+    assert len(play(node, TASKS).changed) == len(TASKS)
+    node.reboot()
+    yield node
+    play(node, [{"mainline.vps.vps_container": {"name": "{{ item }}", "state": "absent"}, "loop": list(VPSS)}])
+
+
+def microseconds(node, name: str, moment: str) -> int:
+    """When a VPS's unit came to a state, since the boot of the node."""
+    return int(node.root(f"systemctl show -p {moment}TimestampMonotonic --value vps@{name}"))
+
+
+def test_a_vps_outlives_the_login_that_started_it(node):
+    """The image has KillUserProcesses=yes: whatever else such a login leaves behind ends with it."""
+    task = '{"name": "lasting", "template": "minimal", "state": "started"}'
+    play(node, [{"mainline.vps.vps_container": {"name": "lasting", "template": "minimal", "state": "stopped"}}])
+    node.ssh("nohup sleep 4711 >/dev/null 2>&1 & sudo systemctl start vps@lasting", alone=True)
+    node.root("for i in $(seq 50); do pgrep -f 'sleep 4711' || exit 0; sleep 0.2; done; exit 1")
+    assert "/vps.slice/vps@lasting.service/" in node.root("cat /proc/$(lxc-info -n lasting -pH)/cgroup"), task
+    play(node, [{"mainline.vps.vps_container": {"name": "lasting", "state": "absent"}}])
+    assert node.root("ls /sys/fs/cgroup/vps.slice") .count("lasting") == 0
+
+
+def test_after_a_reboot_of_the_node_those_that_start_with_it_run(rebooted):
+    assert rebooted.root("systemctl is-system-running") == "running", rebooted.root("systemctl --failed")
+    running = rebooted.root("lxc-ls --running -1 | sort").split()
+    assert running == sorted(name for name, (_number, onboot, _order) in VPSS.items() if onboot)
+
+
+def test_in_their_order(rebooted):
+    first = max(microseconds(rebooted, name, "ActiveEnter") for name in ("db", "cache"))
+    assert microseconds(rebooted, "web", "InactiveExit") > first > 0
+    journal = rebooted.root("journalctl -b -o cat -u vps-boot -u 'vps@*'")
+    places = [journal.index(line) for line in ("Starting the VPSs of order 10", "VPS db", "Starting the VPSs of order 20", "VPS web")]
+    assert places == sorted(places)
+
+
+def test_they_had_stopped_in_the_reverse_order(rebooted):
+    journal = rebooted.root("journalctl -b -1 -o cat -u vps-boot -u 'vps@*'")
+    places = [journal.index(line) for line in ("Stopping the VPSs of order 20", "Stopping the VPSs of order 10")]
+    assert places == sorted(places)
+    assert "Failed" not in journal and "Timed out" not in journal
+
+
+@pytest.mark.parametrize("name", [name for name, (_number, onboot, _order) in VPSS.items() if onboot])
+def test_with_their_limits_and_addresses(rebooted, name):
+    number = VPSS[name][0]
+    held = rebooted.root(f"cd /sys/fs/cgroup/vps.slice/vps@{name}.service/vps/{name}; cat memory.max pids.max; ping -c 1 -W 5 -q 10.90.0.{number} >&2")
+    assert held.split() == [str((40 + number) << 20), "50"]
+    rebooted.root(f"lxc-attach --name={name} --clear-env -- /bin/ping -c 1 -W 10 -q 10.0.2.2")
+
+
+def test_nothing_is_left_to_change(rebooted):
+    assert play(rebooted, [ROLE, *TASKS[:-1]]).changed == []

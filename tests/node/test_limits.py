@@ -1,0 +1,112 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every limit on cgroup v2: what the kernel's files say, and that the guest feels it and nobody else does."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from ansible_collections.mainline.vps.tests.node.play import play
+
+MIB = 1 << 20
+LIMITS = {"memory": "48M", "swap": "16M", "cpuunits": "500", "cpulimit": "20", "processes": "40", "diskspace": "100M"}
+FILES = {"memory.max": str(48 * MIB), "memory.swap.max": str(16 * MIB), "cpu.weight": "50", "cpu.max": "20000 100000", "pids.max": "40"}
+OTHERS = {"memory": "64M", "cpulimit": "40", "processes": "50", "diskspace": "150M"}
+OTHER_FILES = {"memory.max": str(64 * MIB), "memory.swap.max": "max", "cpu.weight": "100", "cpu.max": "40000 100000", "pids.max": "50"}
+FOLDER = "/sys/fs/cgroup/vps.slice/vps@web.service/vps/web"
+
+
+@pytest.fixture(scope="module")
+def web(node):
+    """A node with one VPS that has every limit, and a neighbour without any."""
+    task = {"name": "web", "template": "minimal", "addresses": ["10.90.0.10"], "limits": LIMITS, "wait": "booted"}
+    neighbour = {"name": "neighbour", "template": "minimal", "addresses": ["10.90.0.11"], "wait": "booted"}
+    done = play(node, [{"mainline.vps.vps_container": task}, {"mainline.vps.vps_container": neighbour}])
+    assert len(done.changed) == 2
+    yield node
+    play(node, [{"mainline.vps.vps_container": {"name": name, "state": "absent"}} for name in ("web", "neighbour")])
+
+
+def files(node) -> dict[str, str]:
+    """What the kernel holds."""
+    return dict(line.split(":", 1) for line in node.root(f"cd {FOLDER}; grep -H . {' '.join(FILES)}").splitlines())
+
+
+def events(node, file: str) -> dict[str, int]:
+    """The kernel's counters in a file of the VPS's cgroup."""
+    return {name: int(count) for name, count in (line.split() for line in node.root(f"cat {FOLDER}/{file}").splitlines())}
+
+
+def inside(node, script: str, **options) -> str:
+    """Run a script in the VPS, as its root."""
+    return node.root(f"lxc-attach --name=web --clear-env -- /bin/sh -c '{script}' 2>&1", **options)
+
+
+def inits(node) -> str:
+    """The pids of both VPSs' inits, and of every service of the node."""
+    return node.root(
+        "lxc-info -n web -pH; lxc-info -n neighbour -pH; systemctl show -p MainPID --value ssh systemd-journald systemd-networkd dbus"
+    )
+
+
+def test_the_kernels_files_say_what_was_asked(web):
+    assert files(web) == FILES
+
+
+def test_memory_ends_a_process_inside_and_nothing_else(web):
+    before, killed = inits(web), events(web, "memory.events")["oom_kill"]
+    said = inside(web, "head -c 200m /dev/zero | tail -c 190m | wc -c; echo survived")
+    assert said.endswith("survived") and str(190 * MIB) not in said
+    assert events(web, "memory.events")["oom_kill"] > killed
+    assert inits(web) == before
+    assert web.root("systemctl is-active vps@web vps@neighbour").split() == ["active", "active"]
+
+
+def test_cpu_time_is_what_was_asked(web):
+    inside(web, "(while :; do :; done) >/dev/null 2>&1 & echo $! >/tmp/busy")
+    time.sleep(2)
+    start, used = time.monotonic(), events(web, "cpu.stat")["usage_usec"]
+    time.sleep(15)
+    rate = (events(web, "cpu.stat")["usage_usec"] - used) / 1e6 / (time.monotonic() - start)
+    inside(web, "kill $(cat /tmp/busy)")
+    assert 0.15 < rate < 0.25
+    assert events(web, "cpu.stat")["nr_throttled"] > 0
+
+
+def test_a_fork_too_many_is_refused(web):
+    before, refused = inits(web), events(web, "pids.events")["max"]
+    said = inside(web, "for i in $(seq 60); do sleep 60 & done; wait", check=False)
+    assert "can't fork" in said
+    assert events(web, "pids.events")["max"] > refused
+    inside(web, "killall sleep", check=False)
+    assert inits(web) == before
+
+
+def test_a_disk_that_is_full_is_full_inside_only(web):
+    said = inside(web, "dd if=/dev/zero of=/big bs=1M count=200; sync; rm /big; sync; echo again >/small && cat /small")
+    assert "Disk quota exceeded" in said and said.endswith("again")
+    web.root("dd if=/dev/zero of=/var/lib/vps/own bs=1M count=120 status=none; sync; rm /var/lib/vps/own")
+
+
+def test_apparmor_confines_it(web):
+    said = web.root("cat /proc/$(lxc-info -n web -pH)/attr/current; cat /sys/module/apparmor/parameters/enabled")
+    assert said.splitlines()[0].startswith("lxc-web_") and said.splitlines()[0].endswith("(enforce)") and said.endswith("Y")
+    assert "denied" in inside(web, "mount -t proc none /mnt && umount /mnt; echo b > /proc/sysrq-trigger", check=False).lower()
+
+
+def test_changes_are_live_and_stay_over_a_reboot_from_inside(web):
+    task = {"mainline.vps.vps_limits": {"name": "web", **OTHERS}}
+    before, boot = inits(web), web.root("cat /proc/sys/kernel/random/boot_id")
+    assert len(play(web, [task]).changed) == 1
+    assert files(web) == OTHER_FILES and inits(web) == before
+    inside(web, "reboot", check=False)
+    web.root("for i in $(seq 100); do ping -c 1 -W 1 -q 10.90.0.10 >/dev/null && [ $(lxc-info -n web -pH) != %s ] && exit; sleep 0.3; done; exit 1" % before.split()[0])
+    assert files(web) == OTHER_FILES
+    assert inits(web).split()[0] != before.split()[0] and inits(web).split()[1:] == before.split()[1:]
+    assert web.root("cat /proc/sys/kernel/random/boot_id") == boot
+    assert play(web, [task]).changed == []
+    assert len(play(web, [{"mainline.vps.vps_limits": {"name": "web", **LIMITS}}]).changed) == 1
+    assert files(web) == FILES
