@@ -58,8 +58,8 @@ def test_the_kernels_files_say_what_was_asked(web):
 
 def test_memory_ends_a_process_inside_and_nothing_else(web):
     before, killed = inits(web), events(web, "memory.events")["oom_kill"]
-    said = inside(web, "head -c 200m /dev/zero | tail -c 190m | wc -c; echo survived")
-    assert said.endswith("survived") and str(190 * MIB) not in said
+    said = inside(web, "dd if=/dev/zero of=/dev/null bs=200M count=1; echo survived")
+    assert said.endswith("survived") and "Killed" in said and "records out" not in said
     assert events(web, "memory.events")["oom_kill"] > killed
     assert inits(web) == before
     assert web.root("systemctl is-active vps@web vps@neighbour").split() == ["active", "active"]
@@ -77,11 +77,12 @@ def test_cpu_time_is_what_was_asked(web):
 
 
 def test_a_fork_too_many_is_refused(web):
-    before, refused = inits(web), events(web, "pids.events")["max"]
-    said = inside(web, "for i in $(seq 60); do sleep 60 & done; wait", check=False)
+    # A kernel before 6.11 counts where the process was that wanted to fork, which is below.
+    count = f"cat {FOLDER}/pids.events {FOLDER}/guest/pids.events | awk '{{ sum += $2 }} END {{ print sum }}'"
+    before, refused = inits(web), int(web.root(count))
+    said = inside(web, "for i in $(seq 60); do sleep 10 & done; wait", check=False)
     assert "can't fork" in said
-    assert events(web, "pids.events")["max"] > refused
-    inside(web, "killall sleep", check=False)
+    assert int(web.root(count)) > refused
     assert inits(web) == before
 
 
@@ -94,7 +95,9 @@ def test_a_disk_that_is_full_is_full_inside_only(web):
 def test_apparmor_confines_it(web):
     said = web.root("cat /proc/$(lxc-info -n web -pH)/attr/current; cat /sys/module/apparmor/parameters/enabled")
     assert said.splitlines()[0].startswith("lxc-web_") and said.splitlines()[0].endswith("(enforce)") and said.endswith("Y")
-    assert "denied" in inside(web, "mount -t proc none /mnt && umount /mnt; echo b > /proc/sysrq-trigger", check=False).lower()
+    profile = said.splitlines()[0].split("//&:")[0].removesuffix(" (enforce)")
+    assert f"{profile} (enforce)" in web.root("cat /sys/kernel/security/apparmor/profiles").splitlines()
+    assert "can't create" in inside(web, "echo b > /proc/sysrq-trigger", check=False)
 
 
 def test_changes_are_live_and_stay_over_a_reboot_from_inside(web):

@@ -18,7 +18,7 @@ import vps_kit as kit
 POOL, FILE = "/mnt/vps", "/mnt/vps.img"
 SMALL = {"pool": POOL, "pool_file": FILE, "pool_size": "512M", "networks": ["10.91.0.0/16"]}
 IDS = "root:704643072:655360000"
-FSTAB = f"{FILE} {POOL} btrfs nofail,loop,noatime,x-systemd.before=lxc.service 0 0"
+FSTAB = f"{FILE} {POOL} btrfs nofail,loop,noatime 0 0"
 RAISED = {"kernel.keys.maxkeys": (200, 2000), "kernel.keys.maxbytes": (20_000, 2_000_000), "vm.max_map_count": (65_530, 262_144)}
 
 
