@@ -74,16 +74,18 @@ test-integration: $(TEST) ## ansible-test integration on this machine, as root; 
 		--controller "origin:python=$(call version_of,.venv/bin/python)" \
 		--target "controller:python=$(call version_of,$(NODE_PYTHON))@$(NODE_PYTHON)" $(ARGS) $(TARGETS)
 
-node_test = $(with_venv) PYTHONPATH="$(CURDIR)/.build/live" PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m
+node_python = $(with_venv) PYTHONPATH="$(CURDIR)/.build/live" PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m
+# Two files at a time, each with a machine of its own.
+node_test = $(node_python) pytest -p no:pytest-ansible -n 2 --dist loadfile --durations=12 tests/node
 
 test-node: $(NODE) ## Everything on booted machines (systemd, cgroup v2, SSH), most of an hour; RELEASES=trixie ARGS="-k boot"
-	@$(node_test) pytest -p no:pytest-ansible --durations=8 tests/node $(RELEASES:%=--release=%) $(ARGS)
+	@$(node_test) $(RELEASES:%=--release=%) $(ARGS)
 
 test-node-short: $(NODE) ## The part of it that CI runs: Debian 12, a quarter of an hour
-	@$(node_test) pytest -p no:pytest-ansible --durations=8 tests/node --release=bookworm --short $(ARGS)
+	@$(node_test) --release=bookworm --short $(ARGS)
 
 node-shell: $(NODE) ## A shell on a stock machine that goes when the shell ends; RELEASE=trixie ARGS="a command instead"
-	@$(node_test) ansible_collections.mainline.vps.tests.node $(RELEASE) $(ARGS)
+	@$(node_python) ansible_collections.mainline.vps.tests.node $(RELEASE) $(ARGS)
 
 test-types: $(TEST) ## Type hints of module_utils (mypy)
 	@cd .build/live && ../../.venv/bin/python -m mypy --config-file ../../pyproject.toml -p ansible_collections.mainline.vps.plugins.module_utils $(ARGS)

@@ -29,7 +29,8 @@ def pytest_configure(config: pytest.Config) -> None:
     missing = [program for program in NEEDED if shutil.which(program) is None]
     if missing:
         raise pytest.UsageError(f"not installed: {', '.join(missing)}; `make deps-node` installs them on a Debian")
-    machine.sweep()
+    if not hasattr(config, "workerinput"):  # before any worker makes a machine
+        machine.sweep()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -16,13 +16,17 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 RELEASES = {"bookworm": "12", "trixie": "13"}
 DISK = "24G"  # sparse
+UNUSED = 14 * 86400  # s after which an image is thrown away
 USER = "admin"  # who logs in: nobody special, with sudo
+# Some of what is needed is where the PATH of somebody who is not root does not lead.
+os.environ["PATH"] += ":/usr/sbin:/sbin"
 # What a Debian has after a standard installation, as far as it matters here, and Python, which Ansible needs.
 PACKAGES = (
     "apparmor", "apt", "ca-certificates", "dbus", "e2fsprogs", "initramfs-tools", "iproute2", "iputils-ping", "kmod", "less",
@@ -38,7 +42,8 @@ _CUSTOMIZE = """\
 set -e
 printf 'node\\n' > "$1/etc/hostname"
 printf '127.0.0.1 localhost\\n127.0.1.1 node\\n' > "$1/etc/hosts"
-printf '/dev/vda / ext4 defaults,noatime 0 1\\n' > "$1/etc/fstab"
+printf '/dev/vda / ext4 defaults,noatime 0 1\\n/swap none swap defaults 0 0\\n' > "$1/etc/fstab"
+dd if=/dev/zero of="$1/swap" bs=1M count=256 status=none; chmod 0600 "$1/swap"; mkswap "$1/swap"
 rm -f "$1/etc/resolv.conf"; printf 'nameserver 10.0.2.3\\n' > "$1/etc/resolv.conf"
 printf '[Match]\\nName=en* eth*\\n[Network]\\nDHCP=ipv4\\nIPv6AcceptRA=no\\n' > "$1/etc/systemd/network/80-dhcp.network"
 printf 'Acquire::Languages "none";\\n' > "$1/etc/apt/apt.conf.d/90test"
@@ -117,21 +122,20 @@ def image(release: str) -> Image:
             say(f"making the image of {release} (a minute or two)")
             _make(release, customize, staging)
             staging.rename(folder)
-            for other in cache().glob(f"{release}-*"):
-                if other != folder:  # of an older state of this file
-                    shutil.rmtree(other)
+        folder.touch()
+        for other in cache().glob("*-*/"):
+            if time.time() - other.stat().st_mtime > UNUSED:  # of an older state of this file, or of a checkout that is gone
+                shutil.rmtree(other)
     return Image(release, folder)
 
 
 def _make(release: str, customize: str, folder: pathlib.Path) -> None:
-    script, archive, raw = folder / "customize", folder / "root.tar", folder / "disk.raw"
-    script.write_text(f"#!/bin/sh\n{customize}", encoding="utf-8")
-    script.chmod(0o755)
+    archive, raw = folder / "root.tar", folder / "disk.raw"
     run(
         "mmdebstrap", "--variant=minbase", "--components=main", f"--include={','.join(PACKAGES)}",
         "--aptopt=APT::Install-Recommends false", "--skip=cleanup/apt",
         *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")),
-        f"--customize-hook={script} \"$1\"", release, str(archive),
+        f"--customize-hook={customize}", release, str(archive),
     )
     for name, link in (("vmlinuz", "vmlinuz"), ("initrd.img", "initrd.img")):
         names = run("tar", "-tf", str(archive), "--wildcards", f"./boot/{link}-*").split()
@@ -147,8 +151,8 @@ def _make(release: str, customize: str, folder: pathlib.Path) -> None:
         "sh", str(tree), str(archive), str(raw),
     )
     run("qemu-img", "convert", "-O", "qcow2", str(raw), str(folder / "disk.qcow2"))
-    for path in (script, archive, raw):
-        path.unlink()
+    archive.unlink()
+    raw.unlink()
 
 
 def run(*argv: str) -> str:

@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -30,7 +31,7 @@ from .image import Image, locked, say
 ACCEL = os.environ.get("NODE_ACCEL", "tcg")
 SLOW = 1 if ACCEL == "kvm" else 6  # how much longer everything may take
 MEMORY, CPUS = 1536, 2  # MiB; part of a snapshot
-_PREFIX = "mainline-vps-node-"
+_PLACE, _PREFIX = "/var/tmp", "mainline-vps-node-"  # /tmp may be in memory, and paths of sockets must be short
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -43,12 +44,12 @@ class Machine:
 
     def __init__(self, image: Image, *, name: str = "node", peer: Machine | None = None) -> None:
         self.image, self.name = image, name
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_PLACE))
         self._lock = open(self.folder / "lock", "w", encoding="ascii")  # for as long as we live: see sweep()
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._wire = peer.folder / "wire" if peer else self.folder / "wire"
         self._listens = peer is None
-        self.port = _free_port()
+        self.port = 0
         self._qemu: subprocess.Popen | None = None
         self._master: subprocess.Popen | None = None
 
@@ -82,7 +83,8 @@ class Machine:
         before = self.root("cat /proc/sys/kernel/random/boot_id")
         self.ssh("sudo systemctl reboot", check=False)
         self._end_master()
-        _until("another boot", lambda: self._answers() and self._direct("cat /proc/sys/kernel/random/boot_id").stdout != before, seconds=60 * SLOW)
+        again = lambda: self._direct("cat /proc/sys/kernel/random/boot_id").stdout.strip() not in ("", before)  # noqa: E731
+        _until("another boot", lambda: self._answers() and again(), seconds=120 * SLOW)
         self.wait()
 
     def close(self) -> None:
@@ -103,10 +105,11 @@ class Machine:
 
     def _start(self, *arguments: str) -> None:
         assert self._qemu is None, "it is on"
+        self.port = _free_port()
         with open(self.folder / "qemu.log", "ab") as log:
             self._qemu = subprocess.Popen(
-                [*_command(self.image, self._disk, self.port), *self._network(), *self._files(), *arguments],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_end_with_parent,
+                [*_command(self.image, self._disk), *self._network(), *self._files(), *arguments],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=end_with_parent,
             )
 
     def _network(self) -> list[str]:
@@ -137,7 +140,7 @@ class Machine:
         _until(f"{self.name} to answer", self._answers, seconds=120 * SLOW)
         self._master = subprocess.Popen(
             ["ssh", *self.ssh_options(), "-o", "ControlMaster=yes", "-N", f"{images.USER}@127.0.0.1"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=_end_with_parent,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=end_with_parent,
         )
         _until("a connection", (self.folder / "ssh").exists, seconds=30 * SLOW)
         self.ssh("systemctl is-system-running --wait", check=False, timeout=100 * SLOW)
@@ -187,7 +190,7 @@ class Machine:
 
 def sweep() -> None:
     """Remove the folders of runs that were killed. Their machines went with them."""
-    for folder in pathlib.Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for folder in pathlib.Path(_PLACE).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError), open(folder / "lock", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder)
@@ -196,7 +199,7 @@ def sweep() -> None:
 def _warm(image: Image) -> pathlib.Path:
     """A disk with a snapshot, `warm`, of a machine that has booted; kept for as long as QEMU and its options stay the same."""
     version = images.run("qemu-system-x86_64", "--version")
-    inputs = (version, _command(image, pathlib.Path("disk"), 0), pathlib.Path(__file__).read_bytes())
+    inputs = (version, _command(image, pathlib.Path("disk")), pathlib.Path(__file__).read_bytes())
     path = image.folder / f"warm-{hashlib.sha256(repr(inputs).encode()).hexdigest()[:12]}.qcow2"
     with locked(f"warm-{image.release}"):
         if path.exists():
@@ -210,15 +213,13 @@ def _warm(image: Image) -> pathlib.Path:
             assert "Error" not in said, said
             machine.monitor("stop")
             machine.pull_the_plug()
-            for old in image.folder.glob("warm-*"):
-                old.unlink()
             staging = path.with_suffix(".new")
             shutil.copy(machine._disk, staging)
             staging.rename(path)
     return path
 
 
-def _command(image: Image, disk: pathlib.Path, port: int) -> list[str]:
+def _command(image: Image, disk: pathlib.Path) -> list[str]:
     """QEMU, without what differs from start to start; a snapshot fits the same words only."""
     accel, cpu = ("kvm", "host") if ACCEL == "kvm" else (f"{ACCEL},thread=multi,tb-size=256", "max")
     return [
@@ -241,15 +242,21 @@ def _until(what: str, condition: Callable[[], bool], *, seconds: float) -> None:
 def _read_prompt(channel: socket.socket) -> str:
     said = b""
     while not said.endswith(b"(qemu) "):
-        said += channel.recv(4096)
+        more = channel.recv(4096)
+        assert more, f"QEMU ended: {said[-500:]!r}"
+        said += more
     return said.decode(errors="replace")
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Of those that no connection of somebody else's takes by itself (ip_local_port_range is above)."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """What a process that we start calls first: it is killed when we are gone, however (prctl(2))."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import image as images
-from .machine import SLOW, Machine
+from .machine import SLOW, Machine, end_with_parent
 
 HERE = pathlib.Path(__file__).parent
 PLAYBOOKS = HERE.parents[1] / "playbooks"
@@ -39,13 +39,13 @@ class Played:
         return next(result["result"] for result in reversed(self.results) if result["task"] == task)
 
 
-def write_inventory(path: pathlib.Path, nodes: Mapping[str, Machine]) -> pathlib.Path:
-    """An inventory of machines, as one of a person's could be."""
+def write_inventory(path: pathlib.Path, nodes: Mapping[str, Machine], *, alone: bool = False) -> pathlib.Path:
+    """An inventory of machines, as one of a person's could be. `alone`: with a login for each task, which ends with it."""
     hosts = {
         name: {
             "ansible_host": "127.0.0.1",
             "ansible_user": images.USER,
-            "ansible_ssh_args": " ".join(node.ssh_options()),
+            "ansible_ssh_args": " ".join(node.ssh_options(alone=alone)),
             "ansible_ssh_pipelining": True,
             "ansible_timeout": 10 * SLOW,
             "ansible_python_interpreter": "/usr/bin/python3",
@@ -56,7 +56,7 @@ def write_inventory(path: pathlib.Path, nodes: Mapping[str, Machine]) -> pathlib
     return path
 
 
-def start(node: Machine, playbook: pathlib.Path | list[dict], *options: str) -> subprocess.Popen:
+def start(node: Machine, playbook: pathlib.Path | list[dict], *options: str, alone: bool = False) -> subprocess.Popen:
     """Start a playbook, or a list of tasks, on a machine."""
     if isinstance(playbook, list):
         play = {"hosts": "all", "gather_facts": False, "become": True, "tasks": playbook}
@@ -67,25 +67,29 @@ def start(node: Machine, playbook: pathlib.Path | list[dict], *options: str) -> 
         "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback"), "ANSIBLE_CALLBACKS_ENABLED": "results", "RESULTS": str(node.folder / "results"),
         "ANSIBLE_HOST_KEY_CHECKING": "false", "ANSIBLE_FORCE_COLOR": "false", "LC_ALL": "C.UTF-8",
     }
+    inventory = write_inventory(node.folder / "inventory.json", {"node": node}, alone=alone)
     (node.folder / "results").write_text("", encoding="utf-8")
     with open(node.folder / "play.log", "wb") as log:  # a file: an SSH connection that stays would keep a pipe open
         return subprocess.Popen(
-            [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "-i", str(write_inventory(node.folder / "inventory.json", {"node": node})),
-             str(playbook), *options],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=node.folder,
+            [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "-i", str(inventory), str(playbook), *options],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=node.folder, preexec_fn=end_with_parent,
         )
 
 
 def finish(node: Machine, process: subprocess.Popen, *, seconds: float = 150 * SLOW) -> Played:
     """Wait for it."""
-    code = process.wait(seconds)
+    try:
+        code = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        code = process.wait()
     output = (node.folder / "play.log").read_text(encoding="utf-8", errors="replace")
     lines = (node.folder / "results").read_text(encoding="utf-8").splitlines()
     return Played(code, output, [json.loads(line) for line in lines])
 
 
-def play(node: Machine, playbook: pathlib.Path | list[dict], *options: str, fails: bool = False, **limits: float) -> Played:
-    """Run a playbook, or a list of tasks, to its end, which has to be a good one unless it `fails`."""
-    done = finish(node, start(node, playbook, *options), **limits)
-    assert (done.code != 0) == fails, done.output[-6000:]
+def play(node: Machine, playbook: pathlib.Path | list[dict], *options: str, alone: bool = False, **limits: float) -> Played:
+    """Run a playbook, or a list of tasks, to its end, which has to be a good one."""
+    done = finish(node, start(node, playbook, *options, alone=alone), **limits)
+    assert done.code == 0, done.output[-6000:]
     return done

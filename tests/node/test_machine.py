@@ -20,7 +20,7 @@ def test_two_machines_are_wired_and_both_go(release):
         assert " 0% packet loss" in one.root("ping -c 3 -W 10 192.0.2.2")
         folders = [one.folder, two.folder]
     assert not any(folder.exists() for folder in folders)
-    assert not any(str(folder) in subprocess.run(["ps", "ax"], capture_output=True, text=True, check=True).stdout for folder in folders)
+    assert not any(str(folder) in subprocess.run(["ps", "axww"], capture_output=True, text=True, check=True).stdout for folder in folders)
 
 
 def test_a_machine_ends_with_whoever_started_it(release):

@@ -10,9 +10,10 @@ import pytest
 from ansible_collections.mainline.vps.tests.node.conftest import ROLE
 from ansible_collections.mainline.vps.tests.node.play import play
 
+pytestmark = pytest.mark.long
 OUTSIDE = "10.0.2.2"
 LINK = "vps10752"  # of the first VPS
-ROUTES = f"ip route show dev {LINK}; ip -o addr show dev {LINK} | sed 's/ *valid_lft.*//'; ip neigh show proxy"
+ROUTES = f"ip -4 route show dev {LINK}; ip -4 address show dev {LINK}; ip -4 neighbour show proxy"
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from ansible_collections.mainline.vps.tests.node.play import PLAYBOOKS, play
 STATE = """
 dpkg-query --show --showformat '${db:Status-Status} ${Package}\\n' | grep ^installed | sort
 find /etc/systemd /etc/vps /etc/udev /etc/sysctl.d /etc/fstab /etc/subuid /etc/subgid /var/lib/vps* /var/lib/lxc -type f 2>/dev/null | sort
-cat /etc/fstab /etc/subuid /etc/subgid
+cat /etc/fstab /etc/subuid /etc/subgid; ls /etc/default /etc/systemd/system /etc/systemd/system/*.wants
 nft list tables 2>/dev/null; systemctl --failed --no-legend; systemctl is-system-running; ip -br link | cut -d ' ' -f 1
 """
 
@@ -30,3 +30,4 @@ def test_from_a_stock_machine_to_two_web_servers_and_back(stock):
     assert stock.root("lxc-ls --running -1") == "", "neither was asked to start with the node"
     play(stock, PLAYBOOKS / "quickstart-clean.yml", "-e", "quickstart_hosts=all", seconds=1800)
     assert stock.root(STATE) == before
+    assert play(stock, PLAYBOOKS / "quickstart-clean.yml", "-e", "quickstart_hosts=all", seconds=1800).changed == []

@@ -13,6 +13,7 @@ def test_the_machine_is_in_order_and_a_second_run_changes_nothing(node):
     assert node.root("systemctl is-system-running") == "running", node.root("systemctl --failed")
     assert node.root("stat -fc %T /sys/fs/cgroup") == "cgroup2fs"
     assert play(node, [ROLE]).changed == []
+    assert play(node, [ROLE], "--check", "--diff").changed == []
 
 
 def test_what_must_be_there_after_a_boot_is_in_units(node):

@@ -77,7 +77,7 @@ def _after(step: object, actual: Actual) -> Actual:
     if isinstance(step, machine.SetLxcMode):
         return replace(actual, lxc_mode=step.mode)
     if isinstance(step, machine.SetBoot):
-        return replace(actual, boot=machine.Boot(enabled=step.enabled, loaded=step.enabled))
+        return replace(actual, boot=machine.Boot(step.enabled, step.enabled, step.enabled and (actual.boot.started or step.autostart)))
     assert isinstance(step, machine.SetLxcfs), step
     return replace(actual, lxcfs=step.running)
 
@@ -170,7 +170,7 @@ def test_what_was_there_before_stays_when_the_node_goes():
 def test_systemd_gets_units_and_a_machine_without_it_gets_none():
     told = changed(wish(), SYSTEMD)
     assert set(told) - set(changed(wish(), STOCK)) == {"boot", *(f"{name}_file" for name in unitfiles.PATHS)}
-    assert told["boot"] == ("disabled", "enabled")
+    assert told["boot"] == ("disabled", "enabled and loaded")
     assert compare(wish(), SYSTEMD_NODE) == Plan()
 
 
@@ -178,11 +178,26 @@ def test_systemd_gets_units_and_a_machine_without_it_gets_none():
 def test_a_run_never_starts_a_vps_that_somebody_has_stopped(vpss):
     node = replace(SYSTEMD_NODE, boot=Boot(), vpss=vpss)
     assert compare(wish(), node).steps == (SetBoot(enabled=True, autostart=not vpss),)
+    for unknown in (replace(node, settings=None), replace(node, vpss=None), replace(node, settings=None, pool=replace(node.pool, folders=()))):
+        assert SetBoot(enabled=True, autostart=False) in compare(wish(), unknown).steps
+
+
+def test_a_boot_unit_that_was_stopped_is_told():
+    node = replace(SYSTEMD_NODE, boot=Boot(enabled=True, loaded=True), vpss=(WEB,))
+    plan = compare(wish(), node)
+    assert not plan.changed and "run 'systemctl start vps-boot.service'" in plan.warnings[0]
+    assert not compare(wish(), replace(node, boot=Boot(True, True, True))).warnings
+
+
+@pytest.mark.parametrize("boot", [Boot(), Boot(loaded=True), Boot(enabled=True)])
+def test_units_that_are_half_there_are_disabled_before_their_files_go(boot):
+    steps = compare(GONE, replace(SYSTEMD_NODE, boot=boot)).steps
+    assert steps.index(SetBoot(enabled=False)) < min(steps.index(step) for step in steps if getattr(step, "file", "") in unitfiles.PATHS)
 
 
 def test_a_unit_that_somebody_edited_is_written_and_loaded_again():
     node = replace(SYSTEMD_NODE, texts={**SYSTEMD_NODE.texts, "vps_unit": "[Unit]\n"})
-    assert changed(wish(), node) == {"vps_unit_file": ("different", "written"), "boot": ("loaded", "enabled")}
+    assert changed(wish(), node) == {"vps_unit_file": ("different", "written"), "boot": ("loaded from other files", "enabled and loaded")}
     assert applied(wish(), node) == SYSTEMD_NODE
 
 
@@ -368,8 +383,8 @@ UNITS = {f"{name}_file" for name in unitfiles.PATHS}
         ("seccomp_file", {"texts": {**SYSTEMD_NODE.texts, "seccomp": "2\n"}}),
         ("network_file", {"texts": {**SYSTEMD_NODE.texts, "network": None}}),
         ("sysctl_file", {"texts": {**SYSTEMD_NODE.texts, "sysctl": ""}}),
-        ("boot", {"boot": Boot(enabled=True)}),
-        ("boot", {"boot": Boot(loaded=True)}),
+        ("boot", {"boot": Boot(enabled=True, started=True)}),
+        ("boot", {"boot": Boot(loaded=True, started=True)}),
         ("networkd_file", {"texts": {**SYSTEMD_NODE.texts, "networkd": None}}),
         ("pool", {"pool": replace(NODE.pool, folders=("vps",))}),
         ("pool", {"pool": replace(NODE.pool, quota=False)}),

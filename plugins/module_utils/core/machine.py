@@ -84,10 +84,14 @@ class PoolFile:
 
 @dataclass(frozen=True)
 class Boot:
-    """What systemd says of our units: `enabled` for the next boot, `loaded` now and as their files say."""
+    """What systemd says of our units: `enabled` for the next boot, `loaded` now and as their files say.
+
+    `started`: the one that starts VPSs has done so, and so stops them in their order when the machine goes down.
+    """
 
     enabled: bool = False
     loaded: bool = False
+    started: bool = False
 
 
 @dataclass(frozen=True)

@@ -274,17 +274,30 @@ def _boot(items: _Items, desired: Desired, actual: Actual) -> None:
     known = len(items.changes)
     for name, text in unitfiles.files(desired.pool).items():
         items.own_file(name, text)
-    if len(items.changes) > known or actual.boot != machine.Boot(enabled=True, loaded=True):
-        before = "loaded" if actual.boot.loaded else "not loaded"
-        items.add("boot", before if actual.boot.enabled else "disabled", "enabled", machine.SetBoot(enabled=True, autostart=actual.vpss == ()))
+    boot = actual.boot
+    if len(items.changes) > known or not boot.enabled or not boot.loaded:
+        before = "disabled" if not boot.enabled else "not loaded" if not boot.loaded else "loaded from other files"
+        items.add("boot", before, "enabled and loaded", machine.SetBoot(enabled=True, autostart=_has_no_vps(actual)))
+
+
+def _has_no_vps(actual: Actual) -> bool:
+    """Whether that is known: a pool that has outlived the settings, or is not mounted, may have any."""
+    fresh = actual.settings is not None or not (actual.file.exists or actual.pool.folders)
+    return fresh and actual.vpss == ()
 
 
 def _warnings(actual: Actual) -> tuple[str, ...]:
-    """What is not ours to change, and keeps VPSs from working."""
-    return tuple(
+    """What is not ours to change."""
+    told = [
         f"firewall: {barrier.chain} drops what this machine routes, and so what VPSs send and get; {_HOW_TO_PASS[barrier.owner]}."
         for barrier in actual.barriers
-    )
+    ]
+    if actual.boot is not None and actual.boot.enabled and not actual.boot.started and actual.vpss:
+        told.append(
+            f"boot: {unitfiles.BOOT_UNIT} has been stopped, or the pool was missing at boot; run 'systemctl start {unitfiles.BOOT_UNIT}', "
+            "which starts the VPSs that start with the node."
+        )
+    return tuple(told)
 
 
 # -- taking it away ---------------------------------------------------------------------------------------------------
@@ -323,8 +336,8 @@ def _remove(actual: Actual) -> Plan:
         items.add("lxcfs", "running", "stopped", machine.SetLxcfs(running=False))
     if made.lxc_mode is not None and actual.lxc_mode == machine.MODE:
         items.add("lxc_folder", f"{machine.MODE:04o}", f"{made.lxc_mode:04o}", machine.SetLxcMode(made.lxc_mode))
-    if actual.boot is not None and actual.boot.enabled:
-        items.add("boot", "enabled", "disabled", machine.SetBoot(enabled=False))
+    if actual.boot is not None and (actual.boot.enabled or any(actual.texts.get(name) for name in unitfiles.PATHS)):
+        items.add("boot", "enabled" if actual.boot.enabled else "incomplete", "disabled", machine.SetBoot(enabled=False))
     for name in ("sysctl", "seccomp", "network", *unitfiles.PATHS):
         items.own_file(name, None)
     items.steps.append(items.set_file("settings", None))

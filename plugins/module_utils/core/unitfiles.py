@@ -16,6 +16,7 @@ from .settings import BOOT, NETWORK
 SLICE = "vps.slice"  # of all VPSs: they share the CPU with the node's own services as one
 NETWORK_UNIT, BOOT_UNIT = "vps-network.service", "vps-boot.service"
 STOP_TIMEOUT = 60  # s, for a VPS's init when the node goes down
+LXCPATH = "/var/lib/lxc"
 # In the configuration of a VPS that starts with the node. LXC's own boot service starts containers of other groups.
 ORDER_KEY, GROUP = "lxc.start.order", "mainline-vps"
 PATHS = {
@@ -23,6 +24,7 @@ PATHS = {
     "network_unit": f"/etc/systemd/system/{NETWORK_UNIT}",
     "boot_unit": f"/etc/systemd/system/{BOOT_UNIT}",
     "boot_script": BOOT,
+    "lxc_unit": "/etc/systemd/system/lxc.service.d/mainline-vps.conf",
     "networkd": "/etc/systemd/network/00-mainline-vps.network",
     "link": "/etc/systemd/network/00-mainline-vps.link",
     "udev": "/etc/udev/rules.d/60-mainline-vps.rules",
@@ -46,6 +48,8 @@ def files(pool: str) -> dict[str, str]:
         "network_unit": _NETWORK_UNIT,
         "boot_unit": _boot_unit(pool),
         "boot_script": _boot_script(pool),
+        # LXC's own stops every container that there is, whoever has started it, and whenever somebody restarts it.
+        "lxc_unit": f"{WRITTEN}[Service]\nExecStop=\nExecStop=-{BOOT} stop-others\n",
         # The node's ends of all links are LXC's: their addresses and routes stay as they are, whatever else matches them.
         "networkd": f"{WRITTEN}[Match]\nName={HOST_PREFIX}*\n\n[Link]\nUnmanaged=yes\n",
         "link": f"{WRITTEN}[Match]\nOriginalName={HOST_PREFIX}*\n\n[Link]\nNamePolicy=\nMACAddressPolicy=none\n",
@@ -73,8 +77,9 @@ Slice={SLICE}
 Delegate=yes
 RuntimeDirectory=vps/%i
 PIDFile=/run/vps/%i/pid
-ExecStart=/usr/bin/lxc-start --name=%i --daemon --pidfile=/run/vps/%i/pid
-ExecStop=-/usr/bin/lxc-stop --name=%i --timeout={STOP_TIMEOUT}
+ExecStart=/usr/bin/lxc-start --lxcpath={LXCPATH} --name=%i --daemon --pidfile=/run/vps/%i/pid
+ExecStop=-/usr/bin/lxc-unfreeze --lxcpath={LXCPATH} --name=%i
+ExecStop=-/usr/bin/lxc-stop --lxcpath={LXCPATH} --name=%i --timeout={STOP_TIMEOUT}
 ExecStopPost=-/bin/sh -c '[ "$$SERVICE_RESULT" = success ] || tail -n 20 {pool}/vps/%i/lxc.log'
 TimeoutStartSec=120
 TimeoutStopSec={STOP_TIMEOUT + 30}
@@ -124,7 +129,10 @@ WantedBy=multi-user.target
 
 
 def _boot_script(pool: str) -> str:
-    """The script of that unit: order by order, those of one order side by side; a VPS that fails keeps no other from starting."""
+    """The script of that unit: order by order, those of one order side by side; a VPS that fails keeps no other from starting.
+
+    `stop-others` is what lxc.service does when it stops, for containers that are no VPSs.
+    """
     return f"""#!/bin/sh
 {WRITTEN}# What it does is in the journal: journalctl -u {BOOT_UNIT} -u 'vps@*'
 
@@ -132,6 +140,8 @@ def _boot_script(pool: str) -> str:
 list() {{ grep -sH '^{ORDER_KEY} = ' {pool}/vps/*/config | sed 's|^{pool}/vps/\\(.*\\)/config:.*= \\(.*\\)|\\2 \\1|'; }}
 orders() {{ list | cut -d ' ' -f 1 | sort -u "$@"; }}
 each() {{ list | sed -n "s/^$order //p" | xargs -r -I NAME "$@"; }}
+# Frozen, it could not stop by itself.
+halt='lxc-unfreeze --lxcpath={LXCPATH} --name=NAME; lxc-stop --lxcpath={LXCPATH} --name=NAME --timeout={STOP_TIMEOUT}'
 
 case $1 in
 start)
@@ -143,7 +153,12 @@ start)
 stop)
     for order in $(orders -nr); do
         echo "Stopping the VPSs of order $order"
-        each -P 64 lxc-stop --name=NAME --timeout={STOP_TIMEOUT}
+        each -P 64 sh -c "$halt"
+    done
+    ;;
+stop-others)
+    lxc-autostart --lxcpath={LXCPATH} --shutdown --all --ignore-auto --list | while read -r name; do
+        [ -e "{pool}/vps/$name" ] || lxc-stop --lxcpath={LXCPATH} --name="$name" --timeout=5 </dev/null
     done
     ;;
 esac

@@ -28,6 +28,7 @@ def read() -> Boot | None:
     return Boot(
         enabled=all(unit["UnitFileState"] == "enabled" for unit in (network, boot)),
         loaded=fresh and network["ActiveState"] == "active",
+        started=boot["ActiveState"] in ("active", "activating"),
     )
 
 
@@ -41,11 +42,14 @@ def enable(*, autostart: bool) -> None:
     """For the next boot and for now. `autostart`: the VPSs that start with the node too."""
     reload()
     tools.run(["systemctl", "enable", NETWORK_UNIT, BOOT_UNIT], timeout=PATIENCE)
-    tools.run(["systemctl", "restart", NETWORK_UNIT, *([BOOT_UNIT] if autostart else [])], timeout=PATIENCE)
-    if os.path.isdir("/run/systemd/netif"):
+    tools.run(["systemctl", "restart", NETWORK_UNIT], timeout=PATIENCE)
+    if autostart:
+        tools.run(["systemctl", "start", BOOT_UNIT], timeout=PATIENCE)
+    if tools.attempt(["systemctl", "is-active", "--quiet", "systemd-networkd.service"])[0] == 0:
         tools.run(["networkctl", "reload"])  # it reads what it is not to manage at its start only
 
 
 def disable() -> None:
-    """Neither now nor at the next boot."""
-    tools.run(["systemctl", "disable", "--now", BOOT_UNIT, NETWORK_UNIT], timeout=PATIENCE)
+    """Neither now nor at the next boot. One by one: somebody may have taken away one of them."""
+    for unit in (BOOT_UNIT, NETWORK_UNIT):
+        tools.attempt(["systemctl", "disable", "--now", unit], timeout=PATIENCE)

@@ -19,6 +19,7 @@ from . import tools
 MOUNT = "/sys/fs/cgroup"
 INNER = "guest"  # the guest's own cgroup namespace starts below the limits, so that even a privileged root cannot lift them
 _V1_UNLIMITED = 1 << 62
+_WEIGHT = "cpu.weight"
 _V1_CONTROLLERS = {"memory": "memory", "cpu": "cpu", "pids": "pids"}
 
 
@@ -63,13 +64,21 @@ def config(vps: Vps) -> dict[str, str]:
     }
 
 
+def start_checks(vps: Vps) -> list[str]:
+    """A line of shell that brings the share of the CPU into force, where that is the unit's: see `_weighs_units`."""
+    if not _weighs_units():
+        return []
+    path, text = os.path.join(MOUNT, _unit(vps.name), _WEIGHT), files(vps)[_WEIGHT]
+    return [f'[ "$(cat {path})" = {text} ] || {" ".join(_set_weight(vps.name, text))}']
+
+
 def start_echoes(vps: Vps) -> list[tuple[str, str]]:
-    """What brings the limits into force each time before init runs: a text and the file that takes it."""
+    """What brings the other limits into force each time before init runs: a text and the file that takes it."""
     now_version = version()
     unset = limits.cgroup_files(limits.Limits(), version=now_version)
     echoes = []
     for file, text in files(vps).items():
-        if text != unset[file]:
+        if text != unset[file] and not (file == _WEIGHT and _weighs_units()):
             root = MOUNT if now_version == 2 else os.path.join(MOUNT, file.split(".")[0])
             echoes.append((text, os.path.join(root, folder(vps.name), file)))
     return echoes
@@ -83,7 +92,28 @@ def files(vps: Vps) -> dict[str, str]:
 def read(name: str, pid: int, names: list[str]) -> dict[str, str]:
     """What the files of a running VPS hold now."""
     where = _folders(name, pid)
-    return {file: _normal(file, _read(os.path.join(where[file.split(".")[0]], file))) for file in names}
+    return {file: _normal(file, _read(_path(where, file))) for file in names}
+
+
+def _weighs_units() -> bool:
+    """Whether VPSs compete for the CPU as systemd's units, whose weights only systemd may set (it sets them again at will).
+
+    A weight counts among siblings, and within its unit a VPS has none.
+    """
+    return version() == 2 and tools.has_systemd()
+
+
+def _set_weight(name: str, text: str) -> list[str]:
+    """Until the next boot of the machine: each start of the VPS sets it again."""
+    return ["systemctl", "set-property", "--runtime", unitfiles.unit_of(name), f"CPUWeight={text}"]
+
+
+def _path(where: dict[str, str], file: str) -> str:
+    """Where a file of a VPS's limits is. That of its unit is two levels above its own, which is in `vps/NAME` below it."""
+    folder = where[file.split(".")[0]]
+    if file == _WEIGHT and _weighs_units():
+        folder = os.path.dirname(os.path.dirname(folder))
+    return os.path.join(folder, file)
 
 
 def is_watched(name: str) -> bool:
@@ -107,15 +137,18 @@ def write(name: str, pid: int, wanted: dict[str, str]) -> None:
         _write(os.path.join(where["memory"], "memory.memsw.limit_in_bytes"), "-1", missing_ok=True)
         differing["memory.memsw.limit_in_bytes"] = wanted["memory.memsw.limit_in_bytes"]
     try:
-        _write_all(where, {file: wanted[file] for file in wanted if file in differing})
+        _write_all(name, where, {file: wanted[file] for file in wanted if file in differing})
     except VpsError as error:
-        _write_all(where, {file: now[file] for file in wanted if file in differing})  # all of them, or none
+        _write_all(name, where, {file: now[file] for file in wanted if file in differing})  # all of them, or none
         raise NothingDone(str(error), **error.details) from None
 
 
-def _write_all(where: dict[str, str], texts: dict[str, str]) -> None:
+def _write_all(name: str, where: dict[str, str], texts: dict[str, str]) -> None:
     for file, text in texts.items():
-        _write(os.path.join(where[file.split(".")[0]], file), text, missing_ok=text in ("-1", "max"))
+        if file == _WEIGHT and _weighs_units():
+            tools.run(_set_weight(name, text))
+        else:
+            _write(_path(where, file), text, missing_ok=text in ("-1", "max"))
 
 
 def sweep(name: str) -> None:

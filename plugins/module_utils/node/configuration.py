@@ -45,7 +45,7 @@ def _texts(vps: Vps, directory: str) -> dict[str, str]:
             vps, directory=directory, seccomp=SECCOMP, cgroup=cgroup.config(vps), network=network.config(vps)
         ),
         "start": engine.render_start(
-            checks=[firewall.START_CHECK],
+            checks=[firewall.START_CHECK, *cgroup.start_checks(vps)],
             echoes=cgroup.start_echoes(vps) + network.start_echoes(vps),
             inside=inside,
             outside=outside,

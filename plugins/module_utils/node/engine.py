@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from ..core import unitfiles
 from ..core.errors import VpsError
 from ..core.model import BUSYBOX, FROZEN, ID_RANGE, RUNNING, STOPPED, Vps
-from ..core.unitfiles import unit_of
+from ..core.unitfiles import LXCPATH, unit_of
 from . import files, tools
 
-LXCPATH = "/var/lib/lxc"
 LXC_CONFIG = "/usr/share/lxc/config"
 START_TIMEOUT = 120  # s
 _LOGGED = re.compile(r" ERROR +\S+ - \S+:\d+ - (.*)")  # program, name, time, level, part - file:function:line - what
@@ -109,6 +108,9 @@ def unlink(name: str, directory: str) -> None:
     for left in (os.path.join(LXCPATH, f".{name}.new"), f"/run/lxc/lock{LXCPATH}/.{name}"):
         if os.path.lexists(left):
             os.unlink(left)
+    if tools.has_systemd():
+        tools.attempt(["systemctl", "revert", unit_of(name)])  # what was set for this one alone
+        tools.attempt(["systemctl", "reset-failed", unit_of(name)])  # the next of its name has not failed
 
 
 def foreign(name: str, directory: str) -> str | None:

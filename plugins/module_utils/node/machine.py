@@ -124,12 +124,15 @@ def _set_file(step: steps.SetFile) -> None:
         raise VpsError(f"node: somebody else has changed {path} meanwhile; run this again.")
     if step.text is None:
         os.unlink(FILES[step.file])
+        with suppress(FileNotFoundError):
+            os.unlink(f"{path}.new")  # of a run that was killed while it wrote
         with suppress(OSError):  # there is more in it
             os.rmdir(FOLDER)
         return
     mode = _mode(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     files.write(path, step.text, mode=mode or (0o755 if step.file == "boot_script" else 0o644))
+    files.sync(os.path.dirname(path))  # what it tells of is made later, and must not outlive it
 
 
 def _remove_pool(step: steps.RemovePool) -> None:

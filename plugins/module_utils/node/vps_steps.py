@@ -141,7 +141,8 @@ def _room_for_the_node(parts: Parts, vps: Vps) -> Iterator[None]:
 
 def start(parts: Parts, step: steps.Start) -> None:
     """Start it, in cgroups of its own name."""
-    cgroup.sweep(step.name)
+    if not tools.has_systemd():  # which does it, and may be starting the VPS right now
+        cgroup.sweep(step.name)
     engine.start(step.name, parts.vps.path(step.name), keep_open=parts.lock)
 
 
