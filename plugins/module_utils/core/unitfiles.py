@@ -17,6 +17,7 @@ SLICE = "vps.slice"  # of all VPSs: they share the CPU with the node's own servi
 NETWORK_UNIT, BOOT_UNIT = "vps-network.service", "vps-boot.service"
 STOP_TIMEOUT = 60  # s, for a VPS's init when the node goes down
 LXCPATH = "/var/lib/lxc"
+RUNTIME = "/run/vps"  # with a folder for each VPS whose unit is not through with it
 # In the configuration of a VPS that starts with the node. LXC's own boot service starts containers of other groups.
 ORDER_KEY, GROUP = "lxc.start.order", "mainline-vps"
 PATHS = {
@@ -76,8 +77,8 @@ Type=forking
 Slice={SLICE}
 Delegate=yes
 RuntimeDirectory=vps/%i
-PIDFile=/run/vps/%i/pid
-ExecStart=/usr/bin/lxc-start --lxcpath={LXCPATH} --name=%i --daemon --pidfile=/run/vps/%i/pid
+PIDFile={RUNTIME}/%i/pid
+ExecStart=/usr/bin/lxc-start --lxcpath={LXCPATH} --name=%i --daemon --pidfile={RUNTIME}/%i/pid
 ExecStop=-/usr/bin/lxc-unfreeze --lxcpath={LXCPATH} --name=%i
 ExecStop=-/usr/bin/lxc-stop --lxcpath={LXCPATH} --name=%i --timeout={STOP_TIMEOUT}
 ExecStopPost=-/bin/sh -c '[ "$$SERVICE_RESULT" = success ] || tail -n 20 {pool}/vps/%i/lxc.log'

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from ..core import unitfiles
 from ..core.errors import VpsError
 from ..core.model import BUSYBOX, FROZEN, ID_RANGE, RUNNING, STOPPED, Vps
-from ..core.unitfiles import LXCPATH, unit_of
+from ..core.unitfiles import LXCPATH, RUNTIME, unit_of
 from . import files, tools
 
 LXC_CONFIG = "/usr/share/lxc/config"
@@ -133,6 +133,11 @@ def status(name: str) -> Status:
     run = _STATES.get(said.get("State", "").strip(), STOPPED)
     pid = said.get("PID", "").strip()
     return Status(run, int(pid)) if run != STOPPED and pid.isdigit() and int(pid) > 0 else Status()
+
+
+def is_in_hand(name: str) -> bool:
+    """Whether its unit is starting, running or stopping it: at the node's boot, say, and beside a playbook."""
+    return os.path.isdir(os.path.join(RUNTIME, name))
 
 
 def start(name: str, directory: str, *, keep_open: int) -> None:

@@ -27,7 +27,8 @@ def status(name: str) -> engine.Status:
     deadline = time.monotonic() + SETTLE_TIMEOUT
     while True:
         found = engine.status(name)
-        if found.run != STOPPED or not cgroup.is_watched(name) or time.monotonic() > deadline:
+        between = engine.is_in_hand(name) or cgroup.is_watched(name)
+        if found.run != STOPPED or not between or time.monotonic() > deadline:
             return found
         time.sleep(0.02)
 
