@@ -80,11 +80,10 @@ class Machine:
 
     def reboot(self) -> None:
         """As `reboot` does, and wait until everything is up again."""
-        before = self.root("cat /proc/sys/kernel/random/boot_id")
+        before = self._boot()
         self.ssh("sudo systemctl reboot", check=False)
         self._end_master()
-        again = lambda: self._direct("cat /proc/sys/kernel/random/boot_id").stdout.strip() not in ("", before)  # noqa: E731
-        _until("another boot", lambda: self._answers() and again(), seconds=120 * SLOW)
+        _until("another boot", lambda: self._answers() and self._boot() not in ("", before), seconds=120 * SLOW)
         self.wait()
 
     def close(self) -> None:
@@ -170,6 +169,10 @@ class Machine:
 
     def _direct(self, command: str) -> subprocess.CompletedProcess:
         return self.ssh(command, check=False, alone=True, timeout=15)
+
+    def _boot(self) -> str:
+        """The kernel's name for this boot; nothing where there is no answer."""
+        return self._direct("cat /proc/sys/kernel/random/boot_id").stdout.strip()
 
     def _answers(self) -> bool:
         assert self._qemu is not None and self._qemu.poll() is None, f"QEMU ended: {self._said('qemu.log')}"

@@ -136,7 +136,8 @@ def test_changes_are_live_and_stay_over_a_reboot_from_inside(web):
     assert len(play(web, [task]).changed) == 1
     assert files(web) == OTHER_FILES and inits(web) == before
     inside(web, "reboot", check=False)
-    web.root("for i in $(seq 100); do ping -c 1 -W 1 -q 10.90.0.10 >/dev/null && [ $(lxc-info -n web -pH) != %s ] && exit; sleep 0.3; done; exit 1" % before.split()[0])
+    again = f"ping -c 1 -W 1 -q 10.90.0.10 >/dev/null && [ $(lxc-info -n web -pH) != {before.split()[0]} ]"
+    web.root(f"for i in $(seq 100); do {again} && exit; sleep 0.3; done; exit 1")
     assert files(web) == OTHER_FILES
     assert inits(web).split()[0] != before.split()[0] and inits(web).split()[1:] == before.split()[1:]
     assert web.root("cat /proc/sys/kernel/random/boot_id") == boot

@@ -8,8 +8,6 @@ Documents: systemctl(1), networkctl(1), org.freedesktop.systemd1(5).
 
 from __future__ import annotations
 
-import os
-
 from ..core.machine import Boot
 from ..core.unitfiles import BOOT_UNIT, NETWORK_UNIT
 from . import tools
