@@ -42,8 +42,7 @@ _CUSTOMIZE = """\
 set -e
 printf 'node\\n' > "$1/etc/hostname"
 printf '127.0.0.1 localhost\\n127.0.1.1 node\\n' > "$1/etc/hosts"
-printf '/dev/vda / ext4 defaults,noatime 0 1\\n/swap none swap defaults 0 0\\n' > "$1/etc/fstab"
-dd if=/dev/zero of="$1/swap" bs=1M count=256 status=none; chmod 0600 "$1/swap"; mkswap "$1/swap"
+printf '/dev/vda / ext4 defaults,noatime 0 1\\n' > "$1/etc/fstab"
 rm -f "$1/etc/resolv.conf"; printf 'nameserver 10.0.2.3\\n' > "$1/etc/resolv.conf"
 printf '[Match]\\nName=en* eth*\\n[Network]\\nDHCP=ipv4\\nIPv6AcceptRA=no\\n' > "$1/etc/systemd/network/80-dhcp.network"
 printf 'Acquire::Languages "none";\\n' > "$1/etc/apt/apt.conf.d/90test"
