@@ -63,3 +63,27 @@ def test_ten_vpss_are_made_whenever_the_power_fails(vpss, request):
     assert int(quota) == int(subvolumes) + 1, "a quota group without its subvolume, or the other way round"
     for index, name in enumerate(NAMES, 1):
         node.root(f"ping -c 1 -W 5 -q 10.90.1.{index} && grep -qx {name}.example.com /var/lib/vps/vps/{name}/rootfs/etc/hostname")
+
+
+def test_what_was_reported_as_done_is_so_whenever_the_power_fails(vpss):
+    """Each task ends, and in the next moment the power does."""
+    node = vpss
+    make = [{"mainline.vps.vps_container": {"name": name, "template": "minimal", "onboot": True, "limits": {"diskspace": "64M"}}} for name in NAMES[:3]]
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJv8BqGkzvUNdUuyRAVUXZbkRpTlmJgsHtN1qKHf4Oyk me@example.com"
+    change = [
+        {"mainline.vps.vps_limits": {"name": NAMES[1], "diskspace": "40M"}},
+        {"mainline.vps.vps_container": {"name": NAMES[0], "authorized_keys": [key], "root_password_hash": "!", "hostname": "other"}},
+        {"mainline.vps.vps_container": {"name": NAMES[2], "state": "absent"}},
+    ]
+    play(node, make)
+    node.root("sync")
+    for task in change:
+        play(node, [task])
+        node.pull_the_plug()
+        node.boot()
+    guest = f"/var/lib/vps/vps/{NAMES[0]}/rootfs"
+    assert node.root(f"cat {guest}/root/.ssh/authorized_keys {guest}/etc/hostname").splitlines() == [key, "other"]
+    assert node.root(f"find {guest} -xdev -name '*.vps-new'") == ""
+    assert str(40 << 20) in node.root("btrfs qgroup show -r --raw /var/lib/vps")
+    assert made(node) == node.root("lxc-ls --running -1 | sort").split() == NAMES[:2]
+    assert play(node, change).changed == []

@@ -70,6 +70,7 @@ RequiresMountsFor={pool}
 Wants=lxcfs.service {NETWORK_UNIT}
 After=lxcfs.service {NETWORK_UNIT} network.target apparmor.service lxc.service
 Before={BOOT_UNIT}
+IgnoreOnIsolate=yes
 StartLimitIntervalSec=0
 
 [Service]
@@ -141,8 +142,8 @@ def _boot_script(pool: str) -> str:
 list() {{ grep -sH '^{ORDER_KEY} = ' {pool}/vps/*/config | sed 's|^{pool}/vps/\\(.*\\)/config:.*= \\(.*\\)|\\2 \\1|'; }}
 orders() {{ list | cut -d ' ' -f 1 | sort -u "$@"; }}
 each() {{ list | sed -n "s/^$order //p" | xargs -r -I NAME "$@"; }}
-# Frozen, it could not stop by itself.
-halt='lxc-unfreeze --lxcpath={LXCPATH} --name=NAME; lxc-stop --lxcpath={LXCPATH} --name=NAME --timeout={STOP_TIMEOUT}'
+# Frozen, it could not stop by itself; and a monitor that hangs must not keep the others waiting.
+halt='timeout 10 lxc-unfreeze --lxcpath={LXCPATH} --name=NAME; timeout -k 5 {STOP_TIMEOUT + 30} lxc-stop --lxcpath={LXCPATH} --name=NAME --timeout={STOP_TIMEOUT}'
 
 case $1 in
 start)

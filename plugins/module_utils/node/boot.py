@@ -8,8 +8,11 @@ Documents: systemctl(1), networkctl(1), org.freedesktop.systemd1(5).
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+
 from ..core.machine import Boot
-from ..core.unitfiles import BOOT_UNIT, NETWORK_UNIT
+from ..core.unitfiles import BOOT_UNIT, NETWORK_UNIT, RUNTIME
 from . import tools
 
 PATIENCE = 120  # s, for a daemon-reload of a busy machine
@@ -51,3 +54,5 @@ def disable() -> None:
     """Neither now nor at the next boot. One by one: somebody may have taken away one of them."""
     for unit in (BOOT_UNIT, NETWORK_UNIT):
         tools.attempt(["systemctl", "disable", "--now", unit], timeout=PATIENCE)
+    with suppress(OSError):  # somebody has put something into it
+        os.rmdir(RUNTIME)

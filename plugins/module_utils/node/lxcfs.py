@@ -62,6 +62,7 @@ def stop() -> None:
     """Stop it. Containers that still look through it, of whoever, keep their view: the daemon ends with the last of them."""
     if tools.has_systemd():
         tools.run(["systemctl", "disable", "--now", "lxcfs.service"], timeout=120)
+        tools.attempt(["systemctl", "reset-failed", "lxcfs.service"])  # its unit wants a fusermount that its package does not
     elif _mounted():
         tools.run(["umount", MOUNT])
 

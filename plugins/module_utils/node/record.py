@@ -57,13 +57,11 @@ class Shelf:
     def commit(self, name: str) -> None:
         """One rename: from here on the thing exists."""
         os.rename(self.staging(name), self.path(name))
-        files.sync(self.folder)  # before anybody works with it: a power cut must not make remains of it again
 
     def discard(self, name: str) -> str:
         """One rename: from here on it does not; gives where its remains are."""
         remains = os.path.join(self.folder, f"{DELETED}{name}@{os.urandom(4).hex()}")
         os.rename(self.path(name), remains)
-        files.sync(self.folder)
         return remains
 
     def read(self, directory: str) -> dict | None:

@@ -40,6 +40,18 @@ def exchange(first: str, second: str) -> None:
         raise OSError(error, os.strerror(error), first)
 
 
+def sync_filesystem(path: str) -> None:
+    """Have everything in the file system of a path survive a power cut from here on (syncfs(2))."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syncfs(descriptor) != 0:
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error), path)
+    finally:
+        os.close(descriptor)
+
+
 def end_with_parent() -> None:
     """Ask the kernel to kill this process when its parent dies (prctl(2), PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, 9)

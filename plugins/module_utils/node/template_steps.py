@@ -47,6 +47,7 @@ def build_template(parts: Parts, step: steps.BuildTemplate) -> None:
         erase(parts, directory)  # what was there before; VPSs made from it have their own copy
     else:
         parts.templates.commit(template.name)
+    parts.storage.sync()
 
 
 def remove_template(parts: Parts, step: steps.RemoveTemplate) -> None:

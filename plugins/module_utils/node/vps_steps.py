@@ -48,6 +48,7 @@ def create(parts: Parts, step: steps.Create) -> None:
         erase(parts, directory)
         raise
     parts.vps.commit(vps.name)
+    parts.storage.sync()  # before anybody works with it: a power cut must not make remains of it again
     engine.register(vps.name, parts.vps.path(vps.name))
 
 
@@ -104,6 +105,8 @@ def update(parts: Parts, step: steps.Update) -> None:
         back = tuple(sorted(vps.claimed - set(before.addresses)))
         parts.vps.store(replace(before, unfinished=tuple(sorted({*before.unfinished, *unfinished})), leaving=back))
         raise
+    if step.options & {*guest.IDENTITY, "limits"}:
+        parts.storage.sync()  # the guest's files, and its disk's limit, before the record that says that they are so
     parts.vps.store(replace(vps, unfinished=(), leaving=()))
 
 
@@ -208,4 +211,5 @@ def _console(parts: Parts, name: str) -> str:
 def destroy(parts: Parts, step: steps.Destroy) -> None:
     """One rename, and it is gone; then its remains."""
     remains = parts.vps.discard(step.name)
+    parts.storage.sync()  # what is told to be gone does not start at the next boot
     erase_vps(parts, step.name, remains)
