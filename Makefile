@@ -75,11 +75,10 @@ test-integration: $(TEST) ## ansible-test integration on this machine, as root; 
 		--target "controller:python=$(call version_of,$(NODE_PYTHON))@$(NODE_PYTHON)" $(ARGS) $(TARGETS)
 
 node_python = $(with_venv) PYTHONPATH="$(CURDIR)/.build/live" PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m
-# Two files at a time, each with a machine of its own.
-node_test = $(node_python) pytest -p no:pytest-ansible -n 2 --dist loadfile --durations=12 tests/node
+node_test = $(node_python) pytest -p no:pytest-ansible --durations=12 tests/node
 
-test-node: $(NODE) ## Everything on booted machines (systemd, cgroup v2, SSH), most of an hour; RELEASES=trixie ARGS="-k boot"
-	@$(node_test) $(RELEASES:%=--release=%) $(ARGS)
+test-node: $(NODE) ## Everything on booted machines (systemd, cgroup v2, SSH), an hour or more; RELEASES=trixie ARGS="-k boot"
+	@$(node_test) -n 2 --dist loadfile $(RELEASES:%=--release=%) $(ARGS)
 
 test-node-short: $(NODE) ## The part of it that CI runs: Debian 12, a quarter of an hour
 	@$(node_test) --release=bookworm --short $(ARGS)

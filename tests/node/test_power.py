@@ -8,9 +8,12 @@ from __future__ import annotations
 import random
 import time
 
+import pytest
+
 from ansible_collections.mainline.vps.tests.node.conftest import ROLE
 from ansible_collections.mainline.vps.tests.node.play import finish, play, start
 
+pytestmark = pytest.mark.long
 NAMES = [f"vps{number}" for number in range(10)]
 TASKS = [
     {
@@ -37,11 +40,11 @@ def made(node) -> list[str]:
     return node.root("ls /var/lib/vps/vps").split()
 
 
-def test_ten_vpss_are_made_whenever_the_power_fails(vpss, request):
+def test_ten_vpss_are_made_whenever_the_power_fails(vpss):
     node = vpss
     seed = random.randrange(1 << 16)
     chance = random.Random(seed)
-    for enough in (4,) if request.config.getoption("short") else (2, 6):
+    for enough in (2, 6):
         run = start(node, TASKS)
         deadline = time.monotonic() + 1200
         while len(made(node)) < enough:
