@@ -98,4 +98,5 @@ def test_nothing_is_left_to_change(rebooted):
     spare = {"mainline.vps.vps_container": {**TASKS[2]["mainline.vps.vps_container"], "state": "stopped"}}
     done = play(rebooted, [ROLE, *TASKS[:2], spare])
     assert done.changed == [] and "warnings" not in done.of("mainline.vps.node : Make the machine a node")
-    assert play(rebooted, TASKS[3:]).changed and rebooted.root("systemctl is-system-running") == "running"
+    repair = {"mainline.vps.vps_container": {"name": "broken", "state": "started"}}
+    assert play(rebooted, [repair]).changed and rebooted.root("systemctl is-system-running") == "running"
