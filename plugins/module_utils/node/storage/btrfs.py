@@ -14,6 +14,7 @@ import os
 import struct
 
 from .. import tools
+from ..syscalls import sync_filesystem
 
 ROOT_INODE = 256  # the inode number of every subvolume's root directory
 
