@@ -35,7 +35,7 @@ _PLACE, _PREFIX = "/var/tmp", "mainline-vps-node-"  # /tmp may be in memory, and
 _PR_SET_PDEATHSIG = 1
 # Made by the machine itself, because a file without holes cannot be put into an image.
 _MAKE_SWAP = """
-dd if=/dev/zero of=/swap bs=1M count=256 status=none && chmod 600 /swap && mkswap -q /swap && swapon /swap
+dd if=/dev/zero of=/swap bs=1M count=256 status=none; chmod 600 /swap; mkswap /swap; swapon /swap
 echo '/swap none swap defaults 0 0' >> /etc/fstab
 """
 _libc = ctypes.CDLL(None, use_errno=True)

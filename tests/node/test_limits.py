@@ -67,7 +67,8 @@ def test_memory_ends_a_process_inside_and_nothing_else(web):
 
 def test_swap_takes_what_was_asked_and_no_more(web):
     """48M of memory and 16M of swap: one process of 56M fits into both, one of 100M does not."""
-    said = inside(web, "dd if=/dev/zero of=/dev/null bs=56M count=1; echo then; dd if=/dev/zero of=/dev/null bs=100M count=1")
+    said = inside(web, "dd if=/dev/zero of=/dev/null bs=56M count=1; echo then; dd if=/dev/zero of=/dev/null bs=100M count=1; true")
+    assert "/swap" in web.root("cat /proc/swaps")
     fits, _then, does_not = said.partition("then")
     assert "1+0 records out" in fits and "Killed" in does_not
     assert web.root("lxc-info -n web -pH")
@@ -91,7 +92,8 @@ def test_cpuunits_share_a_busy_core(node):
     play(node, make)
     try:
         for name in shares:
-            node.root(f"taskset -c 0 lxc-attach --name={name} -- /bin/sh -c '(while :; do :; done) >/dev/null 2>&1 &'")
+            node.root(f"lxc-attach --name={name} -- /bin/sh -c '(while :; do :; done) >/dev/null 2>&1 &'")
+        node.root("for pid in $(pgrep -f 'while [:]'); do taskset -cp 0 $pid; done")  # now: a cgroup takes an earlier affinity away
         used = "cd /sys/fs/cgroup/vps.slice; awk '/^usage_usec/ { print $2 }' vps@less.service/cpu.stat vps@more.service/cpu.stat"
         before = node.root(used).split()
         time.sleep(20)
