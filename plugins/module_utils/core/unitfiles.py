@@ -143,7 +143,8 @@ list() {{ grep -sH '^{ORDER_KEY} = ' {pool}/vps/*/config | sed 's|^{pool}/vps/\\
 orders() {{ list | cut -d ' ' -f 1 | sort -u "$@"; }}
 each() {{ list | sed -n "s/^$order //p" | xargs -r -I NAME "$@"; }}
 # Frozen, it could not stop by itself; and a monitor that hangs must not keep the others waiting.
-halt='timeout 10 lxc-unfreeze --lxcpath={LXCPATH} --name=NAME; timeout -k 5 {STOP_TIMEOUT + 30} lxc-stop --lxcpath={LXCPATH} --name=NAME --timeout={STOP_TIMEOUT}'
+this='--lxcpath={LXCPATH} --name=NAME'
+halt="timeout 10 lxc-unfreeze $this; timeout -k 5 {STOP_TIMEOUT + 30} lxc-stop $this --timeout={STOP_TIMEOUT}"
 
 case $1 in
 start)

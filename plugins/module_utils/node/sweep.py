@@ -31,6 +31,8 @@ def sweep(parts: Parts) -> list[str]:
                 continue
             except (VpsError, OSError) as error:
                 warnings.append(f"What a killed run left of {kind} '{name}' cannot be removed yet: {error}")
+    if parts.storage.recount():
+        warnings.append("pool: the kernel had lost count of what the VPSs keep on disk, and no disk limit held; it is counting again now.")
     return warnings
 
 

@@ -502,7 +502,12 @@ def remains() -> list[str]:
     found += [f"link {name}" for name in os.listdir("/sys/class/net") if name.startswith("vps") and name not in expected]
     monitors = run("ps", "-eo", "args").splitlines()
     found += [line for line in monitors if line.startswith("[lxc monitor]") and f" {PREFIX}" in line]
-    return found
+    return found + (["a pool that counts no disk use"] if lost_count() else [])
+
+
+def lost_count() -> bool:
+    """Whether the kernel has given up counting what is in the pool, and with that holds nobody to a disk limit."""
+    return "inconsistent" in run("sh", "-c", f"btrfs qgroup show {pool()} 2>&1")
 
 
 def stray_qgroups() -> set[int]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+from contextlib import suppress
 
 from .. import tools
 from ..syscalls import sync_filesystem
@@ -50,6 +51,7 @@ class Btrfs:
 
     def delete(self, path: str) -> None:
         """Delete a root file system, and any subvolume that was made inside it."""
+        self._count_what_is_dropped()
         for number in _subvolumes_in(path):  # by number: a guest's tree can be deeper, and its names stranger, than a walk bears
             tools.run(["btrfs", "subvolume", "delete", "--subvolid", str(number), self.pool])
         tools.run(["btrfs", "subvolume", "delete", path])
@@ -88,28 +90,46 @@ class Btrfs:
         return status.f_bavail * status.f_frsize
 
     def _qgroup(self, path: str) -> str:
-        return f"/sys/fs/btrfs/{self._filesystem()}/qgroups/0_{subvolume_id(path)}"
+        return self._quota(f"0_{subvolume_id(path)}")
 
     def _filesystem(self) -> str:
         if self._uuid is None:
             self._uuid = filesystem_id(self.pool)
         return self._uuid
 
+    def recount(self) -> bool:
+        """Have the kernel count again where it has given up counting, and with that holds nobody to a limit; whether it had."""
+        if _read(self._quota("inconsistent")) != "1":
+            return False
+        code, _output = tools.attempt(["btrfs", "quota", "rescan", self.pool])  # in the background; refused while one is under way
+        return code == 0
+
     def drop_stale_qgroups(self) -> None:
         """Drop the counters of subvolumes that are gone.
 
         A kernel before 6.12 keeps them for ever, and refuses until its cleaner, which runs every half minute, is through with
-        the subvolume: this deletion's own counter goes with the next one, or with the role's next run. Counters are listed
+        the subvolume: this deletion's own counter goes with the next one, or with the role's next run. A later kernel does not
+        refuse, but gives up counting when one goes that still counts something: hence only those at nothing. Counters are listed
         before subvolumes: one that has no subvolume then never gets one, for numbers are not given twice.
         """
-        folder = f"/sys/fs/btrfs/{self._filesystem()}/qgroups"
+        folder = self._quota("")
         counters = os.listdir(folder) if os.path.isdir(folder) else []
         listed = tools.run(["btrfs", "subvolume", "list", self.pool])
         living = {line.split()[1] for line in listed.splitlines() if line.startswith("ID ")}
         for entry in counters:
             level, _separator, number = entry.partition("_")
-            if level == "0" and number.isdigit() and int(number) >= ROOT_INODE and number not in living:
+            if level != "0" or not number.isdigit() or int(number) < ROOT_INODE or number in living:
+                continue
+            if _read(os.path.join(folder, entry, "referenced")) == _read(os.path.join(folder, entry, "exclusive")) == "0":
                 tools.attempt(["btrfs", "qgroup", "destroy", f"0/{number}", self.pool])
+
+    def _count_what_is_dropped(self) -> None:
+        """Since 6.1 the kernel rather gives up counting than count a large subvolume down, unless told how large is too large."""
+        with suppress(FileNotFoundError), open(self._quota("drop_subtree_threshold"), "w", encoding="ascii") as file:
+            file.write("8")  # deeper than any tree is
+
+    def _quota(self, name: str) -> str:
+        return f"/sys/fs/btrfs/{self._filesystem()}/qgroups/{name}"
 
 
 def subvolume_id(path: str) -> int:
