@@ -67,7 +67,9 @@ options:
   boot_order:
     description:
       - Its place among the VPSs that start with the node, 0 to 9999. The lowest start first, those of one number side by
-        side; the next when those run. When the node goes down they stop in the reverse order. A new VPS has 0.
+        side; the next when the init of each of those runs. One that fails keeps nobody back. When the node goes down they
+        stop in the reverse order, with 60 seconds for each, whatever O(stop_timeout) says. A new VPS has 0.
+      - Without O(onboot) it has no effect.
     type: int
   description:
     description:
@@ -136,7 +138,7 @@ seealso:
   - module: mainline.vps.vps_limits
   - module: mainline.vps.vps_template
 author:
-  - mainline.vps contributors (!UNKNOWN)
+  - mainline.vps contributors (@mainline-vps)
 """
 
 EXAMPLES = r"""

@@ -33,7 +33,7 @@ requirements:
 seealso:
   - module: mainline.vps.vps_container
 author:
-  - mainline.vps contributors (!UNKNOWN)
+  - mainline.vps contributors (@mainline-vps)
 """
 
 EXAMPLES = r"""

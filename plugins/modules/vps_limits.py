@@ -22,7 +22,8 @@ options:
     required: true
   memory:
     description:
-      - RAM in bytes, or with one of the suffixes K, M, G, T, P (powers of 1024). At least 4M.
+      - RAM in bytes, or with one of the suffixes K, M, G, T, P (powers of 1024; V(512M), V(512MB) and V(512MiB)
+        are the same). At least 4M.
       - Less than the VPS uses and the kernel cannot reclaim is refused.
     type: str
   swap:
@@ -35,7 +36,7 @@ options:
     type: str
   cpulimit:
     description:
-      - CPU time in percent of one CPU, V(50) is half of one.
+      - CPU time in percent of one CPU, V(50) or V(50%) is half of one.
     type: str
   cpus:
     description:
@@ -56,7 +57,7 @@ extends_documentation_fragment:
 seealso:
   - module: mainline.vps.vps_container
 author:
-  - mainline.vps contributors (!UNKNOWN)
+  - mainline.vps contributors (@mainline-vps)
 """
 
 EXAMPLES = r"""

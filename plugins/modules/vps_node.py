@@ -43,7 +43,7 @@ options:
     default: /var/lib/vps.img
   pool_size:
     description:
-      - How large such a pool is, in bytes or with one of the suffixes K, M, G, T. V(20G) where one is made and this is not given.
+      - How large such a pool is, in bytes or with one of the suffixes K, M, G, T, P. V(20G) where one is made and this is not given.
       - A larger value enlarges the pool while it is in use. A smaller one changes nothing.
     type: str
   id_start:

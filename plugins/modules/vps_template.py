@@ -53,7 +53,7 @@ extends_documentation_fragment:
 seealso:
   - module: mainline.vps.vps_container
 author:
-  - mainline.vps contributors (!UNKNOWN)
+  - mainline.vps contributors (@mainline-vps)
 """
 
 EXAMPLES = r"""

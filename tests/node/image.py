@@ -104,12 +104,16 @@ def key() -> pathlib.Path:
 def locked(name: str) -> Iterator[None]:
     """One process at a time makes a thing of the cache."""
     with open(cache() / f".{name}.lock", "w", encoding="ascii") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another run is making {name}; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def image(release: str) -> Image:
-    """The image of a release, made where there is none; that takes a minute or two."""
+    """The image of a release, made where there is none."""
     customize = _CUSTOMIZE.format(user=USER, key=key().with_suffix(".pub").read_text(encoding="ascii").strip(), fetched=" ".join(FETCHED))
     digest = hashlib.sha256(repr((customize, PACKAGES, DISK, pathlib.Path(__file__).read_bytes())).encode()).hexdigest()[:12]
     folder = cache() / f"{release}-{digest}"
@@ -118,7 +122,7 @@ def image(release: str) -> Image:
             staging = cache() / f".{release}.new"
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir()
-            say(f"making the image of {release} (a minute or two)")
+            say(f"making the image of {release} in {cache()}: 1 GB, and 2 to 5 minutes")
             _make(release, customize, staging)
             staging.rename(folder)
         folder.touch()

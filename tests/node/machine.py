@@ -87,7 +87,6 @@ class Machine:
         """As `reboot` does, and wait until everything is up again."""
         before = self._boot()
         self.ssh("sudo systemctl reboot", check=False)
-        self._end_master()
         _until("another boot", lambda: self._answers() and self._boot() not in ("", before), seconds=120 * SLOW)
         self.wait()
 
@@ -102,6 +101,11 @@ class Machine:
 
     def __exit__(self, *_exception: object) -> None:
         self.close()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether QEMU runs: it ends when the machine turns itself off, and not when it reboots."""
+        return self._qemu is not None and self._qemu.poll() is None
 
     @property
     def _disk(self) -> pathlib.Path:
@@ -141,6 +145,7 @@ class Machine:
 
     def wait(self) -> Machine:
         """Until it answers, and systemd is through with the boot; it may be degraded by then."""
+        self._end_master()
         _until(f"{self.name} to answer", self._answers, seconds=120 * SLOW)
         self._master = subprocess.Popen(
             ["ssh", *self.ssh_options(), "-o", "ControlMaster=yes", "-N", f"{images.USER}@127.0.0.1"],
@@ -180,7 +185,7 @@ class Machine:
         return self._direct("cat /proc/sys/kernel/random/boot_id").stdout.strip()
 
     def _answers(self) -> bool:
-        assert self._qemu is not None and self._qemu.poll() is None, f"QEMU ended: {self._said('qemu.log')}"
+        assert self.is_on, f"QEMU ended: {self._said('qemu.log')}"
         assert not re.search(r"Kernel panic|emergency mode|\(initramfs\)", self._said("console.log")), self._said("console.log")
         return self._direct("true").returncode == 0
 
@@ -212,7 +217,7 @@ def _warm(image: Image) -> pathlib.Path:
     with locked(f"warm-{image.release}"):
         if path.exists():
             return path
-        say(f"booting {image.release} for the first time, for a snapshot")
+        say(f"booting {image.release} for the first time, for a snapshot (a minute)")
         with Machine(image) as machine:
             machine.boot()
             machine.root(f"{_MAKE_SWAP}sync")

@@ -84,7 +84,8 @@ def format_percent(percent: int | None) -> str:
 
 def _bounded(value: int, text: str, option: str, minimum: int, maximum: int, show) -> int:
     if value < minimum:
-        raise VpsError(f"{option}: {shown(text)} is too small; the least is {show(minimum)}, or {UNLIMITED} for no limit.")
+        unit = " bytes" if show is format_size and text.isdigit() else ""  # who writes 512 means 512M
+        raise VpsError(f"{option}: {shown(text)}{unit} is too small; the least is {show(minimum)}, or {UNLIMITED} for no limit.")
     if value > maximum:
         raise VpsError(f"{option}: {shown(text)} is too large; the most is {show(maximum)}, or {UNLIMITED} for no limit.")
     return value
