@@ -96,6 +96,8 @@ def _finish(module: AnsibleModule, work: Callable[[Any], dict], make_node: Calla
         module.fail_json(msg=str(error), **error.details)
     except OSError as error:
         module.fail_json(msg=_told(error))
+    for warning in result.pop("warnings", ()):
+        module.warn(warning)
     module.exit_json(**result)
 
 

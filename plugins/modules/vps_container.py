@@ -87,7 +87,9 @@ options:
     type: dict
     suboptions:
       memory:
-        description: RAM in bytes, or with one of the suffixes K, M, G, T, P (powers of 1024). At least 4M.
+        description:
+          - RAM in bytes, or with one of the suffixes K, M, G, T, P (powers of 1024; V(512M), V(512MB) and V(512MiB) are the
+            same). At least 4M.
         type: str
       swap:
         description: Swap in bytes, besides memory. Needs O(limits.memory). V(0) forbids swapping.
@@ -96,7 +98,7 @@ options:
         description: Share of the CPU under contention, 10 to 100000; a VPS without has 1000.
         type: str
       cpulimit:
-        description: CPU time in percent of one CPU, V(50) is half of one.
+        description: CPU time in percent of one CPU, V(50) or V(50%) is half of one.
         type: str
       cpus:
         description: CPU time in whole CPUs; the lesser of this and O(limits.cpulimit) counts.

@@ -143,7 +143,10 @@ def result(process: subprocess.Popen, *, timeout: float = 600) -> dict:
 
 def _told(output: str, errors: str) -> dict:
     assert "Traceback" not in errors and output, f"the module broke: {errors or 'it said nothing'}"
-    return json.loads(output)
+    told = json.loads(output)
+    if "warnings" in told:  # which ansible-core 2.19 wraps for its way to the controller
+        told["warnings"] = [warning if isinstance(warning, str) else warning["event"]["msg"] for warning in told["warnings"]]
+    return told
 
 
 def call(module: str, *, check: bool = False, wrap: Iterable[str] = (), uid: int = 0, **params: Any) -> dict:
