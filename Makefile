@@ -23,7 +23,7 @@ version_of = $$($(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 SANITY_PYTHON ?= $(call version_of,.venv/bin/python)
 playbook = $(with_venv) ANSIBLE_CALLBACK_RESULT_FORMAT=yaml ansible-playbook -i playbooks/inventory/localhost.yml
 
-STEPS := unit lint docs build sanity integration
+STEPS := unit lint docs build sanity integration node-short
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-test deps-node quickstart quickstart-clean test $(STEPS:%=test-%) test-node node-shell test-types benchmark clean
@@ -48,7 +48,7 @@ quickstart-clean: $(RUN) ## Undo quickstart, then remove .venv and .build
 	@$(playbook) playbooks/quickstart-clean.yml $(ARGS)
 	@rm -rf .venv .build
 
-test: $(TEST) ## All test steps below, each whatever the others say; integration needs root
+test: $(TEST) ## All test steps below but test-node, each whatever the others say; integration needs root
 	@MAKE="$(MAKE)" tests/tools/run-steps $(STEPS)
 
 test-unit: $(TEST) ## Unit tests (pytest); ARGS="-k limits"
@@ -80,7 +80,7 @@ node_test = $(node_python) pytest -p no:pytest-ansible --durations=12 tests/node
 test-node: $(NODE) ## Everything on booted machines (systemd, cgroup v2, SSH), an hour or more; RELEASES=trixie ARGS="-k boot"
 	@$(node_test) -n 2 --dist loadfile $(RELEASES:%=--release=%) $(ARGS)
 
-test-node-short: $(NODE) ## The part of it that CI runs: Debian 12, a quarter of an hour
+test-node-short: $(NODE) ## A quarter of an hour of it, on Debian 12, which `make test` and CI run too
 	@$(node_test) --release=bookworm --short $(ARGS)
 
 node-shell: $(NODE) ## A shell on a stock machine that goes when the shell ends; RELEASE=trixie ARGS="a command instead"

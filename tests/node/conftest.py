@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import shutil
+import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -15,7 +19,7 @@ from ansible_collections.mainline.vps.tests.node.image import RELEASES, image
 from ansible_collections.mainline.vps.tests.node.machine import Machine
 from ansible_collections.mainline.vps.tests.node.play import play
 
-NEEDED = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "mke2fs", "ssh")
+NEEDED = ("qemu-system-x86_64", "qemu-img", "mmdebstrap", "mke2fs", "ssh", "ssh-keygen", *(() if os.geteuid() == 0 else ("unshare", "newuidmap")))
 ROLE = {"ansible.builtin.include_role": {"name": "mainline.vps.node"}, "vars": {"node_pool_size": "8G"}}
 
 
@@ -29,6 +33,10 @@ def pytest_configure(config: pytest.Config) -> None:
     missing = [program for program in NEEDED if shutil.which(program) is None]
     if missing:
         raise pytest.UsageError(f"not installed: {', '.join(missing)}; `make deps-node` installs them on a Debian")
+    if platform.machine() != "x86_64":
+        raise pytest.UsageError(f"the test machines are amd64, and this one is {platform.machine()}")
+    # Whoever ends us, say a CI whose time is over, ends the machines and their folders too.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
     if not hasattr(config, "workerinput"):  # before any worker makes a machine
         machine.sweep()
 
@@ -63,8 +71,16 @@ def node(release: str) -> Iterator[Machine]:
 
 @pytest.fixture
 def vpss(node: Machine) -> Iterator[Machine]:
-    """The node, without any VPS before and after."""
+    """The node, on, and without any VPS before and after."""
+    _remove_all(node)
     yield node
+    _remove_all(node)
+
+
+def _remove_all(node: Machine) -> None:
+    """Whatever a test has left, which may be a machine that is off."""
+    if not node.is_on:
+        node.boot()
     node.root("for n in $(ls /var/lib/vps/vps); do systemctl stop vps@$n; done")
     names = node.root("ls /var/lib/vps/vps").split()
     if names:

@@ -10,20 +10,21 @@ that stock guests do not survive, and nothing shows it beforehand). Documents: q
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import hashlib
 import os
 import pathlib
+import platform
 import random
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+
+from ansible_collections.mainline.vps.plugins.module_utils.node.syscalls import end_with_parent
 
 from . import image as images
 from .image import Image, locked, say
@@ -32,13 +33,11 @@ ACCEL = os.environ.get("NODE_ACCEL", "tcg")
 SLOW = 1 if ACCEL == "kvm" else 6  # how much longer everything may take
 MEMORY, CPUS = 1536, 2  # MiB; part of a snapshot
 _PLACE, _PREFIX = "/var/tmp", "mainline-vps-node-"  # /tmp may be in memory, and paths of sockets must be short
-_PR_SET_PDEATHSIG = 1
 # Made by the machine itself, because a file without holes cannot be put into an image.
 _MAKE_SWAP = """
 dd if=/dev/zero of=/swap bs=1M count=256 status=none; chmod 600 /swap; mkswap /swap; swapon /swap
 echo '/swap none swap defaults 0 0' >> /etc/fstab
 """
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Machine:
@@ -49,9 +48,10 @@ class Machine:
 
     def __init__(self, image: Image, *, name: str = "node", peer: Machine | None = None) -> None:
         self.image, self.name = image, name
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_PLACE))
-        self._lock = open(self.folder / "lock", "w", encoding="ascii")  # for as long as we live: see sweep()
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        with locked("folders"):  # sweep() takes one that is not locked for one that is left
+            self.folder = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_PLACE))
+            self._lock = open(self.folder / "lock", "w", encoding="ascii")  # for as long as we live
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._wire = peer.folder / "wire" if peer else self.folder / "wire"
         self._listens = peer is None
         self.port = 0
@@ -87,7 +87,7 @@ class Machine:
         """As `reboot` does, and wait until everything is up again."""
         before = self._boot()
         self.ssh("sudo systemctl reboot", check=False)
-        _until("another boot", lambda: self._answers() and self._boot() not in ("", before), seconds=120 * SLOW)
+        until("another boot", lambda: self._answers() and self._boot() not in ("", before), seconds=120 * SLOW)
         self.wait()
 
     def close(self) -> None:
@@ -146,12 +146,12 @@ class Machine:
     def wait(self) -> Machine:
         """Until it answers, and systemd is through with the boot; it may be degraded by then."""
         self._end_master()
-        _until(f"{self.name} to answer", self._answers, seconds=120 * SLOW)
+        until(f"{self.name} to answer", self._answers, seconds=120 * SLOW)
         self._master = subprocess.Popen(
             ["ssh", *self.ssh_options(), "-o", "ControlMaster=yes", "-N", f"{images.USER}@127.0.0.1"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=end_with_parent,
         )
-        _until("a connection", (self.folder / "ssh").exists, seconds=30 * SLOW)
+        until("a connection", (self.folder / "ssh").exists, seconds=30 * SLOW)
         self.ssh("systemctl is-system-running --wait", check=False, timeout=100 * SLOW)
         return self
 
@@ -203,20 +203,23 @@ class Machine:
 
 def sweep() -> None:
     """Remove the folders of runs that were killed. Their machines went with them."""
-    for folder in pathlib.Path(_PLACE).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError), open(folder / "lock", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder)
+    with locked("folders"):
+        for folder in pathlib.Path(_PLACE).glob(f"{_PREFIX}*"):
+            with contextlib.suppress(OSError), open(folder / "lock", "a", encoding="ascii") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
 
 
 def _warm(image: Image) -> pathlib.Path:
     """A disk with a snapshot, `warm`, of a machine that has booted; kept for as long as QEMU and its options stay the same."""
     version = images.run("qemu-system-x86_64", "--version")
-    inputs = (version, _command(image, pathlib.Path("disk")), pathlib.Path(__file__).read_bytes())
+    inputs = (version, platform.release() if ACCEL == "kvm" else "", _command(image, pathlib.Path("disk")), pathlib.Path(__file__).read_bytes())
     path = image.folder / f"warm-{hashlib.sha256(repr(inputs).encode()).hexdigest()[:12]}.qcow2"
     with locked(f"warm-{image.release}"):
         if path.exists():
             return path
+        for older in image.folder.glob("warm-*"):
+            older.unlink()
         say(f"booting {image.release} for the first time, for a snapshot (a minute)")
         with Machine(image) as machine:
             machine.boot()
@@ -245,7 +248,8 @@ def _command(image: Image, disk: pathlib.Path) -> list[str]:
     ]
 
 
-def _until(what: str, condition: Callable[[], bool], *, seconds: float) -> None:
+def until(what: str, condition: Callable[[], bool], *, seconds: float) -> None:
+    """Wait for a condition."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
@@ -269,7 +273,3 @@ def _free_port() -> int:
             probe.bind(("127.0.0.1", port))
             return port
 
-
-def end_with_parent() -> None:
-    """What a process that we start calls first: it is killed when we are gone, however (prctl(2))."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -14,8 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.mainline.vps.plugins.module_utils.node.syscalls import end_with_parent
+
 from . import image as images
-from .machine import SLOW, Machine, end_with_parent
+from .machine import SLOW, Machine
 
 HERE = pathlib.Path(__file__).parent
 PLAYBOOKS = HERE.parents[1] / "playbooks"
@@ -63,7 +65,8 @@ def start(node: Machine, playbook: pathlib.Path | list[dict], *options: str, alo
         playbook = node.folder / "play.yml"
         playbook.write_text(json.dumps([play]), encoding="utf-8")
     environment = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_") or name == "ANSIBLE_COLLECTIONS_PATH"},
+        "ANSIBLE_CONFIG": "/dev/null",  # nobody's own
         "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback"), "ANSIBLE_CALLBACKS_ENABLED": "results", "RESULTS": str(node.folder / "results"),
         "ANSIBLE_HOST_KEY_CHECKING": "false", "ANSIBLE_FORCE_COLOR": "false", "LC_ALL": "C.UTF-8",
     }

@@ -20,7 +20,11 @@ TASKS = [
     {
         "mainline.vps.vps_container": {
             "name": name, "template": "minimal", "addresses": [f"10.90.0.{number}"], "onboot": onboot, "boot_order": order,
-            "limits": {"memory": f"{40 + number}M", "processes": "50"}, "state": state,
+            "limits": {
+                "memory": f"{40 + number}M", "swap": "16M", "cpuunits": "500", "cpulimit": "300", "cpus": "2", "processes": "50",
+                "diskspace": f"{100 + number}M",
+            },
+            "state": state,
         }
     }
     for name, (number, onboot, order, state) in VPSS.items()
@@ -88,8 +92,10 @@ def test_one_that_cannot_start_says_why_and_keeps_no_other_from_it(rebooted):
 @pytest.mark.parametrize("name", RUNNING)
 def test_with_their_limits_and_addresses(rebooted, name):
     number = VPSS[name][0]
-    held = rebooted.root(f"cd /sys/fs/cgroup/vps.slice/vps@{name}.service/vps/{name}; cat memory.max pids.max; ping -c 1 -W 5 -q 10.90.0.{number} >&2")
-    assert held.split() == [str((40 + number) << 20), "50"]
+    files = "memory.max memory.swap.max ../../cpu.weight cpu.max pids.max"
+    held = rebooted.root(f"cd /sys/fs/cgroup/vps.slice/vps@{name}.service/vps/{name}; cat {files}; ping -c 1 -W 5 -q 10.90.0.{number} >&2")
+    assert held.splitlines() == [str((40 + number) << 20), str(16 << 20), "50", "200000 100000", "50"]
+    assert str((100 + number) << 20) in rebooted.root("btrfs qgroup show -r --raw /var/lib/vps").split()
     rebooted.root(f"lxc-attach --name={name} --clear-env -- /bin/ping -c 1 -W 10 -q 10.0.2.2")
 
 

@@ -14,8 +14,8 @@ from ansible_collections.mainline.vps.tests.node.play import play
 MIB = 1 << 20
 LIMITS = {"memory": "48M", "swap": "16M", "cpuunits": "500", "cpulimit": "20", "processes": "40", "diskspace": "100M"}
 FILES = {"memory.max": str(48 * MIB), "memory.swap.max": str(16 * MIB), "../../cpu.weight": "50", "cpu.max": "20000 100000", "pids.max": "40"}
-OTHERS = {"memory": "64M", "cpulimit": "40", "processes": "50", "diskspace": "150M"}
-OTHER_FILES = {"memory.max": str(64 * MIB), "memory.swap.max": "max", "../../cpu.weight": "100", "cpu.max": "40000 100000", "pids.max": "50"}
+OTHERS = {"memory": "64M", "cpulimit": "240", "cpus": "2", "processes": "50", "diskspace": "150M"}
+OTHER_FILES = {"memory.max": str(64 * MIB), "memory.swap.max": "max", "../../cpu.weight": "100", "cpu.max": "200000 100000", "pids.max": "50"}
 FOLDER = "/sys/fs/cgroup/vps.slice/vps@web.service/vps/web"
 
 
@@ -33,6 +33,13 @@ def web(node):
 def files(node) -> dict[str, str]:
     """What the kernel holds."""
     return dict(line.split(":", 1) for line in node.root(f"cd {FOLDER}; grep -H . {' '.join(FILES)}").splitlines())
+
+
+def disk_limit(node) -> int:
+    """What the kernel holds for the disk of the VPS, in bytes."""
+    rows = node.root("btrfs qgroup show -r --raw /var/lib/vps; btrfs subvolume show /var/lib/vps/vps/web/rootfs | grep 'Subvolume ID'").splitlines()
+    number = rows[-1].split()[-1]
+    return int(next(row.split()[3] for row in rows if row.split()[0] == f"0/{number}"))
 
 
 def events(node, file: str) -> dict[str, int]:
@@ -66,8 +73,8 @@ def test_memory_ends_a_process_inside_and_nothing_else(web):
 
 
 def test_swap_takes_what_was_asked_and_no_more(web):
-    """48M of memory and 16M of swap: one process of 56M fits into both, one of 100M does not."""
-    said = inside(web, "dd if=/dev/zero of=/dev/null bs=56M count=1; echo then; dd if=/dev/zero of=/dev/null bs=100M count=1; true")
+    """48M of memory and 16M of swap: one process of 50M fits into both, one of 100M does not."""
+    said = inside(web, "dd if=/dev/zero of=/dev/null bs=50M count=1; echo then; dd if=/dev/zero of=/dev/null bs=100M count=1; true")
     assert "/swap" in web.root("cat /proc/swaps")
     fits, _then, does_not = said.partition("then")
     assert "1+0 records out" in fits and "Killed" in does_not
@@ -85,6 +92,7 @@ def test_cpu_time_is_what_was_asked(web):
     assert events(web, "cpu.stat")["nr_throttled"] > 0
 
 
+@pytest.mark.long
 def test_cpuunits_share_a_busy_core(node):
     """Two VPSs on one core, one with three times the other's share. The weights that count are those of their units."""
     shares = {"less": "1000", "more": "3000"}
@@ -137,10 +145,11 @@ def test_changes_are_live_and_stay_over_a_reboot_from_inside(web):
     before, boot = inits(web), web.root("cat /proc/sys/kernel/random/boot_id")
     assert len(play(web, [task]).changed) == 1
     assert files(web) == OTHER_FILES and inits(web) == before
+    assert disk_limit(web) == 150 * MIB
     inside(web, "reboot", check=False)
     again = f"ping -c 1 -W 1 -q 10.90.0.10 >/dev/null && [ $(lxc-info -n web -pH) != {before.split()[0]} ]"
     web.root(f"for i in $(seq 100); do {again} && exit; sleep 0.3; done; exit 1")
-    assert files(web) == OTHER_FILES
+    assert files(web) == OTHER_FILES and disk_limit(web) == 150 * MIB
     assert inits(web).split()[0] != before.split()[0] and inits(web).split()[1:] == before.split()[1:]
     assert web.root("cat /proc/sys/kernel/random/boot_id") == boot
     assert play(web, [task]).changed == []

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import pathlib
 import subprocess
 import sys
 
+from ansible_collections.mainline.vps.tests.node import machine as machines
 from ansible_collections.mainline.vps.tests.node.image import image
 from ansible_collections.mainline.vps.tests.node.machine import Machine
 
@@ -28,10 +30,16 @@ def test_a_machine_ends_with_whoever_started_it(release):
         "import sys, time\n"
         "from ansible_collections.mainline.vps.tests.node.image import image\n"
         "from ansible_collections.mainline.vps.tests.node.machine import Machine\n"
-        "machine = Machine(image(sys.argv[1])).resume(); print(machine._qemu.pid, flush=True); time.sleep(600)\n"
+        "machine = Machine(image(sys.argv[1])).resume(); print(machine._qemu.pid, machine.folder, flush=True); time.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code, release], stdout=subprocess.PIPE, text=True) as parent:
-        pid = int(parent.stdout.readline())
+        pid, folder = parent.stdout.readline().split()
         parent.kill()
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout.strip()
-    assert state == "" or state.startswith("Z")
+
+    def has_ended() -> bool:
+        state = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True, check=False).stdout.strip()
+        return state == "" or state.startswith("Z")
+
+    machines.until("QEMU to end", has_ended, seconds=10)
+    machines.sweep()
+    assert not pathlib.Path(folder).exists()

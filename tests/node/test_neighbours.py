@@ -38,12 +38,14 @@ def install(node, *packages: str) -> None:
     node.root(f"DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends {' '.join(packages)} >/dev/null", timeout=900)
 
 
-@pytest.mark.parametrize("command", ["restart nftables", "reload-or-restart nftables", "stop nftables && systemctl start nftables"])
-def test_our_table_is_back_when_the_distributions_own_service_has_flushed_all(web, command):
-    web.root("systemctl start nftables; nft add table inet theirs")
-    web.root(f"systemctl {command}")
-    assert "theirs" not in web.root("nft list tables"), "nothing was flushed"
-    assert "table inet mainline_vps" in web.root("nft list tables")
+@pytest.mark.parametrize("before", ["start", "stop"])
+@pytest.mark.parametrize("command", ["restart", "reload-or-restart", "stop", "start"])
+def test_our_table_is_back_when_the_distributions_own_service_has_flushed_all(web, command, before):
+    """A start of what runs, and a stop of what does not, flush nothing."""
+    web.root(f"systemctl {before} nftables; nft add table inet theirs; systemctl {command} nftables")
+    tables = web.root("nft list tables")
+    assert ("theirs" in tables) == (before == command)
+    assert "table inet mainline_vps" in tables
     assert reaches(web)
 
 
@@ -60,6 +62,22 @@ def test_systemd_networkd_leaves_the_links_of_vpss_alone(web):
         assert web.root(ROUTES) == before and reaches(web)
     finally:
         web.root("rm /etc/systemd/network/50-all.network; networkctl reload; systemctl restart systemd-networkd")
+
+
+def test_networkmanager_leaves_the_links_of_vpss_alone(web):
+    """One that manages everything that nobody keeps from it, as a desktop's or a Fedora's does."""
+    before = web.root(ROUTES)
+    web.root("mkdir -p /etc/NetworkManager/conf.d; printf '[keyfile]\nunmanaged-devices=interface-name:en*\n' > /etc/NetworkManager/conf.d/test.conf")
+    install(web, "network-manager")
+    try:
+        web.root("systemctl restart NetworkManager; sleep 5", timeout=300)
+        assert web.root(f"nmcli -g GENERAL.STATE device show {LINK}").startswith("10 "), "it is managed"
+        assert web.root(ROUTES) == before and reaches(web)
+        web.root("systemctl restart vps@web; sleep 5")
+        assert web.root(f"nmcli -g GENERAL.STATE device show {LINK}").startswith("10 "), "it is managed after a restart of the VPS"
+        assert web.root(ROUTES) == before and reaches(web)
+    finally:
+        web.root("systemctl disable --now NetworkManager", timeout=300)
 
 
 def test_lxcs_own_bridge_may_be_there_too(web):
@@ -91,3 +109,19 @@ def test_a_firewall_that_drops_what_is_routed_is_told_and_left_alone(web):
         assert done.changed == [] and "warnings" not in done.of("mainline.vps.node : Make the machine a node")
     finally:
         web.root("ufw --force reset >/dev/null; ufw disable; nft flush table ip filter", timeout=300, check=False)
+
+
+def test_firewalld_is_told_and_left_alone(web):
+    """It accepts what is routed from the zone that its owner puts the links into, and from no other."""
+    install(web, "firewalld")
+    web.root("systemctl start firewalld; firewall-cmd --permanent --add-service=ssh; firewall-cmd --reload", timeout=600)
+    try:
+        assert not reaches(web, seconds=8)
+        done = play(web, [ROLE])
+        told = done.of("mainline.vps.node : Make the machine a node")
+        assert done.changed == [] and "--zone=trusted --add-interface=vps+" in told["warnings"][0]
+        web.root("firewall-cmd --permanent --zone=trusted --add-interface=vps+; firewall-cmd --reload", timeout=300)
+        assert reaches(web)
+        assert play(web, [ROLE]).changed == []
+    finally:
+        web.root("systemctl disable --now firewalld", timeout=300)

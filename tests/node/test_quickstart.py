@@ -13,7 +13,7 @@ STATE = """
 dpkg-query --show --showformat '${db:Status-Status} ${Package}\\n' | grep ^installed | sort
 find /etc/systemd /etc/vps /etc/udev /etc/sysctl.d /etc/fstab /etc/subuid /etc/subgid /var/lib/vps* /var/lib/lxc -type f 2>/dev/null | sort
 cat /etc/fstab /etc/subuid /etc/subgid; ls /etc/default /etc/systemd/system /etc/systemd/system/*.wants
-nft list tables 2>/dev/null; systemctl --failed --no-legend; systemctl is-system-running; ip -br link | cut -d ' ' -f 1
+nft list tables 2>/dev/null || true; systemctl --failed --no-legend; systemctl is-system-running || true; ip -br link | cut -d ' ' -f 1
 """
 
 

@@ -26,6 +26,7 @@ PATHS = {
     "boot_unit": f"/etc/systemd/system/{BOOT_UNIT}",
     "boot_script": BOOT,
     "lxc_unit": "/etc/systemd/system/lxc.service.d/mainline-vps.conf",
+    "nftables_unit": "/etc/systemd/system/nftables.service.d/mainline-vps.conf",
     "networkd": "/etc/systemd/network/00-mainline-vps.network",
     "link": "/etc/systemd/network/00-mainline-vps.link",
     "udev": "/etc/udev/rules.d/60-mainline-vps.rules",
@@ -51,6 +52,8 @@ def files(pool: str) -> dict[str, str]:
         "boot_script": _boot_script(pool),
         # LXC's own stops every container that there is, whoever has started it, and whenever somebody restarts it.
         "lxc_unit": f"{WRITTEN}[Service]\nExecStop=\nExecStop=-{BOOT} stop-others\n",
+        # The distribution's own flushes everything, ours too, whenever it starts, reloads or stops: not for a moment longer than that.
+        "nftables_unit": f"{WRITTEN}[Service]\n" + "".join(f"{when}=-{_LOAD}\n" for when in ("ExecStartPost", "ExecReload", "ExecStopPost")),
         # The node's ends of all links are LXC's: their addresses and routes stay as they are, whatever else matches them.
         "networkd": f"{WRITTEN}[Match]\nName={HOST_PREFIX}*\n\n[Link]\nUnmanaged=yes\n",
         "link": f"{WRITTEN}[Match]\nOriginalName={HOST_PREFIX}*\n\n[Link]\nNamePolicy=\nMACAddressPolicy=none\n",
@@ -92,21 +95,20 @@ LimitNPROC=infinity
 """
 
 
-# Our table in the packet filter, at boot and again each time that the distribution's own service has flushed it.
+_LOAD = f"/usr/sbin/nft -f {NETWORK}"
+# Our table in the packet filter, at boot, whether or not the distribution's own service is used.
 _NETWORK_UNIT = f"""{WRITTEN}[Unit]
 Description=Packet filter table of the VPSs
 After=nftables.service
-PartOf=nftables.service
-ReloadPropagatedFrom=nftables.service
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/sbin/nft -f {NETWORK}
-ExecReload=/usr/sbin/nft -f {NETWORK}
+ExecStart={_LOAD}
+ExecReload={_LOAD}
 
 [Install]
-WantedBy=multi-user.target nftables.service
+WantedBy=multi-user.target
 """
 
 

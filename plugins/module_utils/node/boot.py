@@ -12,20 +12,21 @@ import os
 from contextlib import suppress
 
 from ..core.machine import Boot
-from ..core.unitfiles import BOOT_UNIT, NETWORK_UNIT, RUNTIME
+from ..core.unitfiles import BOOT_UNIT, NETWORK_UNIT, RUNTIME, unit_of
 from . import tools
 
 PATIENCE = 120  # s, for a daemon-reload of a busy machine
 _ASKED = "UnitFileState,ActiveState,NeedDaemonReload"
+_OTHERS = ("lxc.service", "nftables.service", unit_of("*"))  # whose files are ours too, in part or as a whole
 
 
 def read() -> Boot | None:
     """What systemd says; None where it does not run the machine."""
     if not tools.has_systemd():
         return None
-    said = tools.run(["systemctl", "show", f"--property={_ASKED}", NETWORK_UNIT, BOOT_UNIT])
-    network, boot = (dict(line.split("=", 1) for line in block.splitlines()) for block in said.strip().split("\n\n"))
-    fresh = all(unit["NeedDaemonReload"] == "no" for unit in (network, boot))
+    said = tools.run(["systemctl", "show", f"--property={_ASKED}", NETWORK_UNIT, BOOT_UNIT, *_OTHERS])
+    network, boot, *others = (dict(line.split("=", 1) for line in block.splitlines()) for block in said.strip().split("\n\n"))
+    fresh = all(unit["NeedDaemonReload"] == "no" for unit in (network, boot, *others))
     return Boot(
         enabled=all(unit["UnitFileState"] == "enabled" for unit in (network, boot)),
         loaded=fresh and network["ActiveState"] == "active",

@@ -19,7 +19,7 @@ from ..core.model import BOOTED_MARK, Template
 from . import tools
 from .tree import Tree
 
-BUSYBOX = "/bin/busybox"
+BUSYBOX = "/bin/busybox"  # where a guest has it; a node may have it elsewhere
 BUILD_TIMEOUT = 1800  # s
 DEFAULT_MIRROR = "http://deb.debian.org/debian"
 SECURITY_MIRROR = "http://deb.debian.org/debian-security"
@@ -40,10 +40,10 @@ _PROXIED = re.compile(r'^(Acquire::(?:https?::.+|Check-Valid-Until|Check-Date|Re
 
 def missing_tool(template: Template) -> str | None:
     """What the node lacks for building a template; None where nothing."""
-    if template.source == "minimal" and not os.path.exists(BUSYBOX):
-        return "'minimal' needs the package busybox-static on the node; run the role mainline.vps.node."
+    if template.source == "minimal" and tools.find("busybox") is None:
+        return "'minimal' needs a static busybox on the node (Debian's package busybox-static); the role mainline.vps.node installs it."
     if template.source == "debian" and not tools.installed("mmdebstrap"):
-        return "'debian' needs the package mmdebstrap on the node; run the role mainline.vps.node."
+        return "'debian' needs mmdebstrap on the node, which the role mainline.vps.node installs where the distribution has it."
     return None
 
 
@@ -60,10 +60,11 @@ def _minimal(root: str) -> None:
         os.mkdir(os.path.join(root, folder))
     os.chmod(os.path.join(root, "tmp"), 0o1777)
     os.chmod(os.path.join(root, "root"), 0o700)
-    shutil.copy(BUSYBOX, os.path.join(root, "bin", "busybox"))
+    busybox = tools.find("busybox") or BUSYBOX
+    shutil.copy(busybox, os.path.join(root, "bin", "busybox"))
     code, applets = tools.attempt(["chroot", root, "/bin/busybox", "--list-full"])
     if code != 0:
-        raise VpsError(f"source: {BUSYBOX} is not a static busybox ({tools.last_words(applets)}); install busybox-static on the node.")
+        raise VpsError(f"source: {busybox} is not a static busybox ({tools.last_words(applets)}); install busybox-static on the node.")
     with Tree(root) as tree:
         for applet in applets.split():
             path = f"/{applet.lstrip('/')}"

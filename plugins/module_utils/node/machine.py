@@ -126,8 +126,10 @@ def _set_file(step: steps.SetFile) -> None:
         os.unlink(FILES[step.file])
         with suppress(FileNotFoundError):
             os.unlink(f"{path}.new")  # of a run that was killed while it wrote
-        with suppress(OSError):  # there is more in it
-            os.rmdir(FOLDER)
+        for folder in (FOLDER, os.path.dirname(path)):
+            if folder == FOLDER or folder.endswith(".service.d"):
+                with suppress(OSError):  # there is more in it
+                    os.rmdir(folder)
         return
     mode = _mode(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)

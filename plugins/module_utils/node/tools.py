@@ -107,7 +107,13 @@ def has_systemd() -> bool:
 
 def installed(program: str) -> bool:
     """Whether the node has a program."""
-    return any(os.access(os.path.join(folder, program), os.X_OK) for folder in ENVIRONMENT["PATH"].split(":"))
+    return find(program) is not None
+
+
+def find(program: str) -> str | None:
+    """Where the node has a program; None where it has none."""
+    paths = (os.path.join(folder, program) for folder in ENVIRONMENT["PATH"].split(":"))
+    return next((path for path in paths if os.access(path, os.X_OK)), None)
 
 
 def _give(pipe: IO[bytes], text: bytes) -> None:

@@ -16,7 +16,7 @@ from ..core.errors import GuestInTheWay, NothingDone, VpsError
 from ..core.model import ID_RANGE, RUNNING, STOPPED, Vps
 from . import cgroup, configuration, engine, files, guest, locks, network, tools
 from .parts import Parts, node_nameservers
-from .sweep import erase, erase_vps
+from .sweep import erase_vps
 from .tree import Tree
 
 SETTLE_TIMEOUT = 30  # s, for LXC's monitor between two states
@@ -44,12 +44,13 @@ def create(parts: Parts, step: steps.Create) -> None:
         if vps.limits.diskspace is not None:
             parts.storage.limit(root, vps.limits.diskspace)
         configuration.write(vps, parts.vps.path(vps.name), into=directory)
+        # Before it is real: from the rename on, a boot of the node starts it by this link.
+        engine.register(vps.name, parts.vps.path(vps.name))
     except BaseException:
-        erase(parts, directory)
+        erase_vps(parts, vps.name, directory)
         raise
     parts.vps.commit(vps.name)
     parts.storage.sync()  # before anybody works with it: a power cut must not make remains of it again
-    engine.register(vps.name, parts.vps.path(vps.name))
 
 
 def _reserve(parts: Parts, vps: Vps) -> tuple[Vps, str]:
