@@ -64,9 +64,11 @@ def start(node: Machine, playbook: pathlib.Path | list[dict], *options: str, alo
         play = {"hosts": "all", "gather_facts": False, "become": True, "tasks": playbook}
         playbook = node.folder / "play.yml"
         playbook.write_text(json.dumps([play]), encoding="utf-8")
+    configuration = node.folder / "ansible.cfg"  # empty: nobody's own
+    configuration.touch()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_") or name == "ANSIBLE_COLLECTIONS_PATH"},
-        "ANSIBLE_CONFIG": "/dev/null",  # nobody's own
+        "ANSIBLE_CONFIG": str(configuration),
         "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback"), "ANSIBLE_CALLBACKS_ENABLED": "results", "RESULTS": str(node.folder / "results"),
         "ANSIBLE_HOST_KEY_CHECKING": "false", "ANSIBLE_FORCE_COLOR": "false", "LC_ALL": "C.UTF-8",
     }
