@@ -14,6 +14,7 @@ import os
 import struct
 from contextlib import suppress
 
+from ...core.errors import VpsError
 from .. import tools
 from ..syscalls import sync_filesystem
 
@@ -51,6 +52,7 @@ class Btrfs:
 
     def delete(self, path: str) -> None:
         """Delete a root file system, and any subvolume that was made inside it."""
+        _require_subvolume(path)
         self._count_what_is_dropped()
         for number in _subvolumes_in(path):  # by number: a guest's tree can be deeper, and its names stranger, than a walk bears
             tools.run(["btrfs", "subvolume", "delete", "--subvolid", str(number), self.pool])
@@ -62,6 +64,7 @@ class Btrfs:
 
         By the qgroup's number and the pool's root: once a VPS is over its limit, its own path refuses even this.
         """
+        _require_subvolume(path)
         group = f"0/{subvolume_id(path)}"
         if not os.path.isdir(self._qgroup(path)):
             tools.run(["btrfs", "qgroup", "create", group, self.pool])
@@ -69,12 +72,16 @@ class Btrfs:
 
     def read_limit(self, path: str) -> int | None:
         """The limit that the kernel holds, in bytes."""
+        if not is_subvolume(path):
+            return None
         folder = self._qgroup(path)
         flags = int(_read(os.path.join(folder, "limit_flags")) or "0", 0)
         return int(_read(os.path.join(folder, "max_referenced"))) if flags & 1 else None
 
     def usage(self, path: str) -> int:
         """Bytes that the root file system refers to."""
+        if not is_subvolume(path):
+            return 0
         return int(_read(os.path.join(self._qgroup(path), "referenced")) or 0)
 
     def sync(self) -> None:
@@ -130,6 +137,17 @@ class Btrfs:
 
     def _quota(self, name: str) -> str:
         return f"/sys/fs/btrfs/{self._filesystem()}/qgroups/{name}"
+
+
+def is_subvolume(path: str) -> bool:
+    """Whether a path is the root directory of a subvolume."""
+    return os.lstat(path).st_ino == ROOT_INODE
+
+
+def _require_subvolume(path: str) -> None:
+    """What is done to a subvolume would be done to the one around it, where somebody has put a plain directory into its place."""
+    if not is_subvolume(path):
+        raise VpsError(f"pool: {path} is no subvolume, somebody has put something else into its place; move it away, or a subvolume there.")
 
 
 def subvolume_id(path: str) -> int:

@@ -426,3 +426,32 @@ def test_result_is_as_documented(vps, module):
     done = kit.ok(module, name=vps)
     told = done["vps"] if module == "vps_container" else done["node"]
     assert set(told) == set(documented["vps" if module == "vps_container" else "node"]["contains"])
+
+
+def test_a_plain_directory_in_the_place_of_a_root_file_system_costs_nobody_else_anything(minimal):
+    """As after a copy by hand. What was meant for its subvolume must not be done to the one around it, which has all others in it."""
+    kit.container("it-copied", template=minimal, state="stopped")
+    kit.container("it-beside", template=minimal, limits={"diskspace": "50M"})
+    root = kit.rootfs("it-copied")
+    kit.run("mv", str(root), f"{root}.old")
+    kit.run("cp", "-a", f"{root}.old", str(root))
+    try:
+        others = kit.run("btrfs", "subvolume", "list", str(kit.pool()))
+        for task in ({"state": "absent"}, {"state": "present", "limits": {"diskspace": "10M"}}):
+            assert "is no subvolume" in kit.fails("vps_container", name="it-copied", **task)
+            kit.call("vps_container", name="it-beside")  # which sweeps
+        assert _numbers(kit.run("btrfs", "subvolume", "list", str(kit.pool()))) == _numbers(others)
+        assert kit.disk_limit("it-beside") == 50 << 20
+        assert kit.inside("it-beside", "true").returncode == 0
+    finally:
+        for folder in (kit.pool() / "vps").glob("*it-copied*"):
+            if (folder / "rootfs.old").exists():
+                kit.run("rm", "-rf", str(folder / "rootfs"))
+                kit.run("mv", str(folder / "rootfs.old"), str(folder / "rootfs"))
+    kit.ok("vps_container", name="it-copied", state="absent")
+    assert not list((kit.pool() / "vps").glob("*it-copied*"))
+
+
+def _numbers(listing: str) -> set[str]:
+    """Of the subvolumes in a listing of btrfs."""
+    return {line.split()[1] for line in listing.splitlines()}
