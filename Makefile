@@ -26,7 +26,7 @@ playbook = $(with_venv) ANSIBLE_CALLBACK_RESULT_FORMAT=yaml ansible-playbook -i 
 STEPS := unit lint docs build sanity integration node-short
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test deps-node quickstart quickstart-clean test $(STEPS:%=test-%) test-node node-shell test-types benchmark clean
+.PHONY: help deps deps-test deps-node quickstart quickstart-clean test $(STEPS:%=test-%) test-node node-shell docs test-types benchmark clean
 
 help: ## This list
 	@echo 'make TARGET [ARGS="more arguments for the tool"] [PYTHON=python3]'
@@ -86,11 +86,15 @@ test-node-short: $(NODE) ## A quarter of an hour of it, on Debian 12, which `mak
 node-shell: $(NODE) ## A shell on a stock machine that goes when the shell ends; RELEASE=trixie ARGS="a command instead"
 	@$(node_python) ansible_collections.mainline.vps.tests.node $(RELEASE) $(ARGS)
 
+docs: $(TEST) ## Write docs/limits.md's tables anew from the code
+	@PYTHONPATH="$(CURDIR)/.build/live" .venv/bin/python tools/limits-table
+
 test-types: $(TEST) ## Type hints of module_utils (mypy)
 	@cd .build/live && ../../.venv/bin/python -m mypy --config-file ../../pyproject.toml -p ansible_collections.mainline.vps.plugins.module_utils $(ARGS)
 
 benchmark: $(TEST) ## What each task costs beside an empty one; as root, on a node with a template `minimal`
 	@PYTHONPATH="$(CURDIR)/.build/live" .venv/bin/python benchmarks/modules.py
+	@$(with_venv) .venv/bin/python benchmarks/tasks.py
 
 clean: ## Remove .venv and .build; the node and its VPSs stay
 	@rm -rf .venv .build

@@ -49,6 +49,7 @@ _value:
     quick1  10.90.0.11  256M    50%   214.2M of 2G    started
 """
 
+UNLIMITED = "unlimited"
 HEADING = ("NAME", "ADDRESS", "MEMORY", "CPU", "DISK", "STATE")
 
 
@@ -69,19 +70,19 @@ def _row(vps: Mapping) -> tuple[str, ...]:
     return (
         vps["name"],
         ", ".join(vps["addresses"]) or "none",
-        limits["memory"],
+        limits.get("memory", UNLIMITED),
         _cpu(limits),
-        f"{_short(vps['disk_used'])} of {limits['diskspace']}",
+        f"{_short(vps['disk_used'])} of {limits.get('diskspace', UNLIMITED)}",
         vps["state"],
     )
 
 
 def _cpu(limits: Mapping[str, str]) -> str:
     """The limits on CPU time, of which the lesser counts; percents are of one CPU."""
-    said = [limits["cpulimit"]] if limits["cpulimit"] != "unlimited" else []
-    if limits["cpus"] != "unlimited":
+    said = [limits["cpulimit"]] if limits.get("cpulimit", UNLIMITED) != UNLIMITED else []
+    if limits.get("cpus", UNLIMITED) != UNLIMITED:
         said.append(f"{limits['cpus']} CPU{'' if limits['cpus'] == '1' else 's'}")
-    return ", ".join(said) or "unlimited"
+    return ", ".join(said) or UNLIMITED
 
 
 def _short(size: int) -> str:

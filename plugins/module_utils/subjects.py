@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .core import container, limits, template
+from .core import container, fidelity, limits, template
 from .core.model import RUNNING, Actual, Manifest, TemplateActual
 from .runner import Subject
 
@@ -28,6 +28,7 @@ def describe_vps(node: Any, actual: Actual) -> dict[str, Any] | None:
         "boot_order": vps.boot_order,
         "description": vps.description,
         "privileged": vps.privileged,
+        "plan": vps.plan,
         "limits": limits.show(vps.limits),
         "id_base": vps.id_base,
         "pid": actual.pid,
@@ -82,12 +83,22 @@ def _vps_result(node: Any, _desired: Any, actual: Actual) -> dict[str, Any]:
     return {"vps": describe_vps(node, actual)}
 
 
+def _with_fidelity(node: Any, desired: container.Desired, actual: Actual) -> dict[str, Any]:
+    """With a word on each limit that was asked. In check mode `actual` is the VPS before it."""
+    asked = desired.options.get("limits")
+    if not isinstance(asked, limits.Wish):
+        return _vps_result(node, desired, actual)
+    wanted = limits.settle(asked, actual.node.plans)
+    rows = fidelity.report(wanted, wanted.named, actual.node.abilities, actual.held)
+    return {**_vps_result(node, desired, actual), "fidelity": rows}
+
+
 CONTAINER = Subject(
     lock="vps",
     parse=container.parse_container,
     read=lambda node, desired: node.read_vps(desired.name),
     compare=container.compare,
-    result=_vps_result,
+    result=_with_fidelity,
     settled=container.settled,
 )
 LIMITS = Subject(
@@ -95,7 +106,7 @@ LIMITS = Subject(
     parse=container.parse_limits,
     read=lambda node, desired: node.read_vps(desired.name),
     compare=container.compare,
-    result=_vps_result,
+    result=_with_fidelity,
 )
 TEMPLATE = Subject(
     lock="template",

@@ -82,33 +82,10 @@ options:
     type: bool
   limits:
     description:
-      - What the VPS may use. The section is the whole of it - a limit that is not listed is unlimited.
-      - Changed live. Every value may be V(unlimited).
+      - What the VPS may use, and the name of a plan that it is laid over, with the keys of M(mainline.vps.vps_limits). The section
+        is the whole of it - a limit that neither it nor its plan lists is unlimited.
+      - Changed live where the kernel can. Every value may be V(unlimited).
     type: dict
-    suboptions:
-      memory:
-        description:
-          - RAM in bytes, or with one of the suffixes K, M, G, T, P (powers of 1024; V(512M), V(512MB) and V(512MiB) are the
-            same). At least 4M.
-        type: str
-      swap:
-        description: Swap in bytes, besides memory. Needs O(limits.memory). V(0) forbids swapping.
-        type: str
-      cpuunits:
-        description: Share of the CPU under contention, 10 to 100000; a VPS without has 1000.
-        type: str
-      cpulimit:
-        description: CPU time in percent of one CPU, V(50) or V(50%) is half of one.
-        type: str
-      cpus:
-        description: CPU time in whole CPUs; the lesser of this and O(limits.cpulimit) counts.
-        type: str
-      processes:
-        description: Processes and threads, at least 8.
-        type: str
-      diskspace:
-        description: Bytes that the root file system refers to, its template's data included. At least 1M.
-        type: str
   wait:
     description:
       - What to wait for when the VPS is to run.
@@ -135,6 +112,7 @@ options:
     choices: [never, if_needed, always]
     default: never
 extends_documentation_fragment:
+  - mainline.vps.limits.policy
   - mainline.vps.common
 seealso:
   - module: mainline.vps.vps_limits
@@ -214,6 +192,42 @@ changes:
       description: When it is felt - C(live) at once, C(start) when the stopped VPS starts, C(restart) when the running VPS restarts.
       type: str
       sample: live
+fidelity:
+  description:
+    - A word on each limit that the VPS is to have, those of its plan included, in the order of C(docs/limits.md). In check mode
+      C(where) and C(held) are what was there before.
+  returned: success, where limits are asked for
+  type: list
+  elements: dict
+  contains:
+    limit:
+      description: The key.
+      type: str
+      sample: lockedpages
+    asked:
+      description: Its value, as written for a person.
+      type: str
+      sample: "16"
+    fidelity:
+      description: C(exact), C(approximate) or C(unsupported), on this node.
+      type: str
+      sample: approximate
+    by:
+      description: The kernel's control.
+      type: str
+      sample: RLIMIT_MEMLOCK
+    why:
+      description: What is not as OpenVZ has it, or why the limit cannot be kept; empty where there is nothing to say.
+      type: str
+      sample: counts each process apart; root of a privileged VPS is not bound
+    where:
+      description: The file that holds it, or the name of the call; empty where the VPS does not run.
+      type: str
+      sample: RLIMIT_MEMLOCK
+    held:
+      description: What the kernel holds there now, in its own units.
+      type: str
+      sample: 65536:65536
 restart_required:
   description: Whether the running VPS must be restarted before all of it is felt.
   returned: success
@@ -266,10 +280,14 @@ vps:
       description: Whether its root is the node's root.
       type: bool
       sample: false
+    plan:
+      description: The plan that its limits were laid over, null where there was none.
+      type: str
+      sample: small
     limits:
-      description: Every limit as the kernel holds it, as a person writes it; C(unlimited) where there is none.
+      description: Every limit that there is, as the kernel holds it and a person writes it. What is not in it is unlimited.
       type: dict
-      sample: {memory: 512M, swap: unlimited, cpuunits: unlimited, cpulimit: 50%, cpus: unlimited, processes: "200", diskspace: 5G}
+      sample: {memory: 512M, cpulimit: 50%, processes: "200", diskspace: 5G}
     id_base:
       description: The first uid and gid of its own range of 65536 on the node.
       type: int
@@ -322,18 +340,9 @@ def main() -> None:
             "boot_order": {"type": "int"},
             "description": {"type": "str"},
             "privileged": {"type": "bool"},
-            "limits": {
-                "type": "dict",
-                "options": {
-                    "memory": {"type": "str"},
-                    "swap": {"type": "str"},
-                    "cpuunits": {"type": "str"},
-                    "cpulimit": {"type": "str"},
-                    "cpus": {"type": "str"},
-                    "processes": {"type": "str"},
-                    "diskspace": {"type": "str"},
-                },
-            },
+            "limits": {"type": "dict"},
+            "unsupported": {"type": "str", "choices": ["fail", "warn", "ignore"], "default": "fail"},
+            "force": {"type": "bool", "default": False},
             "wait": {"type": "str", "choices": ["running", "network", "booted"], "default": "running"},
             "wait_timeout": {"type": "int", "default": 120},
             "stop_timeout": {"type": "int", "default": 60},

@@ -11,48 +11,19 @@ module: vps_limits
 short_description: Set the limits of a VPS, live
 version_added: 0.1.0
 description:
-  - Sets what an existing VPS may use, whatever it is doing, without a restart. Kept over restarts of VPS and node.
+  - Sets what an existing VPS may use, whatever it is doing; live where the kernel can. Kept over restarts of VPS and node.
   - The task lists all limits of the VPS. One that it does not list is removed - absent means absent.
-  - Each limit is read back from the kernel; one that the kernel did not take is an error.
+  - Each limit is read back from the kernel; one that the kernel did not take is an error. RV(fidelity) says of each how near
+    the kernel comes to it.
 options:
   name:
     description:
       - The name of an existing VPS.
     type: str
     required: true
-  memory:
-    description:
-      - RAM in bytes, or with one of the suffixes K, M, G, T, P (powers of 1024; V(512M), V(512MB) and V(512MiB)
-        are the same). At least 4M.
-      - Less than the VPS uses and the kernel cannot reclaim is refused.
-    type: str
-  swap:
-    description:
-      - Swap in bytes, besides O(memory), which it needs. V(0) forbids swapping.
-    type: str
-  cpuunits:
-    description:
-      - Share of the CPU under contention, 10 to 100000; a VPS without has 1000.
-    type: str
-  cpulimit:
-    description:
-      - CPU time in percent of one CPU, V(50) or V(50%) is half of one.
-    type: str
-  cpus:
-    description:
-      - CPU time in whole CPUs; the lesser of this and O(cpulimit) counts.
-    type: str
-  processes:
-    description:
-      - Processes and threads, at least 8.
-    type: str
-  diskspace:
-    description:
-      - Bytes that the root file system refers to, its template's data included. At least 1M.
-    type: str
-notes:
-  - Every limit may be V(unlimited), which is the same as leaving it out.
 extends_documentation_fragment:
+  - mainline.vps.limits
+  - mainline.vps.limits.policy
   - mainline.vps.common
 seealso:
   - module: mainline.vps.vps_container
@@ -71,6 +42,22 @@ EXAMPLES = r"""
     cpus: 2
     processes: 300
     diskspace: 10G
+
+- name: A plan of the node's, with more memory than it has
+  mainline.vps.vps_limits:
+    name: web1
+    plan: small
+    memory: 1G
+
+- name: OpenVZ's words, where those that mainline's kernel does not have are only warned of
+  mainline.vps.vps_limits:
+    name: web1
+    physpages: "0:512M"
+    swappages: "0:256M"
+    numproc: "240:240"
+    numfile: "9312:9312"
+    numtcpsock: "360:360"
+    unsupported: warn
 
 - name: Only memory is limited from now on
   mainline.vps.vps_limits:
@@ -101,6 +88,42 @@ changes:
       description: When it is felt - C(live) at once, C(start) when the stopped VPS starts, C(restart) when the running VPS restarts.
       type: str
       sample: live
+fidelity:
+  description:
+    - A word on each limit that the VPS is to have, those of its plan included, in the order of C(docs/limits.md). In check mode
+      C(where) and C(held) are what was there before.
+  returned: success, where limits are asked for
+  type: list
+  elements: dict
+  contains:
+    limit:
+      description: The key.
+      type: str
+      sample: lockedpages
+    asked:
+      description: Its value, as written for a person.
+      type: str
+      sample: "16"
+    fidelity:
+      description: C(exact), C(approximate) or C(unsupported), on this node.
+      type: str
+      sample: approximate
+    by:
+      description: The kernel's control.
+      type: str
+      sample: RLIMIT_MEMLOCK
+    why:
+      description: What is not as OpenVZ has it, or why the limit cannot be kept; empty where there is nothing to say.
+      type: str
+      sample: counts each process apart; root of a privileged VPS is not bound
+    where:
+      description: The file that holds it, or the name of the call; empty where the VPS does not run.
+      type: str
+      sample: RLIMIT_MEMLOCK
+    held:
+      description: What the kernel holds there now, in its own units.
+      type: str
+      sample: 65536:65536
 restart_required:
   description: Whether the running VPS must be restarted before all of it is felt.
   returned: success
@@ -110,9 +133,10 @@ vps:
   description: The VPS after the task, with its limits as the kernel holds them; as M(mainline.vps.vps_container) returns it.
   returned: success
   type: dict
-  sample: {name: web1, limits: {memory: 1G, swap: unlimited}}
+  sample: {name: web1, limits: {memory: 1G}}
 """
 
+from ansible_collections.mainline.vps.plugins.module_utils.core.container import LIMIT_OPTIONS
 from ansible_collections.mainline.vps.plugins.module_utils.runner import run
 from ansible_collections.mainline.vps.plugins.module_utils.subjects import LIMITS
 
@@ -123,13 +147,10 @@ def main() -> None:
         LIMITS,
         {
             "name": {"type": "str", "required": True},
-            "memory": {"type": "str"},
-            "swap": {"type": "str"},
-            "cpuunits": {"type": "str"},
-            "cpulimit": {"type": "str"},
-            "cpus": {"type": "str"},
-            "processes": {"type": "str"},
-            "diskspace": {"type": "str"},
+            **{name: {"type": "str"} for name in LIMIT_OPTIONS if name != "memory"},
+            "memory": {"type": "str", "aliases": ["ram", "mem"]},
+            "unsupported": {"type": "str", "choices": ["fail", "warn", "ignore"], "default": "fail"},
+            "force": {"type": "bool", "default": False},
         },
     )
 

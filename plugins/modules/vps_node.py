@@ -43,7 +43,8 @@ options:
     default: /var/lib/vps.img
   pool_size:
     description:
-      - How large such a pool is, in bytes or with one of the suffixes K, M, G, T, P. V(20G) where one is made and this is not given.
+      - How large such a pool is, in bytes or with one of the suffixes K, M, G, T (powers of 1024) and P (pages of 4096).
+        V(20G) where one is made and this is not given.
       - A larger value enlarges the pool while it is in use. A smaller one changes nothing.
     type: str
   id_start:
@@ -69,6 +70,20 @@ options:
       - Whether connections from O(networks) to somewhere else leave with the address of the node.
     type: bool
     default: true
+  plans:
+    description:
+      - Named sets of limits, by name, each with the keys of M(mainline.vps.vps_limits), for the key C(plan) of a VPS's limits. A plan
+        may have a key C(plan) too, and is then laid over that one.
+      - The list is the whole of it; one that is no longer listed goes. Not given, the node's plans stay as they are.
+      - A VPS has what the plan said when its limits were last set; a task that names its limits again brings a changed plan in.
+    type: dict
+  overcommit:
+    description:
+      - How much may be promised to all VPSs together, in percent of what the node has - C(memory), C(swap), C(cpu) (100 is one time
+        all CPUs), C(disk) and C(processes). A VPS that would break it is refused, in check mode too, and so is one that has no limit of
+        such a resource.
+      - A resource that is not listed may be promised without bound. Not given, the node's policy stays as it is.
+    type: dict
 extends_documentation_fragment:
   - mainline.vps.common
 seealso:
@@ -88,6 +103,13 @@ EXAMPLES = r"""
     pool: /srv/vps
     networks: [203.0.113.0/26]
     nat: false
+
+- name: Plans to sell, and no more memory sold than there is
+  mainline.vps.vps_node:
+    plans:
+      small: {memory: 512M, swap: 256M, cpulimit: 50, processes: 300, diskspace: 10G}
+      large: {plan: small, memory: 4G, cpulimit: 400, diskspace: 80G}
+    overcommit: {memory: 100, disk: 200}
 
 - name: No node any more
   mainline.vps.vps_node:
@@ -179,6 +201,8 @@ def main() -> None:
             "id_count": {"type": "int", "default": 655360000},
             "networks": {"type": "list", "elements": "str", "default": ["10.90.0.0/16"]},
             "nat": {"type": "bool", "default": True},
+            "plans": {"type": "dict"},
+            "overcommit": {"type": "dict"},
         },
     )
 

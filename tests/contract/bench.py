@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits, cgroup_files
+from ansible_collections.mainline.vps.plugins.module_utils.core.controls import cgroup_files
+from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.tests.contract import modules
 
 PREFIX = "contract-"

@@ -18,7 +18,11 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.mainline.vps.plugins.module_utils.core import plan as steps
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
-from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits, cgroup_files, observed
+from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import Bound
+from ansible_collections.mainline.vps.plugins.module_utils.core.controls import cgroup_files, rlimits, shared_memory_pages, terminals
+from ansible_collections.mainline.vps.plugins.module_utils.core.fidelity import Abilities, enforced
+from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
+from ansible_collections.mainline.vps.plugins.module_utils.core.live import Live
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import (
     BUSYBOX,
     FROZEN,
@@ -34,6 +38,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.model import (
 from ansible_collections.mainline.vps.plugins.module_utils.core.template import checksum
 
 ID_RANGE = 65536
+UNLIMITED = dict.fromkeys(("NOFILE", "MEMLOCK", "SIGPENDING"), Bound(None, None))
 GUEST = ("hostname", "nameservers", "root_password_hash", "authorized_keys")
 
 
@@ -43,6 +48,9 @@ class Kernel:
 
     pid: int
     files: dict[str, str]
+    rlimits: dict[str, Bound]
+    shared_pages: int | None
+    terminals: int
     routes: list[str]
     privileged: bool
     hostname: str
@@ -70,7 +78,8 @@ class MemoryNode:
         self.addresses = {"10.90.0.1"}
         self.id_ranges = 100
         self.free_bytes = 1 << 40
-        self.swap_accounting = True
+        self.abilities = Abilities(version=version)
+        self.plans: dict[str, Limits] = {}
         self.missing_tool: str | None = None
         self.foreign: dict[str, str] = {}
         self.refused_files: set[str] = set()  # the kernel takes no other value for these, and does not say so
@@ -115,21 +124,26 @@ class MemoryNode:
         stale = set(recorded.unfinished)
         if disk.config != _config(recorded):
             stale.add("configuration")
-        limits, addresses, at_restart = recorded.limits, recorded.addresses, set()
+        kept, addresses, at_restart, live = enforced(recorded.limits, self.abilities), recorded.addresses, set(), Live()
         if kernel:
-            limits = observed(limits, kernel.files, version=self.version)
+            paths = {file: f"/cgroup/{name}/{file}" for file in kernel.files}
+            live = Live(kernel.files, paths, kernel.rlimits, kernel.shared_pages, kernel.terminals)
+            at_restart |= live.at_restart(kept, self.abilities)
             if set(kernel.routes) != set(addresses):
                 addresses = tuple(kernel.routes)
             if kernel.privileged != recorded.privileged:
                 at_restart.add("privileged")
+        limits = live.observe(recorded.limits, self.abilities, disk.quota)
         return Actual(
-            vps=replace(recorded, limits=replace(limits, diskspace=disk.quota), addresses=addresses),
+            vps=replace(recorded, limits=limits, addresses=addresses),
             run=self._run(name),
             pid=kernel.pid if kernel else None,
             stale=frozenset(stale),
             at_restart=frozenset(at_restart),
             node=facts,
             recorded=recorded,
+            terminals=live.terminals,
+            held=live.held(limits, disk.quota),
         )
 
     def read_template(self, name: str, wanted: object = None) -> TemplateActual:
@@ -162,15 +176,15 @@ class MemoryNode:
         used = {self.recorded(name).id_base for name in self.disks}
         vps = replace(step.vps, id_base=next(base for base in range(1 << 20, 1 << 40, ID_RANGE) if base not in used))
         assert vps.name not in self.disks
-        self.disks[vps.name] = Disk(_record(vps), _config(vps), {option: getattr(vps, option) for option in GUEST}, vps.limits.diskspace)
+        self.disks[vps.name] = Disk(_record(vps), _config(vps), {option: getattr(vps, option) for option in GUEST}, self._kept(vps).disk_bytes())
 
     def _Update(self, step: steps.Update) -> None:
         vps, disk, kernel = step.vps, self.disks[step.vps.name], self.kernels.get(step.vps.name)
         disk.record = _record(replace(vps, unfinished=tuple(sorted(step.options - {"configuration"}))))
         if "limits" in step.options:
-            disk.quota = vps.limits.diskspace
+            disk.quota = self._kept(vps).disk_bytes()
             if kernel:
-                self._write_files(kernel, vps.limits)
+                self._hold(kernel, self._kept(vps))
         disk.guest.update({option: getattr(vps, option) for option in GUEST if option in step.options})
         disk.config = _config(vps)
         if kernel and "addresses" in step.options:
@@ -183,8 +197,11 @@ class MemoryNode:
         assert self._run(step.name) == STOPPED
         vps = Vps.from_record(json.loads(self.disks[step.name].config))
         self._pids += 1
-        kernel = Kernel(self._pids, cgroup_files(Limits(), version=self.version), list(vps.addresses), vps.privileged, vps.hostname)
-        self._write_files(kernel, vps.limits)
+        kernel = Kernel(
+            self._pids, cgroup_files(Limits(), version=self.version), dict(UNLIMITED), None, terminals(self._kept(vps)), list(vps.addresses),
+            vps.privileged, vps.hostname,
+        )
+        self._hold(kernel, self._kept(vps))
         self.kernels[step.name] = kernel
 
     def _Stop(self, step: steps.Stop) -> None:
@@ -229,7 +246,12 @@ class MemoryNode:
             return STOPPED
         return FROZEN if kernel.frozen else RUNNING
 
-    def _write_files(self, kernel: Kernel, limits: Limits) -> None:
+    def _kept(self, vps: Vps) -> Limits:
+        return enforced(vps.limits, self.abilities)
+
+    def _hold(self, kernel: Kernel, limits: Limits) -> None:
+        kernel.rlimits = {**UNLIMITED, **rlimits(limits)}
+        kernel.shared_pages = shared_memory_pages(limits)
         kernel.files.update(
             {file: text for file, text in cgroup_files(limits, version=self.version).items() if file not in self.refused_files}
         )
@@ -243,7 +265,8 @@ class MemoryNode:
             templates={name: manifest.init for name, manifest in self.templates.items()},
             taken=taken,
             networks=self.networks,
-            swap_accounting=self.swap_accounting,
+            abilities=self.abilities,
+            plans=self.plans,
             free_bytes=self.free_bytes,
             free_id_ranges=self.id_ranges - len(self.disks),
             foreign=self.foreign.get(asking),

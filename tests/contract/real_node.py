@@ -17,8 +17,9 @@ from dataclasses import replace
 
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import STOPPED, Vps
-from ansible_collections.mainline.vps.plugins.module_utils.node import cgroup, engine, network
+from ansible_collections.mainline.vps.plugins.module_utils.node import cgroup, engine, network, settings
 from ansible_collections.mainline.vps.plugins.module_utils.node.node import Node
+from ansible_collections.mainline.vps.plugins.module_utils.node.parts import Parts
 from ansible_collections.mainline.vps.plugins.module_utils.node.record import VpsRecords
 from ansible_collections.mainline.vps.plugins.module_utils.node.storage.btrfs import Btrfs
 from ansible_collections.mainline.vps.tests.contract import modules
@@ -43,6 +44,7 @@ class Real:
         self.network = ipaddress.ip_network(summary["networks"][0])
         self.records = VpsRecords(self.pool)
         self.storage = Btrfs(self.pool)
+        self.device = Parts.of(settings.require()).abilities.io_device
 
     def address(self, number: int) -> str:
         """An address that the node routes: from the end, where nobody else's are."""
@@ -79,7 +81,7 @@ class Real:
             "diskspace": self.storage.read_limit(os.path.join(directory, "rootfs")),
             "live_hostname": _output("nsenter", f"--uts=/proc/{pid}/ns/uts", "hostname") if pid else None,
             "routes": set(_destinations(interface)) if pid else set(),
-            "files": cgroup.read(name, pid, list(cgroup.files(self.record(name)))) if pid else {},
+            "files": cgroup.read(self.record(name), pid, self.device) if pid else {},
             "privileged": engine.is_privileged(pid) if pid else None,
             "onboot": "lxc.start.auto = 1\n" in _read(os.path.join(directory, "config")),
             "pid": pid,
@@ -87,7 +89,7 @@ class Real:
 
     def set_limits(self, name: str, limits: Limits) -> None:
         """echo VALUE > /sys/fs/cgroup/…"""
-        cgroup.write(name, engine.status(name).pid, cgroup.files(replace(self.record(name), limits=limits)))
+        cgroup.write(replace(self.record(name), limits=limits), engine.status(name).pid, self.device)
 
     def set_quota(self, name: str, size: int | None) -> None:
         """btrfs qgroup limit"""

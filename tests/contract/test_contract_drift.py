@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import Bound
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.tests.contract.bench import A, options
 
@@ -64,7 +65,7 @@ def test_drift_in_what_a_task_does_not_name_is_told_and_left_alone(bench):
 
     assert options(result) == ["description"]
     assert result["vps"]["addresses"] == []
-    assert (result["vps"]["limits"]["processes"], result["vps"]["limits"]["memory"]) == ("70", "unlimited")
+    assert result["vps"]["limits"] == {"processes": "70"}
 
 
 def test_drift_does_not_get_into_the_record_through_a_change_of_something_else(bench):
@@ -97,7 +98,7 @@ def test_what_a_killed_run_had_begun_is_finished_by_the_next_whatever_it_is_abou
         "addresses": (address,),
         "nameservers": ("192.0.2.1",),
         "authorized_keys": (KEY,),
-        "limits": Limits(processes=60, diskspace=1024 * MIB),
+        "limits": Limits(processes=60, diskspace=Bound(1024 * MIB, 1024 * MIB)),
     }
     bench.world.interrupt(A, **begun)
 

@@ -12,7 +12,8 @@ import pytest
 from ansible_collections.mainline.vps.plugins.module_utils.core import container
 from ansible_collections.mainline.vps.plugins.module_utils.core.container import Desired
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
-from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
+from ansible_collections.mainline.vps.plugins.module_utils.core.fidelity import Abilities
+from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits, Wish
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import FROZEN, RUNNING, STOPPED, Actual, NodeFacts, Vps
 from ansible_collections.mainline.vps.plugins.module_utils.core.plan import (
     Change,
@@ -35,6 +36,8 @@ START, WAIT = Start("web"), Wait("web", "running", 120)
 
 def desired(state="present", **options) -> Desired:
     """A task about the VPS `web`."""
+    if isinstance(options.get("limits"), Limits):
+        options["limits"] = Wish(options["limits"].named, prefix="limits.")
     return Desired("web", state, options)
 
 
@@ -227,7 +230,7 @@ def test_a_wish_for_a_restart_is_settled_by_a_started_vps():
         ("addresses", desired(addresses=("10.90.0.1",)), actual(), "10.90.0.1 belongs to the node; give 'web' another one"),
         ("addresses", desired(addresses=("10.91.0.1",)), actual(), "is in no network that this node routes to its VPSs (10.90.0.0/24)"),
         ("addresses", desired(template="minimal", addresses=("10.90.0.1",)), ABSENT, "belongs to the node"),
-        ("limits.swap", desired(limits=Limits(4 << 20, 0)), replace(actual(), node=replace(NODE, swap_accounting=False)), "swapaccount=1"),
+        ("limits.swap", desired(limits=Limits(4 << 20, 0)), replace(actual(), node=replace(NODE, abilities=Abilities(swap=False))), "swapaccount=1"),
         ("wait", replace(desired("started", template="odd"), wait="booted"), ABSENT, "no way to say"),
         ("wait", replace(desired("frozen"), wait="booted"), actual(vps=replace(WEB, init="other")), "no way to say"),
     ],
@@ -246,7 +249,10 @@ def test_what_need_not_be_asked_is_not_refused():
 
 
 def test_seconds_have_bounds():
-    params = {"name": "web", "state": "started", "wait": "running", "restart_policy": "never", "wait_timeout": 0, "stop_timeout": 86400}
+    params = {
+        "name": "web", "state": "started", "wait": "running", "restart_policy": "never", "wait_timeout": 0, "stop_timeout": 86400,
+        "unsupported": "fail", "force": False,
+    }
     assert container.parse_container(params).stop_timeout == 86400
     for option in ("wait_timeout", "stop_timeout"):
         for value in (-1, 86401):

@@ -6,29 +6,37 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from ansible_collections.mainline.vps.plugins.doc_fragments.common import ModuleDocFragment
-from ansible_collections.mainline.vps.plugins.module_utils.core import limits
+from ansible_collections.mainline.vps.plugins.doc_fragments.limits import ModuleDocFragment as LimitsFragment
+from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import ALIASES, BEANCOUNTERS, KEYS
+from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.tests.contract import modules
 from ansible_collections.mainline.vps.tests.contract.bench import TEMPLATE, A
 from ansible_collections.mainline.vps.tests.contract.memory_node import MemoryNode
 
 MODULES = sorted(path.stem for path in Path(modules.load("vps_info").__file__).parent.glob("*.py"))
 CHANGING = sorted(modules.SUBJECTS)
-COMMON = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)
-DOCUMENTED = ("type", "choices", "default", "required", "elements")
+FRAGMENTS = {
+    "common": yaml.safe_load(ModuleDocFragment.DOCUMENTATION),
+    "limits": yaml.safe_load(LimitsFragment.DOCUMENTATION),
+    "limits.policy": yaml.safe_load(LimitsFragment.POLICY),
+}
+DOCUMENTED = ("type", "choices", "default", "required", "elements", "aliases")
 COLLECTION = "mainline.vps."
 
 
 def documentation(module):
-    """A module's own documentation, with the options that all modules have."""
+    """A module's own documentation, with the options that it shares with others."""
     told = yaml.safe_load(modules.load(module).DOCUMENTATION)
-    if told.get("extends_documentation_fragment"):
-        told["options"] = {**COMMON["options"], **told["options"]}
+    for fragment in told.get("extends_documentation_fragment", ()):
+        told["options"] = {**FRAGMENTS[fragment.removeprefix(COLLECTION)]["options"], **told["options"]}
     return told
 
 
@@ -67,34 +75,19 @@ def test_the_hash_of_a_password_is_not_logged():
     assert modules.argument_spec("vps_container")["root_password_hash"]["no_log"] is True
 
 
-def test_limits_are_the_same_in_both_modules_and_in_the_core():
-    section = modules.argument_spec("vps_container")["limits"]["options"]
+def test_the_limits_that_are_documented_are_those_of_the_core():
     alone = modules.argument_spec("vps_limits")
-    assert list(section) == list(limits.TABLE)
-    assert section == {name: alone[name] for name in section}
-    assert set(alone) - set(section) == {"name", "lock_timeout"}
+    assert set(alone) - {"name", "lock_timeout", "unsupported", "force"} == {"plan", *KEYS}
+    assert set(FRAGMENTS["limits"]["options"]) == {"plan", *KEYS}
+    assert list(Limits().__dataclass_fields__) == list(KEYS)
+    assert {alias: name for name, option in alone.items() for alias in option.get("aliases", ())} == ALIASES
 
 
-def _words(option, prefix):
-    text = option["description"]
-    text = text if isinstance(text, str) else " ".join(text)
-    return re.sub(r"\s+", " ", text.replace(f"O({prefix}", "O(").strip()).rstrip(".")
-
-
-@pytest.mark.parametrize("limit", limits.TABLE)
-def test_a_limits_value_is_explained_alike_in_both_modules(limit):
-    section = documentation("vps_container")["options"]["limits"]["suboptions"][limit]
-    alone = documentation("vps_limits")["options"][limit]
-    short, long = sorted((_words(section, "limits."), _words(alone, "")), key=len)
-    number = re.compile(r"\d[\d ]*[KMGTP%]?")
-    assert number.findall(short) == number.findall(long), "the bounds that are told"
-    assert short.split()[:3] == long.split()[:3], "what it counts"
-
-
-@pytest.mark.parametrize("limit", [name for name, row in limits.TABLE.items() if row.bounds.get("minimum", 0) > 1])
+@pytest.mark.parametrize("limit", [name for name, key in KEYS.items() if key.bounds.get("minimum", 0) > 1 and name not in BEANCOUNTERS])
 def test_the_least_value_of_a_limit_is_documented(limit):
-    row = limits.TABLE[limit]
-    assert re.search(rf"\b{row.format(row.bounds['minimum'])}\b", _words(documentation("vps_limits")["options"][limit], ""))
+    key = KEYS[limit]
+    text = " ".join(FRAGMENTS["limits"]["options"][limit]["description"])
+    assert re.search(rf"\b({key.kind.format(key.bounds['minimum'])}|{key.bounds['minimum']})\b", text)
 
 
 @pytest.mark.parametrize(("module", "given"), examples())
@@ -115,7 +108,7 @@ def test_the_examples_of_a_module_show_each_of_its_states():
 def test_what_a_module_returns_is_documented_and_the_other_way_round(module):
     returned = yaml.safe_load(modules.load(module).RETURN)
     assert {"changes", "restart_required"} <= set(returned)
-    assert set(returned) - {"changes", "restart_required", "boot"} == {{"vps_template": "template", "vps_node": "node"}.get(module, "vps")}
+    assert set(returned) - {"changes", "restart_required", "boot", "fidelity"} == {{"vps_template": "template", "vps_node": "node"}.get(module, "vps")}
 
 
 def test_every_value_of_a_vps_and_of_a_template_is_documented():
@@ -125,3 +118,9 @@ def test_every_value_of_a_vps_and_of_a_template_is_documented():
     for module, key, result in (("vps_template", "template", template), ("vps_container", "vps", vps)):
         documented = yaml.safe_load(modules.load(module).RETURN)[key]["contains"]
         assert set(documented) == set(result)
+
+
+def test_the_page_of_limits_is_as_the_code_has_it():
+    table = Path(__file__).parents[2] / "tools/limits-table"
+    done = subprocess.run([sys.executable, str(table), "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

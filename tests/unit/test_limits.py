@@ -1,188 +1,177 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Limits: what each becomes on cgroup v1 and v2, and what is read back from there."""
+"""The limits section of a VPS: read, laid over a plan, shown; each key in the words of OpenVZ."""
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 
 import pytest
+from hypothesis import assume, event, given, settings
+from hypothesis import strategies as st
 
 from ansible_collections.mainline.vps.plugins.module_utils.core import limits
-from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits, cgroup_files, observed
+from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import BEANCOUNTERS, KEYS, NUMBERS, Bound
+from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
+from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
+from ansible_collections.mainline.vps.tests.unit.random_limits import documents, proper
 from ansible_collections.mainline.vps.tests.unit.reading import sentence
 
 MIB = 1 << 20
 
 
-def random_limits(seed: int) -> Limits:
-    """Something that a playbook can ask for; the same for the same seed."""
-    dice = random.Random(seed)
-
-    def maybe(least: int, most: int, unit: int = 1) -> int | None:
-        return None if dice.random() < 0.3 else dice.choice([least, most, dice.randint(least, most), dice.randint(least, 9 * least + 99)]) * unit
-
-    memory = maybe(1024, 1 << 30, 4096)
-    return Limits(
-        memory=memory,
-        swap=None if memory is None else maybe(0, 1 << 30, 4096),
-        cpuunits=maybe(10, 100_000),
-        cpulimit=maybe(1, 1_000_000),
-        cpus=maybe(1, 8192),
-        processes=maybe(8, 4_194_304),
-        diskspace=maybe(1, 1 << 30, MIB),
-    )
+def settled(section: dict, prefix: str = "", **plans: Limits) -> Limits:
+    """What a section asks for."""
+    return limits.settle(limits.parse(section, prefix=prefix), plans)
 
 
-MANY = [random_limits(seed) for seed in range(300)]
-PAIRS = list(zip(MANY, MANY[1:]))
-VERSIONS = pytest.mark.parametrize("version", [1, 2])
+@settings(max_examples=1000)
+@given(document=documents())
+def test_any_document_is_read_and_shown_as_the_same_or_refused_with_one_sentence(document):
+    try:
+        asked = settled(document, "limits.")
+    except VpsError as error:
+        event("refused")
+        message = str(error)
+        assert message.startswith("limits.") and message.endswith(".") and "\n" not in message and len(message) < 1200
+        assert message.removeprefix("limits.").split(":")[0] in {*KEYS, "ram"}
+        return
+    event("taken")
+    shown = limits.show(asked)
+    assert settled(shown) == asked
+    assert limits.show(settled(shown)) == shown
+    assert Limits.from_record({name: list(value) if isinstance(value, Bound) else value for name, value in asked.named.items()}) == asked
 
 
-NOTHING = {
-    1: {
-        "memory.limit_in_bytes": "-1",
-        "memory.memsw.limit_in_bytes": "-1",
-        "cpu.shares": "1024",
-        "cpu.cfs_period_us": "100000",
-        "cpu.cfs_quota_us": "-1",
-        "pids.max": "max",
-    },
-    2: {"memory.max": "max", "memory.swap.max": "max", "cpu.weight": "100", "cpu.max": "max 100000", "pids.max": "max"},
-}
+@given(first=proper(), second=proper())
+def test_the_names_of_what_differs_are_all_that_differs(first, second):
+    try:
+        before, after = settled(first), settled(second)
+    except VpsError:
+        assume(False)
+    names = limits.changed(before, after)
+    assert replace(before, **{name: getattr(after, name) for name in names}) == after
+    assert all(getattr(before, name) != getattr(after, name) for name in names)
 
 
-@pytest.mark.parametrize("version", NOTHING)
-def test_no_limits_are_what_the_kernel_gives_a_new_cgroup(version):
-    assert cgroup_files(Limits(), version=version) == NOTHING[version]
+def test_there_are_21_beancounters_each_of_two_values():
+    assert len(BEANCOUNTERS) == len(set(BEANCOUNTERS)) == 21
+    assert all(KEYS[name].pair for name in BEANCOUNTERS)
 
 
 @pytest.mark.parametrize(
-    ("asked", "v1", "v2"),
+    ("key", "text", "value"),
     [
-        (Limits(memory=64 * MIB), {"memory.limit_in_bytes": "67108864"}, {"memory.max": "67108864"}),
-        (
-            Limits(memory=64 * MIB, swap=MIB),
-            {"memory.limit_in_bytes": "67108864", "memory.memsw.limit_in_bytes": "68157440"},
-            {"memory.max": "67108864", "memory.swap.max": "1048576"},
-        ),
-        (
-            Limits(memory=64 * MIB, swap=0),
-            {"memory.limit_in_bytes": "67108864", "memory.memsw.limit_in_bytes": "67108864"},
-            {"memory.max": "67108864", "memory.swap.max": "0"},
-        ),
-        (Limits(cpuunits=10), {"cpu.shares": "10"}, {"cpu.weight": "1"}),
-        (Limits(cpuunits=500), {"cpu.shares": "512"}, {"cpu.weight": "50"}),
-        (Limits(cpuunits=1000), {}, {}),
-        (Limits(cpuunits=100_000), {"cpu.shares": "102400"}, {"cpu.weight": "10000"}),
-        (Limits(cpulimit=1), {"cpu.cfs_quota_us": "1000"}, {"cpu.max": "1000 100000"}),
-        (Limits(cpulimit=50), {"cpu.cfs_quota_us": "50000"}, {"cpu.max": "50000 100000"}),
-        (Limits(cpus=3), {"cpu.cfs_quota_us": "300000"}, {"cpu.max": "300000 100000"}),
-        (Limits(cpus=1, cpulimit=50), {"cpu.cfs_quota_us": "50000"}, {"cpu.max": "50000 100000"}),
-        (Limits(cpus=1, cpulimit=150), {"cpu.cfs_quota_us": "100000"}, {"cpu.max": "100000 100000"}),
-        (Limits(processes=200), {"pids.max": "200"}, {"pids.max": "200"}),
-        (Limits(diskspace=MIB), {}, {}),
+        ("numproc", "240:240", Bound(240, 240)),
+        ("numproc", "240", Bound(240, 240)),
+        ("physpages", "0:65536", Bound(0, 65536)),
+        ("physpages", "0:256M", Bound(0, 65536)),
+        ("physpages", "65536P", Bound(65536, 65536)),
+        ("physpages", "5K", Bound(1, 1)),
+        ("kmemsize", "14372700:14790164", Bound(14372700, 14790164)),
+        ("kmemsize", "14M:1P", None),
+        ("privvmpages", "65536:69632", Bound(65536, 69632)),
+        ("oomguarpages", "26112:9223372036854775807", Bound(26112, None)),
+        ("oomguarpages", "26112:unlimited", Bound(26112, None)),
+        ("numfile", "unlimited", None),
+        ("numfile", "9223372036854775807:9223372036854775807", None),
+        ("memory", "131072P", 512 * MIB),
+        ("memory", "536870912B", 512 * MIB),
+        ("diskspace", "1G:1T", Bound(1 << 30, 1 << 40)),
+        ("diskspace", "1G", Bound(1 << 30, 1 << 30)),
+        ("cpumask", "3,1,2,0", "0-3"),
+        ("cpumask", "all", None),
+        ("nodemask", "0-1", "0-1"),
     ],
 )
-def test_a_limit_becomes_just_its_own_files(asked, v1, v2):
-    assert cgroup_files(asked, version=1) == {**NOTHING[1], **v1}
-    assert cgroup_files(asked, version=2) == {**NOTHING[2], **v2}
+def test_values_read_as_in_vzctl(key, text, value):
+    if value is None and text == "14M:1P":
+        assert "barrier above its limit" in sentence(lambda: settled({key: text}), key)
+    else:
+        assert getattr(settled({key: text}), key) == value
 
 
-def test_memory_is_written_before_memory_and_swap_and_the_period_before_the_quota():
-    order = list(cgroup_files(Limits(), version=1))
-    assert order.index("memory.limit_in_bytes") < order.index("memory.memsw.limit_in_bytes")
-    assert order.index("cpu.cfs_period_us") < order.index("cpu.cfs_quota_us")
-
-
-@VERSIONS
-def test_what_was_written_is_read_as_what_was_asked(version):
-    for asked in MANY:
-        assert observed(asked, cgroup_files(asked, version=version), version=version) == asked
-
-
-@VERSIONS
-def test_what_was_meant_for_another_is_seen_as_a_difference(version):
-    for asked, there in PAIRS:
-        expected, found = (cgroup_files(each, version=version) for each in (asked, there))
-        seen = observed(asked, found, version=version)
-        assert (seen == asked) == (found == expected)
-        assert seen.diskspace == asked.diskspace, "the cgroup knows nothing of disks"
-
-
-@VERSIONS
-def test_limits_that_nobody_recorded_are_read_to_within_the_kernels_units(version):
-    for there in MANY:
-        seen = observed(Limits(), cgroup_files(there, version=version), version=version)
-        assert (seen.memory, seen.swap, seen.processes) == (there.memory, there.swap, there.processes)
-        whole = [there.cpulimit, None if there.cpus is None else 100 * there.cpus]
-        assert seen.cpulimit == min((bound for bound in whole if bound is not None), default=None)
-        assert seen.cpuunits is None or abs(seen.cpuunits - there.cpuunits) < 10
-
-
-@pytest.mark.parametrize(
-    ("version", "echoed", "told"),
-    [
-        (2, {"memory.max": "1048576"}, Limits(memory=MIB, swap=MIB, cpus=2, processes=50)),
-        (2, {"memory.max": "max", "memory.swap.max": "max"}, Limits(cpus=2, processes=50)),
-        (2, {"memory.swap.max": "0"}, Limits(memory=64 * MIB, swap=0, cpus=2, processes=50)),
-        (2, {"cpu.weight": "33"}, Limits(memory=64 * MIB, swap=MIB, cpuunits=330, cpus=2, processes=50)),
-        (2, {"cpu.max": "10000 50000"}, Limits(memory=64 * MIB, swap=MIB, cpulimit=20, processes=50)),
-        (2, {"cpu.max": "max 100000"}, Limits(memory=64 * MIB, swap=MIB, processes=50)),
-        (2, {"pids.max": "max"}, Limits(memory=64 * MIB, swap=MIB, cpus=2)),
-        (1, {"memory.limit_in_bytes": "-1", "memory.memsw.limit_in_bytes": "-1"}, Limits(cpus=2, processes=50)),
-        (1, {"memory.memsw.limit_in_bytes": "-1"}, Limits(memory=64 * MIB, cpus=2, processes=50)),
-        (1, {"memory.memsw.limit_in_bytes": "67108864"}, Limits(memory=64 * MIB, swap=0, cpus=2, processes=50)),
-        (1, {"cpu.shares": "512"}, Limits(memory=64 * MIB, swap=MIB, cpuunits=500, cpus=2, processes=50)),
-        (1, {"cpu.cfs_quota_us": "-1"}, Limits(memory=64 * MIB, swap=MIB, processes=50)),
-        (1, {"cpu.cfs_period_us": "50000"}, Limits(memory=64 * MIB, swap=MIB, cpulimit=400, processes=50)),
-        (1, {"pids.max": "7"}, Limits(memory=64 * MIB, swap=MIB, cpus=2, processes=7)),
-    ],
-)
-def test_what_somebody_echoed_is_told_in_the_words_of_a_playbook(version, echoed, told):
-    recorded = Limits(memory=64 * MIB, swap=MIB, cpus=2, processes=50)
-    assert observed(recorded, {**cgroup_files(recorded, version=version), **echoed}, version=version) == told
+@pytest.mark.parametrize("text", ["1:2:3", "200:100", "unlimited:100", "x:100", "100:x", ":", "100:"])
+@pytest.mark.parametrize("key", [name for name, key in KEYS.items() if key.pair])
+def test_a_pair_that_is_none_gets_a_sentence(key, text):
+    sentence(lambda: settled({key: text}, "limits."), f"limits.{key}")
 
 
 def test_what_is_not_listed_is_unlimited():
-    assert limits.parse({"memory": "64M", "cpus": None}) == Limits(memory=64 * MIB)
-    assert limits.parse({}) == limits.parse(dict.fromkeys(limits.TABLE, "unlimited")) == Limits()
-
-
-def test_limits_that_were_shown_are_read_as_the_same_limits():
-    for asked in MANY:
-        assert limits.parse(limits.show(asked)) == asked
+    assert settled({"memory": "64M", "cpus": None}) == Limits(memory=64 * MIB)
+    assert settled({}) == settled(dict.fromkeys(KEYS, "unlimited")) == Limits()
 
 
 def test_memory_is_rounded_as_the_kernel_does():
-    assert limits.parse({"memory": "5000001", "swap": "5000"}) == Limits(memory=5000001 // 4096 * 4096, swap=4096)
+    assert settled({"memory": "5000001", "swap": "5000"}) == Limits(memory=5000001 // 4096 * 4096, swap=4096)
 
 
-@pytest.mark.parametrize(
-    ("limit", "least", "below"),
-    [("memory", "4M", "4095K"), ("cpuunits", "10", "9"), ("cpulimit", "1", "0"), ("cpus", "1", "0"), ("processes", "8", "7"), ("diskspace", "1M", "1")],
-)
-def test_each_limit_has_a_least_value(limit, least, below):
-    assert getattr(limits.parse({limit: least}), limit) is not None
-    assert "is too small" in sentence(lambda: limits.parse({limit: below}, prefix="limits."), f"limits.{limit}")
+@pytest.mark.parametrize(("word", "meant"), [("memroy", "memory"), ("cpu_units", "cpuunits"), ("numprocs", "numproc"), ("disk_space", "diskspace")])
+def test_a_misspelt_key_is_told_what_was_meant(word, meant):
+    assert f"perhaps {meant} is meant" in sentence(lambda: settled({word: "1"}, "limits."), f"limits.{word}")
 
 
-@pytest.mark.parametrize(("limit", "most", "above"), [("cpuunits", "100000", "100001"), ("cpus", "8192", "8193"), ("processes", "4194304", "4194305")])
-def test_counts_have_a_largest_value(limit, most, above):
-    assert getattr(limits.parse({limit: most}), limit) == int(most)
-    assert "is too large" in sentence(lambda: limits.parse({limit: above}), limit)
+def test_a_key_that_is_nothing_like_any_is_told_where_they_are():
+    assert "documentation of vps_limits" in sentence(lambda: settled({"xyzzy": "1"}), "xyzzy")
+
+
+def test_one_limit_under_two_names_is_an_error():
+    assert "leave one of them out" in sentence(lambda: settled({"ram": "64M", "memory": "64M"}), "memory")
+
+
+def test_the_least_value_counts():
+    for name, key in KEYS.items():
+        least = key.bounds.get("minimum", 0)
+        if key.kind is NUMBERS or not least:
+            continue
+        beside = {"cpulimit": "100"} if name == "cpuburst" else {}
+        assert getattr(settled({name: str(least), **beside}), name) is not None
+        assert "is too small" in sentence(lambda name=name, least=least: settled({name: str(least - 1)}, "limits."), f"limits.{name}")
+
+
+def test_the_largest_value_counts():
+    for name, key in KEYS.items():
+        most = key.bounds.get("maximum")
+        if key.kind is NUMBERS or not most:
+            continue
+        assert "is too large" in sentence(lambda name=name, most=most: settled({name: str(most + 1)}), name)
 
 
 def test_swap_needs_memory():
-    assert "give limits.memory too" in sentence(lambda: limits.parse({"swap": "1G"}, prefix="limits."), "limits.swap")
-    assert "give memory too" in sentence(lambda: limits.parse({"swap": "0", "memory": "unlimited"}), "swap")
-    assert limits.parse({"swap": "unlimited"}) == Limits()
+    assert "give limits.memory too" in sentence(lambda: settled({"swap": "1G"}, "limits."), "limits.swap")
+    assert "give memory too" in sentence(lambda: settled({"swap": "0", "memory": "unlimited"}), "swap")
+    assert "give memory too" in sentence(lambda: settled({"swappages": "5"}), "swappages")
+    assert settled({"swap": "1G", "physpages": "0:1G"}).swap == 1 << 30
 
 
-def test_the_names_of_what_differs_are_all_that_differs():
-    for before, after in PAIRS:
-        names = limits.changed(before, after)
-        assert replace(before, **{name: getattr(after, name) for name in names}) == after
-        assert all(getattr(before, name) != getattr(after, name) for name in names)
+def test_a_burst_needs_a_limit_that_it_goes_beyond():
+    assert "cpulimit or limits.cpus" in sentence(lambda: settled({"cpuburst": "50"}, "limits."), "limits.cpuburst")
+    sentence(lambda: settled({"cpuburst": "51", "cpulimit": "50"}), "cpuburst")
+    assert settled({"cpuburst": "50", "cpus": "1"}).cpuburst == 50
+
+
+def test_nobody_is_guaranteed_more_than_he_may_have():
+    assert "above what the VPS may have" in sentence(lambda: settled({"memory": "64M", "memory_guarantee": "65M"}), "memory_guarantee")
+
+
+def test_a_plan_holds_where_the_section_names_nothing_else():
+    small = Limits(memory=64 * MIB, processes=100, numproc=Bound(5, 9))
+    assert settled({"plan": "small"}, small=small) == small
+    assert settled({"plan": "small", "memory": "1G", "cpus": "2"}, small=small) == replace(small, memory=1 << 30, cpus=2)
+    assert settled({"plan": "small", "processes": "unlimited"}, small=small) == replace(small, processes=None)
+
+
+def test_a_plan_may_be_what_a_key_needs():
+    assert settled({"plan": "small", "swap": "1M"}, small=Limits(memory=64 * MIB)).swap == MIB
+    assert "give memory too" in sentence(lambda: settled({"plan": "small", "memory": "unlimited"}, small=Limits(memory=64 * MIB, swap=0)), "swap")
+
+
+def test_a_plan_that_the_node_does_not_have_is_told_with_those_that_it_has():
+    assert "(there is: big, small)" in sentence(lambda: settled({"plan": "smal"}, "limits.", small=Limits(), big=Limits()), "limits.plan")
+    assert "give the node some with vps_node" in sentence(lambda: settled({"plan": "small"}), "plan")
+
+
+@given(text=st.text(max_size=20))
+def test_whatever_a_plan_is_called_there_is_a_sentence(text):
+    sentence(lambda: settled({"plan": text}), "plan")

@@ -44,7 +44,10 @@ def test_a_percentage_that_was_written_is_read_as_the_same_percentage(percent):
         ("512MiB", 512 << 20),
         (" 2g ", 2 << 30),
         ("1.5G", 3 << 29),
-        ("0.000001P", (1 << 50) // 1_000_000),
+        ("1P", 4096),
+        ("131072p", 512 << 20),
+        ("0.000001T", (1 << 40) // 1_000_000),
+        (str((1 << 63) - 1), None),
         ("3T", 3 << 40),
         ("UNLIMITED", None),
         (5, 5),
@@ -56,7 +59,7 @@ def test_a_size_reads_as_in_vzctl(text, size):
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(0, "0"), (1, "1B"), (1000, "1000B"), (1024, "1K"), (1536, "1536B"), (5 << 20, "5M"), (3 << 29, "1536M"), (1 << 50, "1P"), (None, "unlimited")],
+    [(0, "0"), (1, "1B"), (1000, "1000B"), (1024, "1K"), (1536, "1536B"), (5 << 20, "5M"), (3 << 29, "1536M"), (1 << 50, "1024T"), (None, "unlimited")],
 )
 def test_a_size_is_shown_in_its_largest_whole_unit(size, text):
     assert units.format_size(size) == text
@@ -100,7 +103,7 @@ def test_a_number_may_be_as_small_as_the_least_and_no_smaller():
 def test_a_number_may_be_as_large_as_the_most_and_no_larger():
     assert units.parse_count("8192", option="cpus", maximum=8192) == 8192
     assert "the most is 8192" in sentence(lambda: units.parse_count("8193", option="cpus", maximum=8192), "cpus")
-    assert "the most is 4096P" in sentence(lambda: units.parse_size("4097P", option="memory"), "memory")
+    assert "the most is 4194304T" in sentence(lambda: units.parse_size("4194305T", option="memory"), "memory")
 
 
 def test_unlimited_is_below_no_least():

@@ -8,13 +8,14 @@ Pure. This is where every rule about what changes, when it takes effect and what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from . import controls, fidelity, parse, units
 from . import limits as limits_
-from . import parse, units
+from .beancounters import KEYS, format_value
 from .errors import VpsError
-from .limits import Limits
+from .limits import Limits, Wish
 from .model import FROZEN, OTHER_INIT, RUNNING, STOPPED, Actual, NodeFacts, Vps
 from .plan import (
     AT_RESTART,
@@ -49,8 +50,11 @@ PARSERS = {
     "privileged": bool,
     "limits": lambda value: limits_.parse(value, prefix="limits."),
 }
+OPTIONS = (*PARSERS, "plan")
+LIMIT_OPTIONS = (limits_.PLAN, *KEYS)  # of vps_limits, and of the section of the others
 # The configuration is what LXC reads at a start: one that was edited, or that another release writes.
 NEEDS_RESTART = frozenset({"privileged", "configuration"})
+TERMINALS = "limits.numpty"
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class Desired:
     stop_timeout: int = 60
     restart_policy: str = "never"
     must_exist: bool = False
+    unsupported: str = "fail"
+    force: bool = False
 
 
 def parse_container(params: Mapping[str, object]) -> Desired:
@@ -77,6 +83,8 @@ def parse_container(params: Mapping[str, object]) -> Desired:
         wait_timeout=parse.parse_seconds(params["wait_timeout"], option="wait_timeout"),
         stop_timeout=parse.parse_seconds(params["stop_timeout"], option="stop_timeout"),
         restart_policy=params["restart_policy"],
+        unsupported=params["unsupported"],
+        force=params["force"],
     )
 
 
@@ -85,8 +93,10 @@ def parse_limits(params: Mapping[str, object]) -> Desired:
     return Desired(
         name=parse.parse_name(params["name"]),
         state="present",
-        options={"limits": limits_.parse(params)},
+        options={"limits": limits_.parse({name: params[name] for name in LIMIT_OPTIONS})},
         must_exist=True,
+        unsupported=params["unsupported"],
+        force=params["force"],
     )
 
 
@@ -97,11 +107,21 @@ def compare(desired: Desired, actual: Actual) -> Plan:
     if desired.state == "absent":
         return _remove(desired, actual)
     _check_wait(desired, actual)
-    if actual.vps is None:
-        if desired.must_exist:
-            raise VpsError(f"name: there is no VPS '{desired.name}' on this node; make it with vps_container first.")
-        return _create(desired, actual.node)
-    return _update(desired, actual)
+    if actual.vps is None and desired.must_exist:
+        raise VpsError(f"name: there is no VPS '{desired.name}' on this node; make it with vps_container first.")
+    desired, warnings = _settle_limits(desired, actual.node)
+    plan = _create(desired, actual.node) if actual.vps is None else _update(desired, actual)
+    return replace(plan, warnings=(*plan.warnings, *warnings))
+
+
+def _settle_limits(desired: Desired, node: NodeFacts) -> tuple[Desired, tuple[str, ...]]:
+    """The wish with its limits as they come out of plan and keys; and what is to be said of those that this node cannot keep."""
+    wish = desired.options.get("limits")
+    if not isinstance(wish, Wish):
+        return desired, ()
+    limits = limits_.settle(wish, node.plans)
+    warnings = fidelity.check(limits, node.abilities, desired.unsupported, prefix=wish.prefix)
+    return replace(desired, options={**desired.options, "limits": limits, "plan": wish.plan}), warnings
 
 
 def settled(desired: Desired) -> Desired:
@@ -142,8 +162,10 @@ def _create(desired: Desired, node: NodeFacts) -> Plan:
     vps = Vps(**{"name": desired.name, "init": node.templates[template], "hostname": desired.name, **named})
     run_steps, run = _run_steps(desired, STOPPED)
     changes = [Change("state", "absent", _state_word(run), LIVE)]
-    for option in PARSERS:
-        if option in named:
+    for option in OPTIONS:
+        if option == "limits" and option in named:
+            changes += _limit_changes(Limits(), named[option], lambda _name: LIVE)
+        elif named.get(option) is not None:
             changes += _changes(option, None, named[option], LIVE)
     return Plan(changes=tuple(changes), steps=(Create(vps), *run_steps))
 
@@ -161,7 +183,7 @@ def _update(desired: Desired, actual: Actual) -> Plan:
         """Now, and at the next start: the kernel has it and the record too."""
         return named[option] == getattr(vps, option) == getattr(recorded, option)
 
-    differing = [option for option in PARSERS if option in named and not is_so(option)]
+    differing = [option for option in OPTIONS if option in named and not is_so(option)]
     _check_against_node(replace(desired, options={option: named[option] for option in differing}), actual.node)
 
     changes: list[Change] = []
@@ -169,7 +191,13 @@ def _update(desired: Desired, actual: Actual) -> Plan:
     back = actual.at_restart & set(differing)  # flags that return to what the running VPS still has
     for option in differing:
         before = getattr(recorded if named[option] == getattr(vps, option) else vps, option)
-        changes += _changes(option, before, named[option], LIVE if option in back else _effect(option, actual.run))
+        if option == "limits":
+            _refuse_to_kill(before, named[option], desired, actual)
+            changes += _limit_changes(before, named[option], lambda name: _limit_effect(name, before, named["limits"], actual))
+            if controls.terminals(named[option]) == actual.terminals:
+                back |= {TERMINALS}
+        else:
+            changes += _changes(option, before, named[option], LIVE if option in back else _effect(option, actual.run))
     for option in sorted(actual.stale - set(differing)):
         changes.append(Change(option, "not applied", "applied", _effect(option, actual.run)))
 
@@ -177,7 +205,7 @@ def _update(desired: Desired, actual: Actual) -> Plan:
     if options:
         # From the record: drift in what the task does not name is told, and must not become what was asked for.
         wanted = replace(recorded, **{option: named[option] for option in differing})
-        steps.append(Update(wanted, frozenset(options)))
+        steps.append(Update(wanted, frozenset(options), desired.force))
 
     waiting = {change.option for change in changes if change.effect == AT_RESTART} | (actual.at_restart - back)
     runs_on = (actual.run == RUNNING and desired.state == "present") or (actual.run != STOPPED and desired.state == "started")
@@ -241,16 +269,41 @@ def _check_against_node(desired: Desired, node: NodeFacts) -> None:
         if not parse.within(address, node.networks):
             known = ", ".join(node.networks) or "none; the role mainline.vps.node sets them"
             raise VpsError(f"addresses: {address} is in no network that this node routes to its VPSs ({known}).")
-    limits = desired.options.get("limits")
-    if isinstance(limits, Limits) and limits.swap is not None and not node.swap_accounting:
-        raise VpsError("limits.swap: this kernel does not account for swap; boot it with swapaccount=1, or leave the limit out.")
+
+
+def _refuse_to_kill(before: Limits, after: Limits, desired: Desired, actual: Actual) -> None:
+    """Less memory than the kernel could take from a running VPS would make it kill there."""
+    wanted = limits_.memory_bytes(after)
+    if desired.force or wanted is None or wanted >= actual.pinned or wanted == limits_.memory_bytes(before):
+        return
+    raise VpsError(
+        f"limits.memory: the VPS uses {units.format_size(actual.pinned)} that cannot be reclaimed, more than {units.format_size(wanted)}; "
+        "stop something in it first, ask for more, or set force to have the kernel kill in it."
+    )
+
+
+def _limit_changes(before: Limits, after: Limits, effect: Callable[[str], str]) -> list[Change]:
+    return [
+        Change(f"limits.{name}", format_value(name, getattr(before, name)), format_value(name, getattr(after, name)), effect(name))
+        for name in limits_.changed(before, after)
+    ]
+
+
+def _limit_effect(name: str, before: Limits, after: Limits, actual: Actual) -> str:
+    """When a changed limit is felt."""
+    if actual.run == STOPPED:
+        return AT_START
+    if name in controls.AT_START_ONLY:
+        return LIVE if controls.terminals(after) == actual.terminals else AT_RESTART
+    rlimit = next((each for each, (key, _unit) in controls.RLIMITS.items() if key == name), None)
+    if rlimit is None or actual.node.abilities.raises:
+        return LIVE
+    now, then = controls.rlimits(before).get(rlimit), controls.rlimits(after).get(rlimit)
+    lowered = then is not None and then.limit is not None and (now is None or now.limit is None or then.limit < now.limit)
+    return LIVE if lowered else AT_RESTART
 
 
 def _changes(option: str, before: object, after: object, effect: str) -> list[Change]:
-    if option == "limits":
-        old = before if before is not None else Limits()
-        shown_old, shown_new = limits_.show(old), limits_.show(after)
-        return [Change(f"limits.{name}", shown_old[name], shown_new[name], effect) for name in limits_.changed(old, after)]
     if option == "root_password_hash":
         return [Change(option, None if before is None else HIDDEN, HIDDEN + " new", effect)]
     return [Change(option, _plain(before), _plain(after), effect)]

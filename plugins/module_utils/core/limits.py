@@ -1,167 +1,188 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The limits of a VPS: their vocabulary, and what each becomes on cgroup v1 and v2.
+"""The limits section of a VPS: read from a playbook, laid over a plan, shown, and compared.
 
-Pure. A new limit is a new field of `Limits`, a row of `TABLE` and, where a cgroup holds it, lines in `cgroup_files`.
-Kernel documents: admin-guide/cgroup-v2.rst, admin-guide/cgroup-v1/{memory,pids}.rst, scheduler/sched-bwc.rst.
+Pure. A new limit is a new field of `Limits`, its row in core/beancounters.py, and what the kernel makes of it in core/controls.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 
-from . import units
-from .errors import VpsError
+from .beancounters import ALIASES, KEYS, Bound, format_value, parse_value
+from .errors import VpsError, shown
+from .units import PAGE
 
-PAGE = 4096
-PERIOD = 100_000  # µs: the kernel's own default period of a CPU quota
-UNSET_SHARES = 1024  # cpu.shares of a cgroup that nobody has set; 1000 cpuunits, vzctl's default, are the same share
-UNSET_WEIGHT = 100
+PLAN = "plan"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Limits:
-    """What a VPS may use. None is no limit. Sizes in bytes, cpulimit in percent of one CPU, the rest are counts."""
+    """What a VPS may use. None is no limit. Units are those of core/beancounters.py."""
 
     memory: int | None = None
     swap: int | None = None
+    memory_guarantee: int | None = None
+    memory_high: int | None = None
     cpuunits: int | None = None
     cpulimit: int | None = None
     cpus: int | None = None
+    cpuburst: int | None = None
+    cpumask: str | None = None
+    nodemask: str | None = None
     processes: int | None = None
-    diskspace: int | None = None
+    diskspace: Bound | None = None
+    diskinodes: Bound | None = None
+    quotatime: int | None = None
+    quotaugidlimit: int | None = None
+    ioprio: int | None = None
+    iolimit: int | None = None
+    iolimit_read: int | None = None
+    iolimit_write: int | None = None
+    iopslimit: int | None = None
+    iopslimit_read: int | None = None
+    iopslimit_write: int | None = None
+    kmemsize: Bound | None = None
+    lockedpages: Bound | None = None
+    privvmpages: Bound | None = None
+    shmpages: Bound | None = None
+    numproc: Bound | None = None
+    physpages: Bound | None = None
+    vmguarpages: Bound | None = None
+    oomguarpages: Bound | None = None
+    numtcpsock: Bound | None = None
+    numflock: Bound | None = None
+    numpty: Bound | None = None
+    numsiginfo: Bound | None = None
+    tcpsndbuf: Bound | None = None
+    tcprcvbuf: Bound | None = None
+    othersockbuf: Bound | None = None
+    dgramrcvbuf: Bound | None = None
+    numothersock: Bound | None = None
+    dcachesize: Bound | None = None
+    numfile: Bound | None = None
+    numiptent: Bound | None = None
+    swappages: Bound | None = None
+
+    def __repr__(self) -> str:
+        return f"Limits({', '.join(f'{name}={value!r}' for name, value in self.named.items())})"
+
+    @property
+    def named(self) -> dict[str, object]:
+        """Those that there are, by their names, in the table's order."""
+        return {name: value for name in KEYS if (value := getattr(self, name)) is not None}
+
+    @classmethod
+    def from_record(cls, record: Mapping) -> Limits:
+        """From plain data; raises TypeError for what is none."""
+        known = dict(record)
+        for name, value in known.items():
+            if name in KEYS and KEYS[name].pair and value is not None:
+                known[name] = Bound(*value) if isinstance(value, (list, tuple)) else Bound(value, value)  # the latter by release 0.1
+        return cls(**known)
+
+    def disk_bytes(self) -> int | None:
+        """What the disk may hold at most."""
+        return None if self.diskspace is None else self.diskspace.limit
 
 
 @dataclass(frozen=True)
-class Row:
-    """How one limit is read from a playbook and shown to a person."""
+class Wish:
+    """The section as a playbook has it: a plan's name, if any, and the keys beside it; None is a key that is unlimited."""
 
-    parse: Callable[..., int | None]
-    format: Callable[[int | None], str]
-    bounds: Mapping[str, int]
-
-
-TABLE: dict[str, Row] = {
-    "memory": Row(units.parse_size, units.format_size, {"minimum": 4 << 20}),
-    "swap": Row(units.parse_size, units.format_size, {}),
-    "cpuunits": Row(units.parse_count, units.format_count, {"minimum": 10, "maximum": 100_000}),
-    "cpulimit": Row(units.parse_percent, units.format_percent, {"minimum": 1, "maximum": 1_000_000}),
-    "cpus": Row(units.parse_count, units.format_count, {"minimum": 1, "maximum": 8192}),
-    "processes": Row(units.parse_count, units.format_count, {"minimum": 8, "maximum": 4_194_304}),
-    "diskspace": Row(units.parse_size, units.format_size, {"minimum": 1 << 20}),
-}
+    given: Mapping[str, object] = field(default_factory=dict)
+    plan: str | None = None
+    prefix: str = ""
 
 
-def parse(params: Mapping[str, object], *, prefix: str = "") -> Limits:
-    """The whole section as written in a playbook: what is not listed is unlimited (absent means absent)."""
-    values = {}
-    for name, row in TABLE.items():
-        given = params.get(name)
-        if given is not None:
-            values[name] = row.parse(given, option=f"{prefix}{name}", **row.bounds)
-    if values.get("swap") is not None and values.get("memory") is None:
-        raise VpsError(f"{prefix}swap: a swap limit counts what does not fit into memory; give {prefix}memory too.")
-    for name in ("memory", "swap"):
-        if values.get(name) is not None:
-            values[name] -= values[name] % PAGE  # as the kernel does; so that what is asked can be read back
-    return Limits(**values)
+def parse(params: Mapping[str, object], *, prefix: str = "", names: tuple[str, ...] = (PLAN,)) -> Wish:
+    """Read the section; `names` are other words that it may have. Raises VpsError that names the key."""
+    given: dict[str, object] = {}
+    for word, value in params.items():
+        name = ALIASES.get(word, word)
+        if name in names or value is None:
+            continue
+        if name not in KEYS:
+            raise VpsError(f"{prefix}{unknown(word)}")
+        if name in given:
+            raise VpsError(f"{prefix}{word}: is the same as {name}, which is given too; leave one of them out.")
+        parsed = parse_value(name, value, option=f"{prefix}{word}")
+        given[name] = parsed - parsed % PAGE if name in ("memory", "swap", "memory_guarantee", "memory_high") and parsed else parsed
+    plan = params.get(PLAN)
+    wish = Wish({name: given[name] for name in KEYS if name in given}, None if plan is None else str(plan), prefix)
+    if wish.plan is None:
+        settle(wish, {})  # what contradicts itself is told before the node is asked
+    return wish
+
+
+def unknown(word: object) -> str:
+    """What to say of a key that there is not."""
+    near = difflib.get_close_matches(str(word).lower(), [*KEYS, *ALIASES, PLAN], n=1)
+    hint = f"perhaps {near[0]} is meant." if near else "those that there are stand in the documentation of vps_limits."
+    return f"{shown(word)[1:-1]}: there is no such limit; {hint}"
+
+
+def settle(wish: Wish, plans: Mapping[str, Limits]) -> Limits:
+    """The limits that a section asks for: the plan's, and over them its own. What neither names is unlimited."""
+    base = Limits()
+    if wish.plan is not None:
+        if wish.plan not in plans:
+            known = ", ".join(sorted(plans)) or "none; give the node some with vps_node"
+            raise VpsError(f"{wish.prefix}plan: there is no plan {shown(wish.plan)} on this node (there is: {known}).")
+        base = plans[wish.plan]
+    limits = replace(base, **wish.given)
+    _check(limits, wish.prefix)
+    return limits
+
+
+def _check(limits: Limits, prefix: str) -> None:
+    """What a value means depends on others."""
+    for name in ("swap", "swappages"):
+        if getattr(limits, name) is not None and memory_bytes(limits) is None:
+            raise VpsError(f"{prefix}{name}: a swap limit counts what does not fit into memory; give {prefix}memory too.")
+    quota = cpu_percent(limits)
+    if limits.cpuburst is not None and (quota is None or limits.cpuburst > quota):
+        raise VpsError(f"{prefix}cpuburst: is at most the limit that it goes beyond; give {prefix}cpulimit or {prefix}cpus of {limits.cpuburst}% or more.")
+    most = memory_bytes(limits)
+    if limits.memory_guarantee is not None and most is not None and limits.memory_guarantee > most:
+        raise VpsError(f"{prefix}memory_guarantee: is above what the VPS may have at all ({prefix}memory); give less.")
+
+
+def memory_bytes(limits: Limits) -> int | None:
+    """RAM in bytes, the least of all keys that bound it."""
+    pages = [bound.limit for bound in (limits.physpages, limits.privvmpages) if bound is not None and bound.limit is not None]
+    return least(limits.memory, *(number * PAGE for number in pages))
+
+
+def swap_bytes(limits: Limits) -> int | None:
+    """Swap in bytes, likewise."""
+    bound = limits.swappages
+    return least(limits.swap, None if bound is None or bound.limit is None else bound.limit * PAGE)
+
+
+def cpu_percent(limits: Limits) -> int | None:
+    """CPU time in percent of one CPU. vzctl on mainline kernels does the same: the lesser of cpulimit and 100 % per CPU."""
+    return least(limits.cpulimit, None if limits.cpus is None else 100 * limits.cpus)
+
+
+def process_count(limits: Limits) -> int | None:
+    """Processes and threads, likewise."""
+    return least(limits.processes, None if limits.numproc is None else limits.numproc.limit)
+
+
+def least(*values: int | None) -> int | None:
+    """The least of those that are a limit."""
+    return min((value for value in values if value is not None), default=None)
 
 
 def show(limits: Limits) -> dict[str, str]:
-    """Every limit as a person writes it."""
-    return {name: row.format(getattr(limits, name)) for name, row in TABLE.items()}
-
-
-def cgroup_files(limits: Limits, *, version: int) -> dict[str, str]:
-    """What the files of the VPS's cgroup must hold, in the order in which they are written.
-
-    The name's first part is the controller, as everywhere in cgroups. diskspace is not here: the storage driver has it.
-    On v1 the swap file counts memory and swap together, and may never be below memory's: it is lifted first, set last.
-    """
-    quota = _quota(limits)
-    if version == 2:
-        return {
-            "memory.max": _text(limits.memory),
-            "memory.swap.max": _text(limits.swap),
-            "cpu.weight": str(UNSET_WEIGHT if limits.cpuunits is None else max(1, min(10_000, limits.cpuunits // 10))),
-            "cpu.max": f"{_text(quota)} {PERIOD}",
-            "pids.max": _text(limits.processes),
-        }
-    together = None if limits.memory is None or limits.swap is None else limits.memory + limits.swap
-    return {
-        "memory.limit_in_bytes": _text(limits.memory, "-1"),
-        "memory.memsw.limit_in_bytes": _text(together, "-1"),
-        "cpu.shares": str(UNSET_SHARES if limits.cpuunits is None else max(2, limits.cpuunits * 1024 // 1000)),
-        "cpu.cfs_period_us": str(PERIOD),
-        "cpu.cfs_quota_us": _text(quota, "-1"),
-        "pids.max": _text(limits.processes),
-    }
-
-
-def observed(recorded: Limits, files: Mapping[str, str], *, version: int) -> Limits:
-    """The limits that the kernel holds now.
-
-    A file that says what the record makes of it confirms the record's own numbers; one that says something else is
-    decoded. So a number that the kernel keeps in a coarser unit is no difference, and somebody's `echo` is.
-    """
-    expected = cgroup_files(recorded, version=version)
-    strange = {name: text for name, text in files.items() if name in expected and text != expected[name]}
-    if not strange:
-        return recorded
-    return replace(recorded, **_decode(strange, recorded, version))
+    """Every limit that there is, as a person writes it."""
+    return {name: format_value(name, value) for name, value in limits.named.items()}
 
 
 def changed(before: Limits, after: Limits) -> tuple[str, ...]:
     """The names of the limits that differ."""
     return tuple(f.name for f in fields(Limits) if getattr(before, f.name) != getattr(after, f.name))
-
-
-def _decode(files: Mapping[str, str], recorded: Limits, version: int) -> dict[str, int | None]:
-    found: dict[str, int | None] = {}
-    if version == 2:
-        if "memory.max" in files:
-            found["memory"] = _number(files["memory.max"])
-        if "memory.swap.max" in files:
-            found["swap"] = _number(files["memory.swap.max"])
-        if "cpu.weight" in files:
-            weight = int(files["cpu.weight"])
-            found["cpuunits"] = None if weight == UNSET_WEIGHT else weight * 10
-        if "cpu.max" in files:
-            quota, period = files["cpu.max"].split()
-            found["cpulimit"] = None if quota == "max" else int(quota) * 100 // int(period)
-    else:
-        if "memory.limit_in_bytes" in files:
-            found["memory"] = _number(files["memory.limit_in_bytes"])
-        if "memory.memsw.limit_in_bytes" in files:
-            together = _number(files["memory.memsw.limit_in_bytes"])
-            memory = found.get("memory", recorded.memory)
-            found["swap"] = None if together is None else max(0, together - (memory or 0))
-        if "cpu.shares" in files:
-            shares = int(files["cpu.shares"])
-            found["cpuunits"] = None if shares == UNSET_SHARES else shares * 1000 // 1024
-        if "cpu.cfs_quota_us" in files or "cpu.cfs_period_us" in files:
-            whole = {**cgroup_files(recorded, version=1), **files}
-            quota_us = int(whole["cpu.cfs_quota_us"])
-            found["cpulimit"] = None if quota_us < 0 else quota_us * 100 // int(whole["cpu.cfs_period_us"])
-    if "pids.max" in files:
-        found["processes"] = _number(files["pids.max"])
-    if "cpulimit" in found:
-        found["cpus"] = None  # both live in one quota; what it means is told as cpulimit
-    return found
-
-
-def _quota(limits: Limits) -> int | None:
-    """µs per period. vzctl on mainline kernels does the same: the lesser of cpulimit and 100 % per CPU."""
-    bounds = [limits.cpulimit, None if limits.cpus is None else 100 * limits.cpus]
-    known = [bound for bound in bounds if bound is not None]
-    return min(known) * PERIOD // 100 if known else None
-
-
-def _text(value: int | None, none: str = "max") -> str:
-    return none if value is None else str(value)
-
-
-def _number(text: str) -> int | None:
-    return None if text in ("max", "-1") else int(text)

@@ -13,8 +13,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from . import parse, units
+from . import limits, parse, units
 from .errors import VpsError, shown
+from .limits import Limits
 from .model import ID_RANGE, Vps
 from .settings import Settings
 
@@ -33,13 +34,14 @@ PROGRAMS = {
     "newuidmap": "uidmap",
     "ip": "iproute2",
 }
+RESOURCES = ("memory", "swap", "cpu", "disk", "processes")  # whose promises can be bounded
 LONGEST_PATH = 200
 _PATH = re.compile(r"(?:/[A-Za-z0-9_+][A-Za-z0-9._+-]*)+")
 
 
 @dataclass(frozen=True)
 class Desired:
-    """What a playbook asks of the machine. `pool_size` is in bytes; None where it is not named."""
+    """What a playbook asks of the machine. `pool_size` is in bytes; None where it is not named, as with `plans` and `overcommit`."""
 
     state: str
     pool: str
@@ -49,6 +51,8 @@ class Desired:
     id_count: int
     networks: tuple[str, ...]
     nat: bool
+    plans: Mapping[str, Limits] | None = None
+    overcommit: Mapping[str, int] | None = None
     name: str = "settings"  # of the lock: one run at a time changes a machine
 
 
@@ -225,7 +229,41 @@ def parse_machine(params: Mapping[str, object]) -> Desired:
         id_count=count,
         networks=parse_networks(params["networks"]),
         nat=bool(params["nat"]),
+        plans=None if params.get("plans") is None else parse_plans(params["plans"]),
+        overcommit=None if params.get("overcommit") is None else parse_overcommit(params["overcommit"]),
     )
+
+
+def parse_plans(plans: Mapping[str, object], *, option: str = "plans") -> dict[str, Limits]:
+    """Named sets of limits. A plan may be laid over another one of them, by its key C(plan)."""
+    wishes = {}
+    for name, section in plans.items():
+        name = parse.parse_name(str(name), option=option)
+        if not isinstance(section, Mapping):
+            raise VpsError(f"{option}.{name}: {shown(section)} is no set of limits; write for example {{memory: 512M}}.")
+        wishes[name] = limits.parse(section, prefix=f"{option}.{name}.")
+    found: dict[str, Limits] = {}
+    while len(found) < len(wishes):
+        ready = [name for name, wish in wishes.items() if name not in found and (wish.plan is None or wish.plan in found)]
+        if not ready:
+            name = next(name for name in wishes if name not in found)
+            below = shown(wishes[name].plan)
+            reason = "is made from itself in the end" if wishes[name].plan in wishes else f"is made from {below}, and there is no such plan"
+            raise VpsError(f"{option}.{name}: {reason}; name another one, or none.")
+        found.update({name: limits.settle(wishes[name], found) for name in ready})
+    return {name: found[name] for name in wishes}
+
+
+def parse_overcommit(policy: Mapping[str, object], *, option: str = "overcommit") -> dict[str, int]:
+    """How much of each resource may be promised, in percent of what there is."""
+    found = {}
+    for name, value in policy.items():
+        if name not in RESOURCES:
+            raise VpsError(f"{option}: there is no resource {shown(name)}; there are {', '.join(RESOURCES)}.")
+        percent = units.parse_percent(value, option=f"{option}.{name}", maximum=100_000)
+        if percent is not None:
+            found[name] = percent
+    return found
 
 
 def parse_networks(values: object, *, option: str = "networks") -> tuple[str, ...]:

@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from . import machine, nodefiles, parse, unitfiles, units
+from . import limits, machine, nodefiles, parse, unitfiles, units
 from .errors import VpsError, shown
+from .limits import Limits
 from .machine import Actual, Desired, Pool, PoolFile, SetFile
 from .model import HOST_PREFIX, ID_RANGE
 from .plan import Change, Plan
@@ -72,7 +73,9 @@ def compare(desired: Desired, actual: Actual) -> Plan:
     made = _lxc(items, actual, made)
     _boot(items, desired, actual)
 
-    settings = Settings(desired.pool, desired.id_start, desired.id_count, desired.networks, desired.nat, made)
+    settings = Settings(
+        desired.pool, desired.id_start, desired.id_count, desired.networks, desired.nat, *_policies(items, desired, actual.settings), made
+    )
     if settings != actual.settings:
         if not items.changes:
             items.changes.append(Change("settings", "of an older release", "current"))
@@ -143,6 +146,23 @@ def _decided(items: _Items, desired: Desired, old: Settings | None) -> None:
         before, after = getattr(old, option, None), getattr(desired, option)
         if before != after:
             items.add(option, list(before) if isinstance(before, tuple) else before, list(after) if isinstance(after, tuple) else after)
+
+
+def _policies(items: _Items, desired: Desired, old: Settings | None) -> tuple[Mapping[str, Limits], Mapping[str, int]]:
+    """Plans and overcommit: those that are asked for, or as they were where the playbook names none."""
+    plans, overcommit = (old.plans, old.overcommit) if old else ({}, {})
+    if desired.plans is not None:
+        for name in sorted({*plans, *desired.plans}):
+            before, after = plans.get(name), desired.plans.get(name)
+            if before != after:
+                items.add(f"plans.{name}", None if before is None else limits.show(before), None if after is None else limits.show(after))
+        plans = desired.plans
+    if desired.overcommit is not None:
+        for name in sorted({*overcommit, *desired.overcommit}):
+            if overcommit.get(name) != desired.overcommit.get(name):
+                items.add(f"overcommit.{name}", overcommit.get(name), desired.overcommit.get(name))
+        overcommit = desired.overcommit
+    return plans, overcommit
 
 
 def _pool(items: _Items, desired: Desired, actual: Actual, made: Made) -> Made:

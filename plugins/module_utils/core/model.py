@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from .fidelity import Abilities, Held
 from .limits import Limits
 
 STOPPED, RUNNING, FROZEN = "stopped", "running", "frozen"
@@ -29,6 +30,7 @@ class Vps:
 
     `boot_order` is its place among those that start with the node, the lowest first.
     `id_base` is the first uid and gid of its own range of 65536 on the node; it also numbers its host interface.
+    `plan` is the one that its limits were made from, under those that it was given besides.
     `unfinished` names options that were being applied when the record was last written; `leaving` are addresses that it
     gives up with that, and that nobody else may have before.
     """
@@ -46,6 +48,7 @@ class Vps:
     description: str = ""
     privileged: bool = False
     limits: Limits = Limits()
+    plan: str | None = None
     id_base: int | None = None
     unfinished: tuple[str, ...] = ()
     leaving: tuple[str, ...] = ()
@@ -57,13 +60,13 @@ class Vps:
 
     def to_record(self) -> dict:
         """As plain data, for JSON."""
-        return asdict(self)
+        return {**asdict(self), "limits": self.limits.named}
 
     @classmethod
     def from_record(cls, record: Mapping) -> Vps:
         """From what `to_record` gave; raises TypeError for anything else."""
         data = dict(record)
-        data["limits"] = Limits(**data["limits"])
+        data["limits"] = Limits.from_record(data["limits"])
         for name in ("addresses", "nameservers", "authorized_keys", "unfinished", "leaving"):
             data[name] = tuple(data.get(name, ()))
         return cls(**data)
@@ -74,14 +77,15 @@ class NodeFacts:
     """What the node says that decides whether a wish can be granted.
 
     `taken` maps an address to who has it: another VPS or the node. `networks` are the subnets it routes to VPSs.
-    `templates` maps a template's name to the kind of its init.
+    `templates` maps a template's name to the kind of its init. `plans` are the named sets of limits of this node.
     """
 
     templates: Mapping[str, str] = field(default_factory=dict)
     taken: Mapping[str, str] = field(default_factory=dict)
     networks: tuple[str, ...] = ()
     nameservers: tuple[str, ...] = ()
-    swap_accounting: bool = True
+    abilities: Abilities = Abilities()
+    plans: Mapping[str, Limits] = field(default_factory=dict)
     free_bytes: int = 1 << 62
     free_id_ranges: int = 1
     foreign: str | None = None  # why the asked name is not ours to touch
@@ -95,6 +99,8 @@ class Actual:
     `pid` is its init's on the node. `recorded` is the record itself, where that may say something else: what an unrelated change must leave as it is.
     `stale` names options whose files or kernel settings do not say what the record says; they are applied again.
     `at_restart` names options that the running VPS will only take at its next start.
+    `terminals` is how many its devpts allows, `pinned` the bytes of memory that the kernel could not take from it.
+    `held` is what the kernel holds for each limit, and where.
     """
 
     vps: Vps | None = None
@@ -104,6 +110,9 @@ class Actual:
     at_restart: frozenset[str] = frozenset()
     node: NodeFacts = NodeFacts()
     recorded: Vps | None = None
+    terminals: int | None = None
+    pinned: int = 0
+    held: Mapping[str, Held] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,12 @@ import re
 from collections.abc import Iterable
 
 from .errors import VpsError, shown
+from .units import UNLIMITED
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _HOSTNAME = re.compile(_NAME.pattern, re.IGNORECASE | re.ASCII)
+_NUMBERS = re.compile(r"[0-9]{1,4}(?:-[0-9]{1,4})?")
 _SERVER = re.compile(r"[0-9A-Fa-f.:]+(?:%[0-9A-Za-z_.-]{1,15})?")  # ipaddress takes anything, even a line break, as a zone
 _HASH = re.compile(r"[!*]|\$[0-9A-Za-z]+\$[./0-9A-Za-z$=,-]{8,250}")
 _KEY = re.compile(
@@ -114,6 +116,36 @@ def parse_authorized_keys(values: Iterable[str], *, option: str = "authorized_ke
         if key not in keys:
             keys.append(key)
     return tuple(keys)
+
+
+def parse_numbers(value: object, *, option: str, maximum: int) -> str | None:
+    """A list of numbers as the kernel shows it, C(0-3,5), from one in any order; None for C(all) and C(unlimited).
+
+    The form of cpuset(7), which vzctl's cpumask and nodemask have too.
+    """
+    text = ",".join(str(each) for each in value) if isinstance(value, (list, tuple)) else str(value).strip()
+    if text.lower() in ("all", UNLIMITED):
+        return None
+    numbers: set[int] = set()
+    for part in text.replace(" ", "").split(","):
+        if not _NUMBERS.fullmatch(part):
+            raise VpsError(f"{option}: {shown(text)} is not a list of numbers; write for example 0-3,5, or all.")
+        first, _dash, last = part.partition("-")
+        if int(last or first) > maximum or int(last or first) < int(first):
+            raise VpsError(f"{option}: {shown(part)} is not a range of numbers from 0 to {maximum}, the lower one first.")
+        numbers.update(range(int(first), int(last or first) + 1))
+    return _ranges(sorted(numbers))
+
+
+def _ranges(numbers: list[int]) -> str:
+    """The shortest list of ranges for numbers in their order."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in found)
 
 
 def parse_description(text: str, *, option: str = "description") -> str:

@@ -36,10 +36,14 @@ class Create:
 
 @dataclass(frozen=True)
 class Update:
-    """Make the options of an existing VPS what `vps` says: on disk, and in the kernel where it runs."""
+    """Make the options of an existing VPS what `vps` says: on disk, and in the kernel where it runs.
+
+    `force`: lower memory even where the kernel then has to kill in the VPS.
+    """
 
     vps: Vps
     options: frozenset[str]
+    force: bool = False
 
 
 @dataclass(frozen=True)

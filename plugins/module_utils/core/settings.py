@@ -12,6 +12,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from .limits import Limits
+
 FOLDER = "/etc/vps"  # of the files that are ours alone
 PATH = f"{FOLDER}/node.json"
 SECCOMP = f"{FOLDER}/seccomp"
@@ -38,13 +40,18 @@ class Made:
 
 @dataclass(frozen=True)
 class Settings:
-    """`pool` is a mounted btrfs; `id_start` and `id_count` bound the uids and gids of all VPSs; `networks` are subnets."""
+    """`pool` is a mounted btrfs; `id_start` and `id_count` bound the uids and gids of all VPSs; `networks` are subnets.
+
+    `plans` are named sets of limits; `overcommit` is how much of a resource may be promised, in percent of what there is.
+    """
 
     pool: str
     id_start: int
     id_count: int
     networks: tuple[str, ...]
     nat: bool = True
+    plans: Mapping[str, Limits] = field(default_factory=dict)
+    overcommit: Mapping[str, int] = field(default_factory=dict)
     made: Made = Made()
 
     @classmethod
@@ -52,8 +59,10 @@ class Settings:
         """From plain data; raises TypeError or KeyError where it is something else."""
         made = dict(record.get("made") or {})
         made["ids"] = tuple(made.get("ids", ()))
-        return cls(**{**record, "networks": tuple(record["networks"]), "made": Made(**made)})
+        plans = {name: Limits.from_record(limits) for name, limits in (record.get("plans") or {}).items()}
+        return cls(**{**record, "networks": tuple(record["networks"]), "plans": plans, "made": Made(**made)})
 
     def to_text(self) -> str:
         """As JSON, for people too."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+        plans = {name: limits.named for name, limits in self.plans.items()}
+        return json.dumps({**asdict(self), "plans": plans}, indent=2, sort_keys=True) + "\n"

@@ -14,35 +14,53 @@ from .errors import VpsError, shown
 
 UNLIMITED = "unlimited"
 
-_FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+PAGE = 4096  # bytes: OpenVZ's unit of memory, and the kernel's on amd64; P is its suffix, as in vzctl
+
+_FACTORS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": PAGE}
 # fullmatch, [0-9] and ASCII: no line break within, no other script's digits, no letter that only folds to one of these.
 # Twenty digits are more than any number here, and fewer than int() refuses.
-_SIZE = re.compile(r"([0-9]{1,20})(?:\.([0-9]{1,6}))? *(?:([KMGTP])(?:I?B)?|B)?", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(r"([0-9]{1,20})(?:\.([0-9]{1,6}))? *(?:([KMGT])(?:I?B)?|([BP]))?", re.IGNORECASE | re.ASCII)
 _COUNT = re.compile(r"[0-9]{1,20}")
 _PERCENT = re.compile(r"([0-9]{1,20}) *%?")
 _LARGEST = 1 << 62
+_ENDLESS = (1 << 63) - 1  # what /proc/user_beancounters and OpenVZ's configuration files have for no limit
 
 
-def parse_size(text: str, *, option: str, minimum: int = 0) -> int | None:
-    """Bytes of C(512M), C(1.5G) or C(1073741824); None for C(unlimited). Suffixes are powers of 1024, as in vzctl."""
+def parse_size(text: str, *, option: str, minimum: int = 0, unit: int = 1) -> int | None:
+    """Bytes of C(512M), C(1.5G) or C(1073741824); None for C(unlimited).
+
+    Suffixes are vzctl's: powers of 1024, P for pages of 4096 bytes, B for bytes. A number without one counts `unit` bytes.
+    """
     text = str(text).strip()
-    if text.lower() == UNLIMITED:
+    if is_unlimited(text):
         return None
     match = _SIZE.fullmatch(text)
     if not match:
         raise VpsError(f"{option}: {shown(text)} is not a size; write for example 512M, 2G or {UNLIMITED}.")
-    whole, fraction, suffix = match.groups()
-    factor = _FACTORS[(suffix or "").upper()]
+    whole, fraction, power, single = match.groups()
+    suffix = power or single
+    factor = _FACTORS[suffix.upper()] if suffix else unit
     size = int(whole) * factor
     if fraction:
         size += int(fraction) * factor // 10 ** len(fraction)
     return _bounded(size, text, option, minimum, _LARGEST, format_size)
 
 
+def parse_pages(text: str, *, option: str, minimum: int = 0) -> int | None:
+    """Pages of 4096 bytes: C(65536) is a number of them, C(256M) is turned into one, rounded down as the kernel does; None for C(unlimited)."""
+    size = parse_size(text, option=option, minimum=minimum * PAGE, unit=PAGE)
+    return None if size is None else size // PAGE
+
+
+def is_unlimited(text: str) -> bool:
+    """The word, or the number that OpenVZ writes for it."""
+    return text.lower() == UNLIMITED or text == str(_ENDLESS)
+
+
 def parse_count(text: str, *, option: str, minimum: int = 0, maximum: int = _LARGEST) -> int | None:
     """A whole number; None for C(unlimited)."""
     text = str(text).strip()
-    if text.lower() == UNLIMITED:
+    if is_unlimited(text):
         return None
     if not _COUNT.fullmatch(text):
         raise VpsError(f"{option}: {shown(text)} is not a whole number; write for example {max(minimum, 100)} or {UNLIMITED}.")
@@ -52,7 +70,7 @@ def parse_count(text: str, *, option: str, minimum: int = 0, maximum: int = _LAR
 def parse_percent(text: str, *, option: str, minimum: int = 1, maximum: int = _LARGEST) -> int | None:
     """Percent of one CPU, C(50) or C(50%); None for C(unlimited)."""
     text = str(text).strip()
-    if text.lower() == UNLIMITED:
+    if is_unlimited(text):
         return None
     match = _PERCENT.fullmatch(text)
     if not match:
@@ -66,7 +84,7 @@ def format_size(size: int | None) -> str:
         return UNLIMITED
     if size == 0:
         return "0"
-    for suffix in "PTGMK":
+    for suffix in "TGMK":
         if size % _FACTORS[suffix] == 0:
             return f"{size // _FACTORS[suffix]}{suffix}"
     return f"{size}B"
@@ -80,6 +98,11 @@ def format_count(count: int | None) -> str:
 def format_percent(percent: int | None) -> str:
     """A percentage, or C(unlimited)."""
     return UNLIMITED if percent is None else f"{percent}%"
+
+
+def format_text(text: str | None) -> str:
+    """A text as it is, or C(unlimited)."""
+    return UNLIMITED if text is None else text
 
 
 def _bounded(value: int, text: str, option: str, minimum: int, maximum: int, show) -> int:

@@ -12,7 +12,7 @@ import os
 from contextlib import suppress
 
 from ..core.machine import Boot
-from ..core.unitfiles import BOOT_UNIT, NETWORK_UNIT, RUNTIME, unit_of
+from ..core.unitfiles import BOOT_UNIT, NETWORK_UNIT, RUNTIME, SLICE, unit_of
 from . import tools
 
 PATIENCE = 120  # s, for a daemon-reload of a busy machine
@@ -55,5 +55,6 @@ def disable() -> None:
     """Neither now nor at the next boot. One by one: somebody may have taken away one of them."""
     for unit in (BOOT_UNIT, NETWORK_UNIT):
         tools.attempt(["systemctl", "disable", "--now", unit], timeout=PATIENCE)
+    tools.attempt(["systemctl", "revert", SLICE])  # of what was guaranteed to all VPSs together
     with suppress(OSError):  # somebody has put something into it
         os.rmdir(RUNTIME)

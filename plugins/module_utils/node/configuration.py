@@ -9,7 +9,7 @@ import os
 
 from ..core.model import Vps
 from ..core.settings import SECCOMP
-from . import cgroup, engine, files, firewall, network
+from . import cgroup, engine, files, firewall, network, processes
 
 _MODES = {"config": 0o644, "start": 0o755}
 
@@ -19,9 +19,12 @@ CONFIGURATION, START = "configuration", "start_files"
 STALE = frozenset({CONFIGURATION, START})
 
 
-def stale(vps: Vps, directory: str) -> set[str]:
-    """Which of them do not say what the record says, or are not where LXC and the machine's boot look for them."""
-    texts = _texts(vps, directory)
+def stale(vps: Vps, directory: str, device: str | None) -> set[str]:
+    """Which of them do not say what the record says, or are not where LXC and the machine's boot look for them.
+
+    `device` is the number of the pool's disk. The limits of `vps` are those that this machine can keep.
+    """
+    texts = _texts(vps, directory, device)
     found = set()
     if files.read(os.path.join(directory, "config")) != texts["config"]:
         found.add(CONFIGURATION)
@@ -30,23 +33,23 @@ def stale(vps: Vps, directory: str) -> set[str]:
     return found
 
 
-def write(vps: Vps, directory: str, *, into: str | None = None) -> None:
+def write(vps: Vps, directory: str, device: str | None, *, into: str | None = None) -> None:
     """Write them for a VPS that is, or when it is made will be, in `directory`; `into` is where it is being made."""
-    for file, text in _texts(vps, directory).items():
+    for file, text in _texts(vps, directory, device).items():
         files.write(os.path.join(into or directory, file), text, mode=_MODES[file])
     if into is None:
         engine.register(vps.name, directory)
 
 
-def _texts(vps: Vps, directory: str) -> dict[str, str]:
+def _texts(vps: Vps, directory: str, device: str | None) -> dict[str, str]:
     inside, outside = network.start_batches(vps)
     return {
         "config": engine.render(
-            vps, directory=directory, seccomp=SECCOMP, cgroup=cgroup.config(vps), network=network.config(vps)
+            vps, directory=directory, seccomp=SECCOMP, parts=[cgroup.config(vps), processes.config(vps), network.config(vps)]
         ),
         "start": engine.render_start(
-            checks=[firewall.START_CHECK, *cgroup.start_checks(vps)],
-            echoes=cgroup.start_echoes(vps) + network.start_echoes(vps),
+            checks=[firewall.START_CHECK, *cgroup.start_checks(vps), *processes.start_lines(vps)],
+            echoes=cgroup.start_echoes(vps, device) + network.start_echoes(vps),
             inside=inside,
             outside=outside,
         ),

@@ -35,8 +35,8 @@ class Status:
     pid: int | None = None
 
 
-def render(vps: Vps, *, directory: str, seccomp: str, cgroup: Mapping[str, str], network: Mapping[str, str]) -> str:
-    """The whole configuration of a VPS. `cgroup` and `network` are the lines of those parts, which this one does not know."""
+def render(vps: Vps, *, directory: str, seccomp: str, parts: Iterable[Mapping[str, str]]) -> str:
+    """The whole configuration of a VPS. `parts` are the lines of other parts of the node, which this one does not know."""
     lines = [
         ("lxc.include", f"{LXC_CONFIG}/common.conf"),
         *([] if vps.privileged else [("lxc.include", f"{LXC_CONFIG}/userns.conf")]),
@@ -51,8 +51,7 @@ def render(vps: Vps, *, directory: str, seccomp: str, cgroup: Mapping[str, str],
         ("lxc.log.file", f"{directory}/lxc.log"),
         ("lxc.log.level", "ERROR"),
         ("lxc.hook.start-host", f"{directory}/start"),
-        *cgroup.items(),
-        *network.items(),
+        *(line for part in parts for line in part.items()),
     ]
     if vps.init == BUSYBOX:
         lines += [("lxc.signal.halt", "SIGUSR2"), ("lxc.signal.reboot", "SIGTERM")]

@@ -15,9 +15,10 @@ from dataclasses import replace
 
 from ..core import plan as steps
 from ..core.errors import VpsError
-from ..core.limits import observed
+from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
 from . import build, cgroup, configuration, engine, locks, network, settings, template_steps, tools, vps_steps
+from . import limits as limits_
 from .parts import Parts, node_nameservers
 from .sweep import sweep
 
@@ -80,19 +81,21 @@ class Node:
         facts = self._facts(name)
         if recorded is None:
             return Actual(node=facts)
-        stale = {*recorded.unfinished, *configuration.stale(recorded, self._parts.vps.path(name))}
+        abilities, kept = self._parts.abilities, self._parts.keepable(recorded)
+        stale = {*recorded.unfinished, *configuration.stale(kept, self._parts.vps.path(name), abilities.io_device)}
         status = vps_steps.status(name)
-        limits, addresses = recorded.limits, recorded.addresses
-        at_restart = set()
+        addresses = recorded.addresses
+        at_restart, live = set(), Live()
         if status.pid is not None:
-            held = cgroup.read(name, status.pid, list(cgroup.files(recorded)))
-            limits = observed(limits, held, version=cgroup.version())
+            live = limits_.read(kept, status.pid, abilities)
+            at_restart |= live.at_restart(kept.limits, abilities)
             routed = network.routed().get(network.host_interface(recorded), ())
             if set(routed) != set(addresses):
                 addresses = routed
             if engine.is_privileged(status.pid) != recorded.privileged:
                 at_restart.add("privileged")
-        limits = replace(limits, diskspace=self._parts.storage.read_limit(self._parts.root(name)))
+        disk = self._parts.storage.read_limit(self._parts.root(name))
+        limits = live.observe(recorded.limits, abilities, disk)
         return Actual(
             vps=replace(recorded, limits=limits, addresses=addresses),
             run=status.run,
@@ -101,6 +104,9 @@ class Node:
             at_restart=frozenset(at_restart),
             node=facts,
             recorded=recorded,
+            terminals=live.terminals,
+            pinned=live.pinned,
+            held=live.held(limits, disk),
         )
 
     def _facts(self, name: str) -> NodeFacts:
@@ -119,7 +125,8 @@ class Node:
             taken=taken,
             networks=known.networks,
             nameservers=node_nameservers(),
-            swap_accounting=cgroup.swap_accounting(),
+            abilities=self._parts.abilities,
+            plans=known.plans,
             free_bytes=self._parts.storage.free_bytes(),
             free_id_ranges=known.id_count // ID_RANGE - len({vps.name for vps in reserved}),
             damaged=damaged,

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
+from ..core import fidelity
 from ..core.model import Vps
 from ..core.settings import Settings
-from . import files, locks
+from . import abilities, cgroup, files, locks
 from .record import TemplateRecords, VpsRecords
 from .storage.btrfs import Btrfs
 
@@ -30,6 +32,17 @@ class Parts:
     def of(cls, settings: Settings) -> Parts:
         """The parts of the node with these settings."""
         return cls(settings, VpsRecords(settings.pool), TemplateRecords(settings.pool), Btrfs(settings.pool))
+
+    @cached_property
+    def abilities(self) -> fidelity.Abilities:
+        """What this machine can limit."""
+        return abilities.read(
+            self.settings.pool, version=cgroup.version(), controllers=cgroup.controllers(), swap=cgroup.swap_accounting()
+        )
+
+    def keepable(self, vps: Vps) -> Vps:
+        """A VPS with those of its limits that this machine can keep: what its parts are to bring into force."""
+        return replace(vps, limits=fidelity.enforced(vps.limits, self.abilities))
 
     def reserved(self) -> list[Vps]:
         """Every VPS whose ids, addresses and template are spoken for: the finished ones, and those that a run is making."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _OPENAT2 = 437  # the same number on every architecture (openat2(2))
 _RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT = 0x02, 0x10
@@ -55,3 +57,30 @@ def sync_filesystem(path: str) -> None:
 def end_with_parent() -> None:
     """Ask the kernel to kill this process when its parent dies (prctl(2), PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, 9)
+
+
+@contextmanager
+def in_ipc_namespace(pid: int, *, uid: int = 0) -> Iterator[None]:
+    """Work in the IPC namespace of a process, as `uid` to its files; for settings below /proc/sys (setns(2), seteuid(2))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    own = os.open("/proc/self/ns/ipc", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        other = os.open(f"/proc/{pid}/ns/ipc", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _setns(libc, other)
+        finally:
+            os.close(other)
+        try:
+            os.seteuid(uid)
+            yield
+        finally:
+            os.seteuid(0)
+            _setns(libc, own)
+    finally:
+        os.close(own)
+
+
+def _setns(libc: ctypes.CDLL, descriptor: int) -> None:
+    if libc.setns(descriptor, 0) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))

@@ -14,7 +14,7 @@ from dataclasses import replace
 from ..core import plan as steps
 from ..core.errors import GuestInTheWay, NothingDone, VpsError
 from ..core.model import ID_RANGE, RUNNING, STOPPED, Vps
-from . import cgroup, configuration, engine, files, guest, locks, network, tools
+from . import cgroup, configuration, engine, files, guest, locks, network, processes, tools
 from .parts import Parts, node_nameservers
 from .sweep import erase_vps
 from .tree import Tree
@@ -41,9 +41,10 @@ def create(parts: Parts, step: steps.Create) -> None:
         parts.storage.clone(os.path.join(parts.templates.path(vps.template), "rootfs"), root)
         with Tree(root) as tree:
             guest.prepare(tree, vps, node_nameservers())
-        if vps.limits.diskspace is not None:
-            parts.storage.limit(root, vps.limits.diskspace)
-        configuration.write(vps, parts.vps.path(vps.name), into=directory)
+        kept = parts.keepable(vps)
+        if kept.limits.diskspace is not None:
+            parts.storage.limit(root, kept.limits.disk_bytes())
+        configuration.write(kept, parts.vps.path(vps.name), parts.abilities.io_device, into=directory)
         # Before it is real: from the rename on, a boot of the node starts it by this link.
         engine.register(vps.name, parts.vps.path(vps.name))
     except BaseException:
@@ -51,6 +52,14 @@ def create(parts: Parts, step: steps.Create) -> None:
         raise
     parts.vps.commit(vps.name)
     parts.storage.sync()  # before anybody works with it: a power cut must not make remains of it again
+    if cgroup.guarantees(kept):
+        _protect(parts)
+
+
+def _protect(parts: Parts) -> None:
+    """What is guaranteed to all VPSs together has changed."""
+    with locks.hold("node", "allocation", timeout=parts.lock_timeout):
+        cgroup.protect([parts.keepable(vps) for vps in parts.vps.all()])
 
 
 def _reserve(parts: Parts, vps: Vps) -> tuple[Vps, str]:
@@ -92,7 +101,7 @@ def update(parts: Parts, step: steps.Update) -> None:
         leaving = tuple(sorted(before.claimed - set(vps.addresses)))
         parts.vps.store(replace(vps, unfinished=unfinished, leaving=leaving))
     try:
-        _apply(parts, replace(vps, leaving=leaving), step.options)
+        _apply(parts, parts.keepable(replace(vps, leaving=leaving)), step.options, force=step.force)
     except NothingDone:
         parts.vps.store(before)
         raise
@@ -106,23 +115,26 @@ def update(parts: Parts, step: steps.Update) -> None:
         back = tuple(sorted(vps.claimed - set(before.addresses)))
         parts.vps.store(replace(before, unfinished=tuple(sorted({*before.unfinished, *unfinished})), leaving=back))
         raise
+    if "limits" in step.options and (cgroup.guarantees(parts.keepable(vps)) or cgroup.guarantees(parts.keepable(before))):
+        _protect(parts)
     if step.options & {*guest.IDENTITY, "limits"}:
         parts.storage.sync()  # the guest's files, and its disk's limit, before the record that says that they are so
     parts.vps.store(replace(vps, unfinished=(), leaving=()))
 
 
-def _apply(parts: Parts, vps: Vps, options: frozenset[str]) -> None:
+def _apply(parts: Parts, vps: Vps, options: frozenset[str], *, force: bool) -> None:
     found = status(vps.name)
-    root = parts.root(vps.name)
+    root, device = parts.root(vps.name), parts.abilities.io_device
     if "limits" in options:  # first of all: where memory is refused, nothing else has been done
         if found.pid is not None:
-            cgroup.write(vps.name, found.pid, cgroup.files(vps))
-        parts.storage.limit(root, vps.limits.diskspace)  # before the guest's files: a disk that grows must have grown
+            cgroup.write(vps, found.pid, device, force=force)
+            processes.write(vps, found.pid, cgroup.members(vps.name, found.pid))
+        parts.storage.limit(root, vps.limits.disk_bytes())  # before the guest's files: a disk that grows must have grown
     mine = options & frozenset(guest.IDENTITY)
     if mine:
         with _room_for_the_node(parts, vps), Tree(root) as tree:
             guest.apply(tree, vps, mine, node_nameservers())
-    configuration.write(vps, parts.vps.path(vps.name))
+    configuration.write(vps, parts.vps.path(vps.name), device)
     if found.pid is not None:
         if "addresses" in options:
             network.set_addresses(vps, found.pid)
@@ -141,7 +153,7 @@ def _room_for_the_node(parts: Parts, vps: Vps) -> Iterator[None]:
     try:
         yield
     finally:
-        parts.storage.limit(root, vps.limits.diskspace)
+        parts.storage.limit(root, vps.limits.disk_bytes())
 
 
 def start(parts: Parts, step: steps.Start) -> None:
@@ -211,6 +223,9 @@ def _console(parts: Parts, name: str) -> str:
 
 def destroy(parts: Parts, step: steps.Destroy) -> None:
     """One rename, and it is gone; then its remains."""
+    vps = parts.keepable(parts.vps.load(step.name))
     remains = parts.vps.discard(step.name)
     parts.storage.sync()  # what is told to be gone does not start at the next boot
+    if cgroup.guarantees(vps):
+        _protect(parts)
     erase_vps(parts, step.name, remains)

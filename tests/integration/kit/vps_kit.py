@@ -9,6 +9,7 @@ times faster. Everything that a test makes has a name that starts with `it-`; no
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import hashlib
@@ -23,7 +24,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import ansible
@@ -32,6 +33,7 @@ NODE_PYTHON = "/usr/bin/python3"
 PREFIX = "it-"
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 V2 = (CGROUPS / "cgroup.controllers").exists()
+SWAP = V2 or (CGROUPS / "memory/memory.memsw.limit_in_bytes").exists()
 LOCKS = pathlib.Path("/run/lock/mainline-vps")
 LXC = pathlib.Path("/var/lib/lxc")
 
@@ -268,6 +270,43 @@ def background(name: str, script: str, *, core: int | None = None) -> subprocess
     )
 
 
+# What comes in by lxc-attach has the node's limits of a process. This runs what it finds as a child of the guest's own init.
+_WORKER = """
+while :; do
+    if [ -e /run/todo ]; then mv /run/todo /run/doing; sh /run/doing >/run/doing.out 2>&1; mv /run/doing.out /run/done; fi
+    sleep 0.05
+done
+"""
+
+
+def give_perl(name: str) -> None:
+    """Put the node's Perl, and what it is linked with, into a stopped minimal guest; and what it is to try there."""
+    with open(rootfs(name) / "etc/inittab", "a", encoding="ascii") as inittab:
+        inittab.write("::respawn:/bin/sh /worker\n")
+    (rootfs(name) / "worker").write_text(_WORKER, encoding="ascii")
+    perl = os.path.realpath("/usr/bin/perl")
+    libraries = re.findall(r"(/\S+) \(0x", run("ldd", perl))
+    attempts = pathlib.Path(__file__).parent / "attempts.pl"
+    for source, place in ((perl, "/bin/perl"), *((library, library) for library in libraries), (attempts, "/attempts.pl")):
+        target = pathlib.Path(f"{rootfs(name)}{place}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(pathlib.Path(source).read_bytes())
+        target.chmod(0o755)
+
+
+def attempt(name: str, what: str, *arguments: int) -> tuple[int, int]:
+    """Have a guest with a Perl take one more of something until it is refused: how many it got, and the error's number."""
+    told = by_init(name, f"/bin/perl /attempts.pl {what} {' '.join(str(each) for each in arguments)}")
+    count, number = told.split()
+    return int(count), int(number)
+
+
+def by_init(name: str, script: str) -> str:
+    """What a script printed that a child of the guest's init ran."""
+    inside(name, "/bin/sh", "-c", "rm -f /run/done; cat >/run/todo.new; mv /run/todo.new /run/todo", stdin=script)
+    return until("it is done", lambda: inside(name, "cat", "/run/done", check=False).stdout)
+
+
 def rootfs(name: str) -> pathlib.Path:
     """A VPS's tree, as the node sees it."""
     return pool() / "vps" / name / "rootfs"
@@ -289,7 +328,7 @@ def boot_id() -> str:
 
 def cgroup(name: str, file: str) -> pathlib.Path:
     """A file of a running VPS's cgroup, found without the code that is tested: the one folder of its name in the hierarchy."""
-    controller = {"memory": "memory", "cpu": "cpu", "cpuacct": "cpuacct", "pids": "pids"}[file.split(".")[0]]
+    controller = file.removeprefix("guest/").split(".")[0]
     top = CGROUPS if V2 else CGROUPS / controller
     found = [pathlib.Path(folder) for folder, _names, _files in os.walk(top) if folder.endswith(f"/vps/{name}")]
     assert len(found) == 1, f"cgroups of {name} in {top}: {found}"
@@ -306,6 +345,45 @@ def cpu_seconds(name: str) -> float:
     if V2:
         return int(re.search(r"usage_usec (\d+)", held(name, "cpu.stat")).group(1)) / 1e6
     return int(held(name, "cpuacct.usage")) / 1e9
+
+
+def pool_disk() -> str:
+    """The number of the pool's disk, as MAJOR:MINOR, found without the code that is tested."""
+    source = run("findmnt", "-n", "-o", "SOURCE", "-T", str(pool())).strip()
+    return run("lsblk", "-n", "-d", "-o", "MAJ:MIN", source).strip()
+
+
+def throttles(name: str) -> str:
+    """What the kernel throttles of a VPS, as it tells it."""
+    files = ["io.max"] if V2 else [f"guest/blkio.throttle.{way}_{what}_device" for way in ("read", "write") for what in ("bps", "iops")]
+    return "".join(held(name, file) for file in files)
+
+
+def cpu_counters(name: str) -> dict[str, int]:
+    """The counters of a VPS's cpu.stat."""
+    return {line.split()[0]: int(line.split()[1]) for line in held(name, "cpu.stat").splitlines()}
+
+
+def rlimit(process: int, title: str) -> tuple[str, str]:
+    """The soft and the hard limit of a process."""
+    line = next(line for line in pathlib.Path(f"/proc/{process}/limits").read_text(encoding="ascii").splitlines() if line.startswith(title))
+    return tuple(line.removeprefix(title).split()[:2])
+
+
+@contextlib.contextmanager
+def plans(wanted: dict) -> Iterator[None]:
+    """Give the node plans, and back those that it had."""
+    def give(these: dict) -> None:
+        known = json.loads(pathlib.Path("/etc/vps/node.json").read_text(encoding="utf-8"))
+        same = {name: known[name] for name in ("pool", "id_start", "id_count", "networks", "nat")}
+        file = known["made"]["pool_file"]
+        ok("vps_node", **same, **({"pool_file": file} if file else {}), plans=these)
+
+    give(wanted)
+    try:
+        yield
+    finally:
+        give({})
 
 
 def limit_files(**limits: int | None) -> dict[str, str]:

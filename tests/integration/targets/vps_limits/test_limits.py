@@ -11,7 +11,7 @@ import pytest
 import vps_kit as kit
 
 MIB = 1 << 20
-SWAP = kit.V2 or (kit.CGROUPS / "memory/memory.memsw.limit_in_bytes").exists()
+SWAP = kit.SWAP
 BURN = "while :; do :; done"
 
 
@@ -83,7 +83,7 @@ def test_limit_goes_there_and_back_live(vps, limit):
     assert kit.kernel_limits(vps) == kit.limit_files(**in_kernel)
     assert kit.disk_limit(vps) == (50 * MIB if limit == "diskspace" else None)
     done = kit.foretold("vps_limits", name=vps)
-    assert done["changed"] and set(done["vps"]["limits"].values()) == {"unlimited"}
+    assert done["changed"] and done["vps"]["limits"] == {}
     assert kit.kernel_limits(vps) == kit.limit_files() and kit.disk_limit(vps) is None
     assert kit.pid(vps) == init
 
@@ -201,7 +201,7 @@ def test_cpulimit_is_half_a_core(vps):
 
 
 def test_cpuunits_share_a_busy_core(vps, beside):
-    """1000 against 3000 on one CPU: one to three, give or take 20 %."""
+    """1000 against 3000 on one CPU: one to three, give or take 10 %; and what an idle neighbour leaves is the busy one's."""
     limits(vps, cpuunits="1000")
     limits(beside, cpuunits="3000")
     core = min(kit.cpus())
@@ -210,9 +210,13 @@ def test_cpuunits_share_a_busy_core(vps, beside):
         for name in loops:
             start = kit.cpu_seconds(name)
             kit.until("they are busy", lambda name=name, start=start: kit.cpu_seconds(name) > start + 0.1)
-        assert kit.settle(lambda: kit.cpu_ratio(beside, vps, seconds=4), near=3, within=0.2)
+        assert kit.settle(lambda: kit.cpu_ratio(beside, vps, seconds=5), near=3, within=0.1)
         limits(beside, cpuunits="1000")
-        assert kit.settle(lambda: kit.cpu_ratio(beside, vps, seconds=4), near=1, within=0.2)
+        assert kit.settle(lambda: kit.cpu_ratio(beside, vps, seconds=5), near=1, within=0.1)
+        limits(beside, cpuunits="3000")
+        kit.container(beside, state="frozen")
+        assert kit.settle(lambda: kit.cpu_rate(vps, seconds=3), near=1, within=0.1)
+        kit.container(beside, state="started")
     finally:
         for loop in loops.values():
             kit.end(loop)

@@ -1,0 +1,154 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How near this machine comes to each limit that is asked of it: a word on each key, and a refusal of what it cannot.
+
+Pure. What the kernel in general makes of a key is core/beancounters.py; here is what one machine has of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from .beancounters import BTRFS, KEYS, UNSUPPORTED, V1, V2, Fidelity, format_value
+from .controls import RLIMITS, files_of, observed
+from .errors import VpsError
+from .limits import Limits
+
+CONTROLLERS = frozenset({"memory", "cpu", "cpuset", "io", "pids"})
+_V1_NAMES = {"blkio": "io"}
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What a machine can limit.
+
+    `version` of its cgroups; `controllers` are those that it has, by their names of v2; `swap`: it accounts for swap; `io_device`
+    is the number of the pool's disk, C(MAJOR:MINOR), None where it has none of its own; `io_weights`: that disk shares by weight;
+    `raises`: we may give processes back more than they have (CAP_SYS_RESOURCE); `cpus` and `mems` are those that are online,
+    as the kernel lists them, empty where that is unknown; `units`: each VPS is a unit of systemd's.
+    """
+
+    version: int = 2
+    controllers: frozenset[str] = CONTROLLERS
+    swap: bool = True
+    io_device: str | None = "0:0"
+    io_weights: bool = True
+    raises: bool = True
+    cpus: str = ""
+    mems: str = ""
+    storage: str = BTRFS
+    units: bool = False
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the kernel holds for a key now, and where: a file's path, or the name of a call. Empty where the VPS does not run."""
+
+    where: str = ""
+    value: str = ""
+
+
+def fidelity(key: str, abilities: Abilities) -> Fidelity:
+    """How near this machine comes to a key."""
+    on = KEYS[key].on
+    known = on.get(abilities.storage) or on[V2 if abilities.version == 2 else V1]
+    if known.word == UNSUPPORTED:
+        return known
+    missing = _missing(key, abilities)
+    return Fidelity(UNSUPPORTED, "", missing) if missing else known
+
+
+def refused(limits: Limits, abilities: Abilities) -> dict[str, str]:
+    """Those of the limits that this machine cannot keep, and why."""
+    found = {}
+    for name in limits.named:
+        told = fidelity(name, abilities)
+        if told.word == UNSUPPORTED:
+            found[name] = told.why
+    bound = limits.diskspace
+    if bound is not None and bound.barrier != bound.limit and abilities.storage == BTRFS:
+        found["diskspace"] = "btrfs has no soft limit; give one value"
+    return found
+
+
+def enforced(limits: Limits, abilities: Abilities) -> Limits:
+    """The limits without those that this machine cannot keep."""
+    without = refused(limits, abilities)
+    return Limits(**{name: value for name, value in limits.named.items() if name not in without})
+
+
+def observe(recorded: Limits, files: Mapping[str, str], abilities: Abilities) -> Limits:
+    """The limits that the kernel holds, and the record's word for those that it cannot hold here."""
+    kept = enforced(recorded, abilities)
+    beyond = {name: value for name, value in recorded.named.items() if getattr(kept, name) is None}
+    return replace(observed(kept, files, version=abilities.version), **beyond)
+
+
+def check(limits: Limits, abilities: Abilities, policy: str, *, prefix: str = "") -> tuple[str, ...]:
+    """Refuse limits that this machine cannot keep, or warn of them, as C(unsupported) says: fail, warn or ignore."""
+    _check_masks(limits, abilities, prefix)
+    sentences = tuple(f"{prefix}{name}: cannot be kept on this node: {why}." for name, why in refused(limits, abilities).items())
+    if sentences and policy == "fail":
+        more = f" Likewise {', '.join(sentence.split(':')[0] for sentence in sentences[1:])}." if len(sentences) > 1 else ""
+        raise VpsError(f"{sentences[0][:-1]}; leave it out, or set unsupported to warn or ignore.{more}")
+    return sentences if policy == "warn" else ()
+
+
+def report(limits: Limits, asked: Iterable[str], abilities: Abilities, held: Mapping[str, Held]) -> list[dict[str, str]]:
+    """A word on each key that is asked, as modules return it."""
+    without = refused(limits, abilities)
+    rows = []
+    for name in asked:
+        told = Fidelity(UNSUPPORTED, "", without[name]) if name in without else fidelity(name, abilities)
+        found = held.get(name, Held()) if told.word != UNSUPPORTED else Held()
+        rows.append(
+            {
+                "limit": name,
+                "asked": format_value(name, getattr(limits, name)),
+                "fidelity": told.word,
+                "by": told.by,
+                "why": told.why,
+                "where": found.where,
+                "held": found.value,
+            }
+        )
+    return rows
+
+
+def _missing(key: str, abilities: Abilities) -> str:
+    """Why this machine has not what a key needs; empty where it has."""
+    if key in ("swap", "swappages") and not abilities.swap:
+        return "this kernel does not account for swap; boot it with swapaccount=1"
+    if key in ("cpuunits", "ioprio") and abilities.units and abilities.version == 1:
+        return "each VPS is a unit of systemd's, and on cgroup v1 the share of that cannot be set; boot the node with cgroup v2"
+    if key == "ioprio" and not abilities.io_weights:
+        return "the pool's disk does not share by weight; set its scheduler to bfq"
+    if key.startswith("io") and abilities.io_device is None:
+        return "the pool is not on a disk of its own that the kernel could throttle"
+    if key in {name for name, _unit in RLIMITS.values()}:
+        return ""
+    for file in files_of(key, version=abilities.version):
+        controller = file.split(".")[0]
+        if _V1_NAMES.get(controller, controller) not in abilities.controllers:
+            return f"this kernel, or its command line, has no cgroup controller {controller}"
+    return ""
+
+
+def _check_masks(limits: Limits, abilities: Abilities, prefix: str) -> None:
+    for name, mask, there, what in (("cpumask", limits.cpumask, abilities.cpus, "CPUs"), ("nodemask", limits.nodemask, abilities.mems, "NUMA nodes")):
+        if mask is None or not there:
+            continue
+        strange = numbers(mask) - numbers(there)
+        if strange:
+            raise VpsError(f"{prefix}{name}: this node has no number {min(strange)} of its {what}; it has {there}.")
+
+
+def numbers(ranges: str) -> set[int]:
+    """The numbers of a list such as C(0-3,5), as the kernel writes it."""
+    found: set[int] = set()
+    for part in ranges.split(","):
+        first, _dash, last = part.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return found

@@ -1,0 +1,64 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What this machine can limit: read from files, never tried out.
+
+Documents: capabilities(7), sysfs block/*/queue of the kernel, admin-guide/cgroup-v2.rst (io.cost.qos), proc(5) on mountinfo.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..core.fidelity import Abilities
+from . import files, tools
+
+_CAP_SYS_RESOURCE = 24
+
+
+def read(pool: str, *, version: int, controllers: frozenset[str], swap: bool) -> Abilities:
+    """All of it; what is of cgroups is told."""
+    disk = _disk(pool)
+    return Abilities(
+        version=version,
+        controllers=controllers,
+        swap=swap,
+        io_device=disk,
+        io_weights=disk is not None and _shares_by_weight(disk),
+        raises=_may_raise(),
+        cpus=(files.read("/sys/devices/system/cpu/online") or "").strip(),
+        mems=(files.read("/sys/devices/system/node/online") or "0").strip(),
+        units=tools.has_systemd(),
+    )
+
+
+def _disk(pool: str) -> str | None:
+    """The number, C(MAJOR:MINOR), of the whole disk below the pool; None where there is no single one."""
+    source, best = "", -1
+    for line in (files.read("/proc/self/mountinfo") or "").splitlines():
+        fields, _separator, rest = line.partition(" - ")
+        place = fields.split()[4]
+        if (pool == place or pool.startswith(place.rstrip("/") + "/")) and len(place) >= best:
+            source, best = rest.split()[1], len(place)
+    try:
+        number = os.stat(source).st_rdev
+    except OSError:
+        return None
+    folder = os.path.realpath(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
+    if os.path.exists(os.path.join(folder, "partition")):  # the kernel throttles whole disks
+        folder = os.path.dirname(folder)
+    return (files.read(os.path.join(folder, "dev")) or "").strip() or None
+
+
+def _shares_by_weight(disk: str) -> bool:
+    scheduler = files.read(f"/sys/dev/block/{disk}/queue/scheduler") or ""
+    costs = files.read("/sys/fs/cgroup/io.cost.qos") or ""
+    return "[bfq]" in scheduler or any(line.startswith(f"{disk} enable=1") for line in costs.splitlines())
+
+
+def _may_raise() -> bool:
+    """Whether we may give a process back more than it has."""
+    for line in (files.read("/proc/self/status") or "").splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
+    return False

@@ -1,0 +1,25 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The limits of a running VPS, read from the parts of the kernel that hold them."""
+
+from __future__ import annotations
+
+from ..core.fidelity import Abilities
+from ..core.live import Live
+from ..core.model import Vps
+from . import cgroup, processes
+
+
+def read(vps: Vps, pid: int, abilities: Abilities) -> Live:
+    """What a running VPS is held to. Its limits are those that this machine can keep."""
+    return Live(
+        files=cgroup.read(vps, pid, abilities.io_device),
+        paths=cgroup.where(vps.name, pid),
+        rlimits=processes.read_rlimits(pid),
+        normal=processes.read_normal_rlimits(pid),
+        # Looking into another namespace is done where somebody has asked for the limit only.
+        shared_pages=processes.read_shared_memory(pid) if vps.limits.shmpages else None,
+        terminals=processes.read_terminals(pid),
+        pinned=cgroup.pinned(vps.name, pid),
+    )

@@ -1,0 +1,149 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Limits that are no cgroup's: rlimits of every process in a VPS, its System V shared memory, its pseudo-terminals.
+
+Documents: getrlimit(2), prlimit(1), proc(5), setns(2), ipc_namespaces(7); the kernel's filesystems/devpts.rst.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+from collections.abc import Iterable
+from contextlib import suppress
+
+from ..core import controls
+from ..core.beancounters import Bound
+from ..core.errors import NothingDone
+from ..core.model import Vps
+from .syscalls import in_ipc_namespace
+
+_NUMBERS = {"NOFILE": resource.RLIMIT_NOFILE, "MEMLOCK": resource.RLIMIT_MEMLOCK, "SIGPENDING": 11}
+_IN_PROC = {"NOFILE": "Max open files", "MEMLOCK": "Max locked memory", "SIGPENDING": "Max pending signals"}
+_CONSOLE, _TTYS = 1, 4  # of the pseudo-terminals, those that LXC itself opens; it gives devpts lxc.tty.max (common.conf) more
+_SHMALL = "/proc/sys/kernel/shmall"
+_UNSET_SHMALL = (1 << 64) - (1 << 24) - 1  # pages; the kernel's default, ULONG_MAX - (1UL << 24)
+
+
+def start_lines(vps: Vps) -> list[str]:
+    """Lines of shell of the start hook that bring all but the terminals into force before init runs."""
+    lines = []
+    wanted = controls.rlimits(vps.limits)
+    if wanted:
+        options = " ".join(f"--{name.lower()}={_word(bound.barrier)}:{_word(bound.limit)}" for name, bound in wanted.items())
+        lines.append(f"prlimit --pid=$LXC_PID {options}")
+    pages = controls.shared_memory_pages(vps.limits)
+    if pages is not None:
+        # From Linux 6.11 on the setting belongs to the root of the VPS, before to the node's.
+        ipc, write = "nsenter --ipc=/proc/$LXC_PID/ns/ipc", f"sh -c 'echo {pages} >{_SHMALL}'"
+        lines.append(f"{ipc} {write} 2>/dev/null || {ipc} --user=/proc/$LXC_PID/ns/user {write}")
+    return lines
+
+
+def config(vps: Vps) -> dict[str, str]:
+    """The lines of LXC's configuration for the rest."""
+    return {} if vps.limits.numpty is None else {"lxc.pty.max": str(controls.terminals(vps.limits) + _CONSOLE)}
+
+
+def read_rlimits(pid: int) -> dict[str, Bound]:
+    """The limits of one process, in the kernel's units."""
+    found = {}
+    with open(f"/proc/{pid}/limits", encoding="ascii") as file:
+        text = file.read()
+    for name, title in _IN_PROC.items():
+        match = re.search(rf"^{title} +(\S+) +(\S+)", text, re.MULTILINE)
+        if match:
+            found[name] = Bound(*(None if word == "unlimited" else int(word) for word in match.groups()))
+    return found
+
+
+def read_normal_rlimits(pid: int) -> dict[str, Bound]:
+    """The limits that a process of a running VPS has where nobody has set them: those of LXC's monitor."""
+    return read_rlimits(_monitor(pid))
+
+
+def read_shared_memory(pid: int) -> int | None:
+    """Pages that a running VPS may have in System V segments; None where the kernel's default holds."""
+    with in_ipc_namespace(pid), open(_SHMALL, encoding="ascii") as file:
+        pages = int(file.read())
+    return None if pages >= _UNSET_SHMALL >> 1 else pages
+
+
+def read_terminals(pid: int) -> int | None:
+    """How many pseudo-terminals the devpts at /dev/pts of a running VPS has for the guest (proc(5), mountinfo)."""
+    with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="replace") as file:
+        for line in file.read(1 << 20).splitlines():
+            fields = line.split()
+            if len(fields) > 4 and fields[4] == "/dev/pts" and " devpts " in line:
+                match = re.search(r"\bmax=(\d+)", line)
+                return int(match.group(1)) - _TTYS - _CONSOLE if match else None
+    return None
+
+
+def write(vps: Vps, pid: int, others: Iterable[int]) -> None:
+    """Bring rlimits and shared memory of a running VPS into force: `others` are all its processes.
+
+    What a process has lowered for itself stays lowered. Raises NothingDone where the kernel refuses.
+    """
+    _write_shared_memory(vps, pid)
+    now, wanted = read_rlimits(pid), controls.rlimits(vps.limits)
+    normal = read_normal_rlimits(pid)
+    for name, number in _NUMBERS.items():
+        before, after = now[name], wanted.get(name, normal.get(name, now[name]))
+        if before.limit == after.limit and name not in wanted:
+            continue
+        for process in others:
+            with suppress(ProcessLookupError):
+                _set_one(process, number, before, after)
+
+
+def _set_one(process: int, number: int, before: Bound, after: Bound) -> None:
+    soft, hard = resource.prlimit(process, number)
+    new_soft, new_hard = _number(after.barrier), _number(after.limit)
+    if hard == _number(before.limit):  # as the VPS has it; whoever has less has chosen so
+        wanted = (new_soft if soft in (hard, _number(before.barrier)) else _lesser(soft, new_soft), new_hard)
+    else:
+        wanted = (_lesser(soft, new_soft), _lesser(hard, new_hard))
+    if wanted == (soft, hard):
+        return
+    try:
+        resource.prlimit(process, number, wanted)
+    except (PermissionError, ValueError):
+        pass  # to raise it takes CAP_SYS_RESOURCE, which this machine does not give us: the plan has said that it takes a restart
+    except OSError as error:
+        raise NothingDone(f"limits: the kernel refused {wanted[1]} for a process of '{process}': {error.strerror}.") from None
+
+
+def _write_shared_memory(vps: Vps, pid: int) -> None:
+    wanted = controls.shared_memory_pages(vps.limits)
+    if read_shared_memory(pid) == wanted:
+        return
+    text = str(_UNSET_SHMALL if wanted is None else wanted)
+    for uid in (0, vps.id_base or 0):  # from Linux 6.11 on it belongs to the root of the VPS
+        with in_ipc_namespace(pid, uid=uid), suppress(PermissionError), open(_SHMALL, "w", encoding="ascii") as file:
+            file.write(text)
+            return
+    raise NothingDone(f"limits.shmpages: the kernel refused {text} for {_SHMALL} in the VPS.")
+
+
+def _monitor(pid: int) -> int:
+    """LXC's monitor of a VPS is its init's parent (proc(5), stat)."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+
+
+def _word(value: int | None) -> str:
+    return "unlimited" if value is None else str(value)
+
+
+def _number(value: int | None) -> int:
+    return resource.RLIM_INFINITY if value is None else value
+
+
+def _lesser(first: int, second: int) -> int:
+    """RLIM_INFINITY is -1 in Python."""
+    if first == resource.RLIM_INFINITY:
+        return second
+    return first if second == resource.RLIM_INFINITY else min(first, second)
