@@ -82,6 +82,45 @@ node:
       description: 1 or 2.
       type: int
       sample: 2
+    capacity:
+      description:
+        - What there is of each resource that VPSs are promised, what is promised to all of them, and what is used - V(memory) and
+          V(swap) in bytes, V(cpu) in percent of one CPU, V(disk), which is the pool, in bytes, V(processes) as a number, threads included.
+        - What each VPS is promised is its limit as the playbook set it.
+      type: dict
+      contains:
+        memory:
+          description: Of memory; V(swap), V(cpu), V(disk) and V(processes) have the same keys.
+          type: dict
+          contains:
+            present:
+              description: What the node has.
+              type: int
+              sample: 8589934592
+            promised:
+              description: The sum of all VPSs' limits; null where the record of one of them cannot be read.
+              type: int
+              sample: 6442450944
+            unlimited:
+              description: How many VPSs have no such limit. They are not counted in the sum.
+              type: int
+              sample: 0
+            commitment:
+              description: What is promised, in percent of what there is; null where that is unknown, or there is nothing.
+              type: float
+              sample: 75.0
+            used:
+              description: What is used now, by the node itself too; null where that is unknown, as with V(cpu).
+              type: int
+              sample: 2147483648
+            utilisation:
+              description: What is used, in percent of what there is.
+              type: float
+              sample: 25.0
+            overcommit:
+              description: The most that may be promised, in percent, by O(mainline.vps.vps_node#module:overcommit); null without such a bound.
+              type: int
+              sample: 100
 """
 
 from ansible_collections.mainline.vps.plugins.module_utils.runner import run_info

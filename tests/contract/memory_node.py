@@ -13,12 +13,15 @@ the real one.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from ansible_collections.mainline.vps.plugins.module_utils.core import capacity
 from ansible_collections.mainline.vps.plugins.module_utils.core import plan as steps
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import Bound
+from ansible_collections.mainline.vps.plugins.module_utils.core.capacity import Present, Room
 from ansible_collections.mainline.vps.plugins.module_utils.core.controls import cgroup_files, rlimits, shared_memory_pages, terminals
 from ansible_collections.mainline.vps.plugins.module_utils.core.fidelity import Abilities, enforced
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
@@ -80,6 +83,9 @@ class MemoryNode:
         self.free_bytes = 1 << 40
         self.abilities = Abilities(version=version)
         self.plans: dict[str, Limits] = {}
+        self.present = Present(memory=8 << 30, swap=4 << 30, cpu=400, disk=100 << 30, processes=32768)
+        self.used = {"memory": 2 << 30, "swap": 0, "disk": 10 << 30, "processes": 200}
+        self.overcommit: dict[str, int] = {}
         self.missing_tool: str | None = None
         self.foreign: dict[str, str] = {}
         self.refused_files: set[str] = set()  # the kernel takes no other value for these, and does not say so
@@ -168,7 +174,13 @@ class MemoryNode:
 
     def summary(self) -> dict[str, object]:
         """The node."""
-        return {"pool": "/pool", "pool_free": self.free_bytes, "networks": list(self.networks), "cgroup_version": self.version}
+        return {
+            "pool": "/pool",
+            "pool_free": self.free_bytes,
+            "networks": list(self.networks),
+            "cgroup_version": self.version,
+            "capacity": capacity.report(self._room(self.disks), self.used),
+        }
 
     # -- one step each --------------------------------------------------------------------------------------------
 
@@ -256,6 +268,9 @@ class MemoryNode:
             {file: text for file, text in cgroup_files(limits, version=self.version).items() if file not in self.refused_files}
         )
 
+    def _room(self, names: Iterable[str]) -> Room:
+        return Room(self.present, self.overcommit, tuple(self.recorded(name).limits for name in names))
+
     def _facts(self, asking: str) -> NodeFacts:
         taken = {address: "the node" for address in self.addresses}
         for name in self.disks:
@@ -267,6 +282,7 @@ class MemoryNode:
             networks=self.networks,
             abilities=self.abilities,
             plans=self.plans,
+            room=self._room(name for name in self.disks if name != asking),
             free_bytes=self.free_bytes,
             free_id_ranges=self.id_ranges - len(self.disks),
             foreign=self.foreign.get(asking),

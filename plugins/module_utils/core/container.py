@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from . import controls, fidelity, parse, units
+from . import capacity, controls, fidelity, parse, units
 from . import limits as limits_
 from .beancounters import KEYS, format_value
 from .errors import VpsError
@@ -159,6 +159,7 @@ def _create(desired: Desired, node: NodeFacts) -> Plan:
     if node.free_id_ranges < 1:
         raise VpsError("name: all id ranges of the node are in use; give root more in /etc/subuid and /etc/subgid.")
     named = dict(desired.options)
+    capacity.check(node.room, None, named.get("limits", Limits()), vps=desired.name)
     vps = Vps(**{"name": desired.name, "init": node.templates[template], "hostname": desired.name, **named})
     run_steps, run = _run_steps(desired, STOPPED)
     changes = [Change("state", "absent", _state_word(run), LIVE)]
@@ -192,6 +193,7 @@ def _update(desired: Desired, actual: Actual) -> Plan:
     for option in differing:
         before = getattr(recorded if named[option] == getattr(vps, option) else vps, option)
         if option == "limits":
+            capacity.check(actual.node.room, recorded.limits, named[option], vps=vps.name)  # a promise is what the record says
             _refuse_to_kill(before, named[option], desired, actual)
             changes += _limit_changes(before, named[option], lambda name: _limit_effect(name, before, named["limits"], actual))
             if controls.terminals(named[option]) == actual.terminals:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from . import limits, parse, units
+from .capacity import RESOURCES
 from .errors import VpsError, shown
 from .limits import Limits
 from .model import ID_RANGE, Vps
@@ -34,7 +35,6 @@ PROGRAMS = {
     "newuidmap": "uidmap",
     "ip": "iproute2",
 }
-RESOURCES = ("memory", "swap", "cpu", "disk", "processes")  # whose promises can be bounded
 LONGEST_PATH = 200
 _PATH = re.compile(r"(?:/[A-Za-z0-9_+][A-Za-z0-9._+-]*)+")
 

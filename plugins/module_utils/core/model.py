@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from .capacity import Room
 from .fidelity import Abilities, Held
 from .limits import Limits
 
@@ -77,7 +78,8 @@ class NodeFacts:
     """What the node says that decides whether a wish can be granted.
 
     `taken` maps an address to who has it: another VPS or the node. `networks` are the subnets it routes to VPSs.
-    `templates` maps a template's name to the kind of its init. `plans` are the named sets of limits of this node.
+    `templates` maps a template's name to the kind of its init. `plans` are the named sets of limits of this node;
+    `room` is what it may promise besides what the other VPSs have.
     """
 
     templates: Mapping[str, str] = field(default_factory=dict)
@@ -86,6 +88,7 @@ class NodeFacts:
     nameservers: tuple[str, ...] = ()
     abilities: Abilities = Abilities()
     plans: Mapping[str, Limits] = field(default_factory=dict)
+    room: Room = Room()
     free_bytes: int = 1 << 62
     free_id_ranges: int = 1
     foreign: str | None = None  # why the asked name is not ours to touch

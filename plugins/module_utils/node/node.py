@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
+from ..core import capacity
 from ..core import plan as steps
 from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
-from . import build, cgroup, configuration, engine, locks, network, settings, template_steps, tools, vps_steps
+from . import build, cgroup, configuration, engine, locks, network, resources, settings, template_steps, tools, vps_steps
 from . import limits as limits_
 from .parts import Parts, node_nameservers
 from .sweep import sweep
@@ -116,9 +117,9 @@ class Node:
             reserved = self._parts.reserved()
         except VpsError as error:  # of another VPS: a reason to give nothing away, and none to refuse the rest
             damaged = str(error)
-        for vps in reserved:
-            if vps.name != name:
-                taken.update({address: f"VPS {vps.name}" for address in vps.claimed})
+        others = [vps for vps in reserved if vps.name != name]
+        for vps in others:
+            taken.update({address: f"VPS {vps.name}" for address in vps.claimed})
         known = self._parts.settings
         return NodeFacts(
             templates={manifest.template.name: manifest.init for manifest in self._parts.templates.all()},
@@ -127,6 +128,7 @@ class Node:
             nameservers=node_nameservers(),
             abilities=self._parts.abilities,
             plans=known.plans,
+            room=self._parts.room(others, damaged),
             free_bytes=self._parts.storage.free_bytes(),
             free_id_ranges=known.id_count // ID_RANGE - len({vps.name for vps in reserved}),
             damaged=damaged,
@@ -168,4 +170,12 @@ class Node:
             "pool_free": self._parts.storage.free_bytes(),
             "networks": list(self._parts.settings.networks),
             "cgroup_version": cgroup.version(),
+            "capacity": self._capacity(),
         }
+
+    def _capacity(self) -> dict[str, dict]:
+        try:
+            room = self._parts.room(self._parts.reserved())
+        except VpsError as error:
+            room = self._parts.room((), str(error))
+        return capacity.report(room, resources.used(self._parts.settings.pool))

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..core import fidelity
+from ..core.capacity import Present, Room
 from ..core.model import Vps
 from ..core.settings import Settings
-from . import abilities, cgroup, files, locks
+from . import abilities, cgroup, files, locks, resources
 from .record import TemplateRecords, VpsRecords
 from .storage.btrfs import Btrfs
 
@@ -40,6 +42,15 @@ class Parts:
             self.settings.pool, version=cgroup.version(), controllers=cgroup.controllers(), swap=cgroup.swap_accounting()
         )
 
+    @cached_property
+    def present(self) -> Present:
+        """What there is to promise."""
+        return resources.present(self.settings.pool)
+
+    def room(self, vpss: Iterable[Vps], unknown: str | None = None) -> Room:
+        """What may be promised besides what these VPSs have; `unknown` says why they are not all."""
+        return Room(self.present, self.settings.overcommit, tuple(vps.limits for vps in vpss), unknown)
+
     def keepable(self, vps: Vps) -> Vps:
         """A VPS with those of its limits that this machine can keep: what its parts are to bring into force."""
         return replace(vps, limits=fidelity.enforced(vps.limits, self.abilities))
@@ -47,6 +58,10 @@ class Parts:
     def reserved(self) -> list[Vps]:
         """Every VPS whose ids, addresses and template are spoken for: the finished ones, and those that a run is making."""
         return self.vps.all() + [vps for vps in self.vps.staged() if locks.is_held("vps", vps.name)]
+
+    def others(self, name: str) -> list[Vps]:
+        """Those but one."""
+        return [vps for vps in self.reserved() if vps.name != name]
 
     def users(self, template: str) -> tuple[str, ...]:
         """The names of the VPSs that came from a template."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from ..core import capacity
 from ..core import plan as steps
 from ..core.errors import GuestInTheWay, NothingDone, VpsError
 from ..core.model import ID_RANGE, RUNNING, STOPPED, Vps
@@ -67,6 +68,7 @@ def _reserve(parts: Parts, vps: Vps) -> tuple[Vps, str]:
     with locks.hold("node", "allocation", timeout=parts.lock_timeout):
         others = parts.reserved()
         _refuse_taken(vps, others)
+        _refuse_promised(parts, None, vps)
         used = {other.id_base for other in others}
         first, end = parts.settings.id_start, parts.settings.id_start + parts.settings.id_count
         base = next((base for base in range(first, end, ID_RANGE) if base not in used), None)
@@ -86,6 +88,13 @@ def _refuse_taken(vps: Vps, others: list[Vps]) -> None:
                 raise VpsError(f"addresses: {address} belongs to VPS {other.name}; give '{vps.name}' another one.")
 
 
+def _refuse_promised(parts: Parts, before: Vps | None, vps: Vps) -> None:
+    """More may have been promised to others since it was compared, too."""
+    limits = None if before is None else before.limits
+    if capacity.raised(parts.settings.overcommit, limits, vps.limits):
+        capacity.check(parts.room(parts.others(vps.name)), limits, vps.limits, vps=vps.name)
+
+
 def update(parts: Parts, step: steps.Update) -> None:
     """First the record, with what is still to be done; then the kernel, the guest and the configuration; then the rest.
 
@@ -98,6 +107,8 @@ def update(parts: Parts, step: steps.Update) -> None:
         if "addresses" in step.options:
             _refuse_taken(vps, parts.reserved())
         before = parts.vps.load(vps.name)
+        if "limits" in step.options:
+            _refuse_promised(parts, before, vps)
         leaving = tuple(sorted(before.claimed - set(vps.addresses)))
         parts.vps.store(replace(vps, unfinished=unfinished, leaving=leaving))
     try:

@@ -1,0 +1,148 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a node has against what it has promised to all its VPSs, and how much it may promise.
+
+Pure. As OpenVZ's vzmemcheck and vzcpucheck told it: commitment is what is promised, utilisation what is used, both in percent
+of what there is. A VPS without a limit is promised nothing that could be counted; how many there are is told beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from . import limits, units
+from .beancounters import COUNT, KEYS, PERCENT, SIZE, Kind
+from .errors import VpsError
+from .limits import Limits
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Present:
+    """What a machine has: bytes of memory, of swap and of its pool's disk; CPU in percent of one; processes and threads at a time."""
+
+    memory: int = 0
+    swap: int = 0
+    cpu: int = 0
+    disk: int = 0
+    processes: int = 0
+
+
+@dataclass(frozen=True)
+class Resource:
+    """Something that is promised by limits: the key that asks for it, its word in a sentence, and what limits promise, None without bound."""
+
+    key: str
+    word: str
+    kind: Kind
+    promised: Callable[[Limits], int | None]
+
+
+RESOURCES = {
+    "memory": Resource("memory", "memory", SIZE, limits.memory_bytes),
+    "swap": Resource("swap", "swap", SIZE, limits.swap_bytes),
+    "cpu": Resource("cpulimit", "CPU time", PERCENT, limits.cpu_percent),
+    "disk": Resource("diskspace", "disk space", SIZE, Limits.disk_bytes),
+    "processes": Resource("processes", "processes", COUNT, limits.process_count),
+}
+
+
+@dataclass(frozen=True)
+class Room:
+    """What decides whether a node may promise more.
+
+    `overcommit` bounds resources, in percent of what is `present`; `promised` are the limits of the other VPSs, `unknown` why
+    those are not all known.
+    """
+
+    present: Present = Present()
+    overcommit: Mapping[str, int] = field(default_factory=dict)
+    promised: tuple[Limits, ...] = ()
+    unknown: str | None = None
+
+
+def raised(overcommit: Mapping[str, int], before: Limits | None, after: Limits) -> tuple[str, ...]:
+    """The bounded resources of which a VPS would be promised more than before; None before: there is no such VPS yet."""
+    found = []
+    for name, resource in RESOURCES.items():
+        old = 0 if before is None else resource.promised(before)
+        new = resource.promised(after)
+        if name in overcommit and old is not None and (new is None or new > old):
+            found.append(name)
+    return tuple(found)
+
+
+def check(room: Room, before: Limits | None, after: Limits, *, vps: str) -> None:
+    """Raise VpsError where a VPS with the limits `after` in place of `before` would break the node's policy.
+
+    What is not raised is not looked at: a node that has promised too much already may always promise less.
+    """
+    for name in raised(room.overcommit, before, after):
+        if room.unknown is not None:
+            raise VpsError(room.unknown)
+        resource, present, percent = RESOURCES[name], getattr(room.present, name), room.overcommit[name]
+        allowed = present * percent // 100
+        others, _unlimited = _sum(name, room.promised)
+        wanted = resource.promised(after)
+        if wanted is not None and others + wanted <= allowed:
+            continue
+        had = (before is not None and resource.promised(before)) or 0
+        policy = f"{percent}% of the {_down(resource, present)} that it has, by overcommit.{name} of vps_node"
+        least = max(had + 1, KEYS[resource.key].bounds.get("minimum", 0))
+        left = f"at most {_down(resource, allowed - others)}" if allowed - others >= least else "nothing more"
+        if wanted is None:
+            raise VpsError(
+                f"limits.{resource.key}: VPS '{vps}' would have no limit of {resource.word}, of which this node promises no more than "
+                f"{_down(resource, allowed)} ({policy}), and has promised {_up(resource, others)} to the others; {left} is left for it."
+            )
+        raise VpsError(
+            f"limits.{resource.key}: with {_up(resource, wanted)} for VPS '{vps}' this node would have promised "
+            f"{_up(resource, others + wanted)} of {resource.word}, {_up(resource, others)} of it to the others, and it promises no more than "
+            f"{_down(resource, allowed)} ({policy}); {left} is left for it."
+        )
+
+
+def report(room: Room, used: Mapping[str, int]) -> dict[str, dict[str, int | float | None]]:
+    """Each resource as M(vps_info) returns it; `room` has all VPSs, `used` those resources of which that is known, in their units."""
+    told: dict[str, dict[str, int | float | None]] = {}
+    for name in RESOURCES:
+        present = getattr(room.present, name)
+        promised, unlimited = (None, None) if room.unknown is not None else _sum(name, room.promised)
+        told[name] = {
+            "present": present,
+            "promised": promised,
+            "unlimited": unlimited,
+            "commitment": _percent(promised, present),
+            "used": used.get(name),
+            "utilisation": _percent(used.get(name), present),
+            "overcommit": room.overcommit.get(name),
+        }
+    return told
+
+
+def _sum(name: str, promised: Iterable[Limits]) -> tuple[int, int]:
+    """What is promised of a resource, and to how many VPSs without bound."""
+    each = [RESOURCES[name].promised(vps) for vps in promised]
+    return sum(value for value in each if value is not None), each.count(None)
+
+
+def _percent(part: int | None, whole: int) -> float | None:
+    """With one digit after the point; None where it is unknown, or something of nothing."""
+    if part is None or (part and not whole):
+        return None
+    return round(100 * part / whole, 1) if whole else 0.0
+
+
+def _down(resource: Resource, value: int) -> str:
+    """To read: what there is, rounded down, so that one may ask for that much."""
+    if resource.kind is SIZE and value >= _MIB:
+        value -= value % _MIB
+    return units.format_size(value) if resource.kind is SIZE else resource.kind.format(value)
+
+
+def _up(resource: Resource, value: int) -> str:
+    """To read: what is promised, rounded up, so that what is too much looks like it."""
+    return _down(resource, value + -value % _MIB if resource.kind is SIZE else value)
