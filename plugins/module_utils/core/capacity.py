@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from . import limits, units
+from . import limits
 from .beancounters import COUNT, KEYS, PERCENT, SIZE, Kind
 from .errors import VpsError
 from .limits import Limits
@@ -40,6 +41,14 @@ class Resource:
     kind: Kind
     promised: Callable[[Limits], int | None]
 
+    def show(self, value: int) -> str:
+        """To read: what there is, rounded down, so that one may ask for that much."""
+        return self.kind.format(value - value % _MIB if self.kind is SIZE and value >= _MIB else value)
+
+    def show_up(self, value: int) -> str:
+        """To read: what is promised, rounded up, so that what is too much looks like it."""
+        return self.kind.format(value + -value % _MIB if self.kind is SIZE and value >= _MIB else value)
+
 
 RESOURCES = {
     "memory": Resource("memory", "memory", SIZE, limits.memory_bytes),
@@ -62,6 +71,14 @@ class Room:
     overcommit: Mapping[str, int] = field(default_factory=dict)
     promised: tuple[Limits, ...] = ()
     unknown: str | None = None
+
+
+def present_of(node: Any) -> Present:
+    """What a node has that is given as M(vps_info) returns it; raises VpsError for something else."""
+    try:
+        return Present(**{name: int(node["capacity"][name]["present"]) for name in RESOURCES})
+    except (KeyError, TypeError, ValueError):
+        raise VpsError("node: is not one that vps_info returns in node, with what it has in capacity; give it that.") from None
 
 
 def raised(overcommit: Mapping[str, int], before: Limits | None, after: Limits) -> tuple[str, ...]:
@@ -90,18 +107,18 @@ def check(room: Room, before: Limits | None, after: Limits, *, vps: str) -> None
         if wanted is not None and others + wanted <= allowed:
             continue
         had = (before is not None and resource.promised(before)) or 0
-        policy = f"{percent}% of the {_down(resource, present)} that it has, by overcommit.{name} of vps_node"
+        policy = f"{percent}% of the {resource.show(present)} that it has, by overcommit.{name} of vps_node"
         least = max(had + 1, KEYS[resource.key].bounds.get("minimum", 0))
-        left = f"at most {_down(resource, allowed - others)}" if allowed - others >= least else "nothing more"
+        left = f"at most {resource.show(allowed - others)}" if allowed - others >= least else "nothing more"
         if wanted is None:
             raise VpsError(
                 f"limits.{resource.key}: VPS '{vps}' would have no limit of {resource.word}, of which this node promises no more than "
-                f"{_down(resource, allowed)} ({policy}), and has promised {_up(resource, others)} to the others; {left} is left for it."
+                f"{resource.show(allowed)} ({policy}), and has promised {resource.show_up(others)} to the others; {left} is left for it."
             )
         raise VpsError(
-            f"limits.{resource.key}: with {_up(resource, wanted)} for VPS '{vps}' this node would have promised "
-            f"{_up(resource, others + wanted)} of {resource.word}, {_up(resource, others)} of it to the others, and it promises no more than "
-            f"{_down(resource, allowed)} ({policy}); {left} is left for it."
+            f"limits.{resource.key}: with {resource.show_up(wanted)} for VPS '{vps}' this node would have promised "
+            f"{resource.show_up(others + wanted)} of {resource.word}, {resource.show_up(others)} of it to the others, and it promises no more than "
+            f"{resource.show(allowed)} ({policy}); {left} is left for it."
         )
 
 
@@ -134,15 +151,3 @@ def _percent(part: int | None, whole: int) -> float | None:
     if part is None or (part and not whole):
         return None
     return round(100 * part / whole, 1) if whole else 0.0
-
-
-def _down(resource: Resource, value: int) -> str:
-    """To read: what there is, rounded down, so that one may ask for that much."""
-    if resource.kind is SIZE and value >= _MIB:
-        value -= value % _MIB
-    return units.format_size(value) if resource.kind is SIZE else resource.kind.format(value)
-
-
-def _up(resource: Resource, value: int) -> str:
-    """To read: what is promised, rounded up, so that what is too much looks like it."""
-    return _down(resource, value + -value % _MIB if resource.kind is SIZE else value)

@@ -9,7 +9,7 @@ Pure. A new limit is a new field of `Limits`, its row in core/beancounters.py, a
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from .beancounters import ALIASES, KEYS, Bound, format_value, parse_value
@@ -102,20 +102,24 @@ def parse(params: Mapping[str, object], *, prefix: str = "", names: tuple[str, .
     """Read the section; `names` are other words that it may have. Raises VpsError that names the key."""
     given: dict[str, object] = {}
     for word, value in params.items():
-        name = ALIASES.get(word, word)
-        if name in names or value is None:
-            continue
-        if name not in KEYS:
-            raise VpsError(f"{prefix}{unknown(word)}")
-        if name in given:
-            raise VpsError(f"{prefix}{word}: is the same as {name}, which is given too; leave one of them out.")
-        parsed = parse_value(name, value, option=f"{prefix}{word}")
-        given[name] = parsed - parsed % PAGE if name in ("memory", "swap", "memory_guarantee", "memory_high") and parsed else parsed
+        if word not in names and value is not None:
+            read_key(given, word, value, prefix=prefix)
     plan = params.get(PLAN)
     wish = Wish({name: given[name] for name in KEYS if name in given}, None if plan is None else str(plan), prefix)
     if wish.plan is None:
         settle(wish, {})  # what contradicts itself is told before the node is asked
     return wish
+
+
+def read_key(given: dict[str, object], word: str, value: object, *, prefix: str = "") -> None:
+    """Read one key of a section, and put it to those that were read before. Raises VpsError."""
+    name = ALIASES.get(word, word)
+    if name not in KEYS:
+        raise VpsError(f"{prefix}{unknown(word)}")
+    if name in given:
+        raise VpsError(f"{prefix}{word}: is the same as {name}, which is given too; leave one of them out.")
+    parsed = parse_value(name, value, option=f"{prefix}{word}")
+    given[name] = parsed - parsed % PAGE if name in ("memory", "swap", "memory_guarantee", "memory_high") and parsed else parsed
 
 
 def unknown(word: object) -> str:
@@ -134,21 +138,21 @@ def settle(wish: Wish, plans: Mapping[str, Limits]) -> Limits:
             raise VpsError(f"{wish.prefix}plan: there is no plan {shown(wish.plan)} on this node (there is: {known}).")
         base = plans[wish.plan]
     limits = replace(base, **wish.given)
-    _check(limits, wish.prefix)
+    for name, sentence in contradictions(limits, prefix=wish.prefix):
+        raise VpsError(f"{wish.prefix}{name}: {sentence}")
     return limits
 
 
-def _check(limits: Limits, prefix: str) -> None:
-    """What a value means depends on others."""
+def contradictions(limits: Limits, *, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(key, sentence) of what cannot be together: what a value means depends on others. `prefix` is put before other keys' names."""
+    most, quota = memory_bytes(limits), cpu_percent(limits)
     for name in ("swap", "swappages"):
-        if getattr(limits, name) is not None and memory_bytes(limits) is None:
-            raise VpsError(f"{prefix}{name}: a swap limit counts what does not fit into memory; give {prefix}memory too.")
-    quota = cpu_percent(limits)
+        if getattr(limits, name) is not None and most is None:
+            yield name, f"a swap limit counts what does not fit into memory; give {prefix}memory too."
     if limits.cpuburst is not None and (quota is None or limits.cpuburst > quota):
-        raise VpsError(f"{prefix}cpuburst: is at most the limit that it goes beyond; give {prefix}cpulimit or {prefix}cpus of {limits.cpuburst}% or more.")
-    most = memory_bytes(limits)
+        yield "cpuburst", f"is at most the limit that it goes beyond; give {prefix}cpulimit or {prefix}cpus of {limits.cpuburst}% or more."
     if limits.memory_guarantee is not None and most is not None and limits.memory_guarantee > most:
-        raise VpsError(f"{prefix}memory_guarantee: is above what the VPS may have at all ({prefix}memory); give less.")
+        yield "memory_guarantee", f"is above what the VPS may have at all ({prefix}memory); give less."
 
 
 def memory_bytes(limits: Limits) -> int | None:
