@@ -123,7 +123,7 @@ def test_what_is_not_refused_raises_nothing_above_its_bound(others, before, afte
     where = Room(PRESENT, policy, tuple(others))
     told = refused(where, before, after)
     if told:
-        sentence(lambda: capacity.check(where, before, after, vps="web"), told.split(":")[0])
+        sentence(lambda: capacity.check(where, before, after, vps="web"), told.partition(":")[0])
         return
     for name, percent in policy.items():
         was, now = (0 if before is None else getattr(before, name)), getattr(after, name)

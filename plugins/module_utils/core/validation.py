@@ -51,7 +51,7 @@ def _below(value: int | None, bound: int | None) -> bool:
 
 
 def _above(value: int | None, bound: int | None) -> bool:
-    return _below(bound, value)
+    return value is not None and bound is not None and value > bound
 
 
 def _most(bound: Bound | None) -> int | None:
@@ -175,7 +175,7 @@ def _for_nothing(limits: Limits) -> Iterator[Finding]:
     for counts, keys in _SEVERAL:
         for key, own in keys.items():
             if _above(own(limits), counts(limits)):
-                yield Finding(ADVICE, key, f"is above {_effective(limits, next(iter(keys)))}, and the lesser counts; leave it out.")
+                yield Finding(ADVICE, key, f"is above {_effective(limits, key)}, and the lesser counts; leave it out.")
 
 
 def _unsupported(limits: Limits, version: int | None) -> Iterator[Finding]:

@@ -8,7 +8,6 @@ Documents: getrlimit(2), prlimit(1), proc(5), setns(2), ipc_namespaces(7); the k
 
 from __future__ import annotations
 
-import os
 import re
 import resource
 from collections.abc import Iterable
