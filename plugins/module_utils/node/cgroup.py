@@ -18,6 +18,7 @@ from ..core.model import Vps
 from . import tools
 
 MOUNT = "/sys/fs/cgroup"
+UNIFIED = "unified"  # on v1, where v2 may be mounted beside: without controllers, and with what the kernel tells of pressure
 INNER = "guest"  # the guest's own cgroup namespace starts below the limits, so that even a privileged root cannot lift them
 _V1_UNLIMITED = 1 << 62
 # Those that count among siblings, or that nothing below has without its parents: where systemd runs the machine, they are
@@ -134,6 +135,12 @@ def where(name: str, pid: int) -> dict[str, str]:
     folders = _folders(name, pid)
     paths = {file: _path(folders, file) for file in controls.cgroup_files(Limits(), version=version())}
     return {file: path for file, path in paths.items() if path is not None}
+
+
+def folders(name: str, pid: int) -> dict[str, str]:
+    """Controller → directory that counts a running VPS; on v1 also C(unified), its own of the hierarchy of v2 beside, if any."""
+    found = _folders(name, pid)
+    return found if version() == 1 else {**found, UNIFIED: found["memory"]}
 
 
 def _of_units() -> bool:
@@ -311,7 +318,7 @@ def _folders(name: str, pid: int) -> dict[str, str]:
             if controllers == "" and version() == 2:
                 return dict.fromkeys((*_NEEDED, "cpuset", "io"), os.path.join(MOUNT, own))
             for controller in controllers.split(","):
-                found[controller] = os.path.join(MOUNT, controller, own)
+                found[controller or UNIFIED] = os.path.join(MOUNT, controller or UNIFIED, own)
     missing = [controller for controller in _NEEDED if controller not in found]
     if missing:
         raise VpsError(f"limits: VPS '{name}' runs without the cgroup controller {missing[0]}; restart it to bring its limits into force.")
