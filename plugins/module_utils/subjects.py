@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .core import container, fidelity, limits, template
+from .core import container, fidelity, limits, reading, template, usage
 from .core.model import RUNNING, Actual, Manifest, TemplateActual
 from .runner import Subject
 
@@ -59,24 +59,34 @@ def describe_manifest(manifest: Manifest, used_by: tuple[str, ...]) -> dict[str,
 
 def read_info(node: Any, params: Any) -> dict[str, Any]:
     """What C(vps_info) returns."""
+    since = params.get("since")
+    earlier = None if since is None else reading.parse(since)
     node.require_usable()
     names = node.vps_names()
     if params["name"] is not None:
         names = [name for name in names if name == params["name"]]
     manifests = node.manifests()
     return {
-        "vpss": [told for name in names if (told := _told(node, name)) is not None],
+        "vpss": [told for name in names if (told := _told(node, name, earlier)) is not None],
         "templates": [describe_manifest(manifest, node.users(manifest.template.name)) for manifest in manifests],
         "node": node.summary(),
     }
 
 
-def _told(node: Any, name: str) -> dict[str, Any] | None:
-    """A VPS as it is told; None where it has been removed while we looked."""
+def _told(node: Any, name: str, earlier: dict[str, reading.Reading] | None) -> dict[str, Any] | None:
+    """A VPS as it is told, with what it uses beside the limits that this machine keeps; None where it has been removed while we looked."""
     try:
-        return describe_vps(node, node.read_vps(name))
+        actual = node.read_vps(name)
+        told = describe_vps(node, actual)
+        if told is None:
+            return None
+        kept = fidelity.enforced(actual.vps.limits, actual.node.abilities)
+        used = usage.tell(node.counters(actual), kept)
     except FileNotFoundError:
         return None
+    if earlier is not None:
+        used["rows"] = reading.add_since(used["rows"], actual.pid, earlier.get(name, reading.Reading()))
+    return {**told, "usage": used}
 
 
 def _vps_result(node: Any, _desired: Any, actual: Actual) -> dict[str, Any]:

@@ -11,12 +11,18 @@ module: vps_info
 short_description: Read the VPSs and templates of a node
 version_added: 0.1.0
 description:
-  - Returns every VPS of the node as it is now, its limits as the kernel holds them, and the node's templates. Changes nothing.
+  - Returns every VPS of the node as it is now, its limits as the kernel holds them, what it uses, and the node's templates. Changes nothing.
 options:
   name:
     description:
       - Only this VPS. One that does not exist is an empty list, not an error.
     type: str
+  since:
+    description:
+      - What an earlier run of this module has returned as RV(vpss). Each row of RV(vpss[].usage.rows) then has RV(vpss[].usage.rows[].failcnt_since).
+      - A VPS that was not in it, or that has been restarted, counts from zero, as its counters do.
+    type: list
+    elements: dict
 attributes:
   check_mode:
     description: Only reads.
@@ -32,6 +38,8 @@ requirements:
   - root on the node (C(become))
 seealso:
   - module: mainline.vps.vps_container
+  - plugin: mainline.vps.vps_beancounters
+    plugin_type: filter
 author:
   - mainline.vps contributors (@mainline-vps)
 """
@@ -45,15 +53,94 @@ EXAMPLES = r"""
   mainline.vps.vps_info:
     name: web1
   register: web
+
+- name: What has been refused to it since then
+  mainline.vps.vps_info:
+    name: web1
+    since: "{{ web.vpss }}"
+  register: later
 """
 
 RETURN = r"""
 vpss:
-  description: The VPSs, sorted by name, each as M(mainline.vps.vps_container) returns it.
+  description: The VPSs, sorted by name, each as M(mainline.vps.vps_container) returns it, and what it uses besides.
   returned: success
   type: list
   elements: dict
   sample: [{name: web1, state: started, addresses: [10.90.0.10], limits: {memory: 512M}}]
+  contains:
+    usage:
+      description:
+        - What it uses, as the kernel counts it. Null is a number that this kernel does not have. All counters restart with the VPS,
+          with a reboot from inside too. A stopped VPS has the row C(diskspace), and null elsewhere.
+      type: dict
+      contains:
+        rows:
+          description:
+            - One for each of OpenVZ's 21 beancounters, in the order of C(/proc/user_beancounters), and then C(memory), C(swap), C(processes),
+              C(cpu), C(diskspace), C(io_read) and C(io_write). The filter P(mainline.vps.vps_beancounters#filter) makes a table of them.
+          type: list
+          elements: dict
+          sample:
+            - {resource: numproc, unit: count, held: 17, peak: 20, barrier: 20, limit: 20, failcnt: 1}
+          contains:
+            resource:
+              description: Its name.
+              type: str
+            unit:
+              description:
+                - Of C(held), C(peak), C(barrier) and C(limit) - C(bytes), C(count), C(pages of 4096 bytes), C(percent of one CPU) or C(bytes per second).
+              type: str
+            held:
+              description:
+                - How much the VPS has now. C(oomguarpages) is memory and swap together, C(shmpages) shared memory and tmpfs, C(lockedpages)
+                  all that cannot be reclaimed, C(dcachesize) the kernel's objects that can (cgroup v2), C(diskspace) the template's data included.
+              type: int
+            peak:
+              description:
+                - How much it has had at most. On cgroup v2, C(memory) from Linux 5.19 on and C(swap) from 6.5 on; C(processes) from 6.1 on.
+              type: int
+            barrier:
+              description: The barrier in force; as C(limit) where there is only one value. Null is no limit.
+              type: int
+            limit:
+              description: The limit in force. Null is no limit.
+              type: int
+            failcnt:
+              description:
+                - How often more than that was refused. For C(memory) and C(physpages), allocations that failed (cgroup v2), or all that met the
+                  limit, those included for which the page cache then made room (cgroup v1). For C(oomguarpages), processes that were
+                  killed; for C(processes) and C(numproc), refused forks; for C(cpu), periods of 100 ms in which the VPS had to wait for the next.
+                - Null for C(diskspace); the kernel does not count what it refuses there.
+              type: int
+            failcnt_since:
+              description: How much C(failcnt) has risen since the reading in O(since).
+              returned: with O(since)
+              type: int
+        memory:
+          description:
+            - What the memory is used for, in bytes - C(anon), C(file) (page cache), C(shmem), C(kernel) and C(sock) (buffers of sockets);
+              and how often the VPS was slowed down at its high mark (C(high)), met its limit (C(max)), failed to get memory (C(oom)), and
+              had a process killed (C(oom_kill)).
+          type: dict
+          sample: {anon: 61440, file: 36253696, shmem: 5246976, kernel: 532480, sock: 0, high: 0, max: 514, oom: 1, oom_kill: 1}
+        cpu:
+          description:
+            - CPU time in microseconds, C(usage_usec), C(user_usec) and C(system_usec); periods of a CPU limit, C(nr_periods), those in which it
+              was reached, C(nr_throttled), and the time in microseconds that was waited for the next, C(throttled_usec).
+          type: dict
+          sample: {usage_usec: 139046, user_usec: 12000, system_usec: 111971, nr_periods: 10, nr_throttled: 0, throttled_usec: 0}
+        io:
+          description: Bytes and operations to and from the pool's disk; what the page cache has spared is not among them.
+          type: dict
+          sample: {read_bytes: 3964928, written_bytes: 1884160, reads: 9, writes: 130}
+        pressure:
+          description:
+            - For C(cpu), C(memory) and C(io), the share of time, in percent over the last 10, 60 and 300 seconds, in which some of its
+              processes, or all of them (C(full)), had to wait for it; and C(total) in microseconds. Null where the kernel has no PSI.
+          type: dict
+          sample:
+            cpu: {some: {avg10: 0.87, avg60: 0.32, avg300: 0.07, total: 333925}, full: {avg10: 0.87, avg60: 0.32, avg300: 0.07, total: 323032}}
 templates:
   description: The templates, sorted by name, each as M(mainline.vps.vps_template) returns it.
   returned: success
@@ -129,7 +216,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.subjects import read_
 
 def main() -> None:
     """Run the module."""
-    run_info(read_info, {"name": {"type": "str"}})
+    run_info(read_info, {"name": {"type": "str"}, "since": {"type": "list", "elements": "dict"}})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.mainline.vps.plugins.module_utils.core import capacity
 from ansible_collections.mainline.vps.plugins.module_utils.core import plan as steps
@@ -39,9 +39,15 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.model import (
     Vps,
 )
 from ansible_collections.mainline.vps.plugins.module_utils.core.template import checksum
+from ansible_collections.mainline.vps.plugins.module_utils.core.usage import Counters
 
 ID_RANGE = 65536
 UNLIMITED = dict.fromkeys(("NOFILE", "MEMLOCK", "SIGPENDING"), Bound(None, None))
+# What the kernel counts of a VPS that has just started.
+COUNTERS = {
+    1: {"memory.usage_in_bytes": "4194304", "memory.failcnt": "0", "pids.current": "3", "pids.events": "max 0", "cpu.stat": "nr_throttled 0"},
+    2: {"memory.current": "4194304", "memory.events": "oom 0\noom_kill 0", "pids.current": "3", "pids.events": "max 0", "cpu.stat": "nr_throttled 0"},
+}
 GUEST = ("hostname", "nameservers", "root_password_hash", "authorized_keys")
 
 
@@ -58,6 +64,7 @@ class Kernel:
     privileged: bool
     hostname: str
     frozen: bool = False
+    counters: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -164,6 +171,11 @@ class MemoryNode:
         """Where a VPS is."""
         return {"directory": f"/pool/vps/{vps.name}", "host_interface": f"vps{vps.id_base >> 16}", "disk_used": 1 << 20}
 
+    def counters(self, actual: Actual) -> Counters:
+        """What the kernel counts."""
+        kernel = self.kernels.get(actual.vps.name)
+        return Counters(self.version, kernel.counters if kernel else {}, 1 << 20, self.abilities.io_device)
+
     def vps_names(self) -> list[str]:
         """All VPSs."""
         return sorted(self.disks)
@@ -211,7 +223,7 @@ class MemoryNode:
         self._pids += 1
         kernel = Kernel(
             self._pids, cgroup_files(Limits(), version=self.version), dict(UNLIMITED), None, terminals(self._kept(vps)), list(vps.addresses),
-            vps.privileged, vps.hostname,
+            vps.privileged, vps.hostname, counters=dict(COUNTERS[self.version]),
         )
         self._hold(kernel, self._kept(vps))
         self.kernels[step.name] = kernel

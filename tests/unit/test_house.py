@@ -18,10 +18,8 @@ HOUSE = Path(next(iter(module_utils.__path__)))
 # Modules of the standard library that neither read nor write anything.
 PURE = {"__future__", "collections.abc", "dataclasses", "hashlib", "ipaddress", "json", "re", "typing", "math", "functools", "enum", "itertools", "difflib"}
 PARTS = (
-PARTS = (
     "abilities", "boot", "build", "cgroup", "engine", "firewall", "guest", "lxcfs", "network", "processes", "record", "resources", "usage",
     "storage/btrfs", "storage/pool",
-)
 )
 # What every part may use: below them all, and of no kernel or disk part's knowledge.
 COMMON = {"tools", "files", "mounts", "settings", "tree", "syscalls"}

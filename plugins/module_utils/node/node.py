@@ -10,7 +10,7 @@ contract that both keep is tests/contract/.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from ..core import capacity
@@ -18,8 +18,10 @@ from ..core import plan as steps
 from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
+from ..core.usage import Counters
 from . import build, cgroup, configuration, engine, locks, network, resources, settings, template_steps, tools, vps_steps
 from . import limits as limits_
+from . import usage
 from .parts import Parts, node_nameservers
 from .sweep import sweep
 
@@ -154,6 +156,17 @@ class Node:
             "host_interface": network.host_interface(vps),
             "disk_used": self._parts.storage.usage(self._parts.root(vps.name)),
         }
+
+    def counters(self, actual: Actual) -> Counters:
+        """What the kernel counts of a VPS that has been read. One that has stopped since then is told as stopped."""
+        vps, abilities = actual.vps, self._parts.abilities
+        texts: dict[str, str] = {}
+        if vps is None:
+            return Counters()
+        if actual.pid is not None:
+            with suppress(FileNotFoundError, ProcessLookupError):
+                texts = usage.read(cgroup.folders(vps.name, actual.pid), version=abilities.version)
+        return Counters(abilities.version, texts, self._parts.storage.usage(self._parts.root(vps.name)), abilities.io_device)
 
     def vps_names(self) -> list[str]:
         """All VPSs of this node."""
