@@ -216,11 +216,15 @@ def _v1(texts: Mapping[str, str], device: str | None) -> _Found:
     statistics, cpu = _flat(texts.get("memory.stat")), _flat(texts.get("cpu.stat"))
     kills = _flat(texts.get("memory.oom_control")).get("oom_kill")
     kernel = Amount(numbers.get("memory.kmem.usage_in_bytes"), numbers.get("memory.kmem.max_usage_in_bytes"), numbers.get("memory.kmem.failcnt"))
+    # A charge that does not fit counts at one of both limits, and where they are alike, for there is no swap, never at memory's own. Linux
+    # 6.18 has stopped counting at the other one, so that its 0 says nothing; what had to be killed for was refused for certain.
+    met = _sum(numbers, "memory.failcnt", "memory.memsw.failcnt")
+    met = met if met is None else max(met, kills or 0)
     # Buffers of TCP are counted from the moment on in which somebody limits them.
     counted = (_first(numbers.get("memory.kmem.tcp.limit_in_bytes"), _V1_UNLIMITED) or 0) < _V1_UNLIMITED
     return _Found(
-        memory=Amount(numbers.get("memory.usage_in_bytes"), numbers.get("memory.max_usage_in_bytes"), numbers.get("memory.failcnt")),
-        swap=Amount(statistics.get("total_swap"), None, numbers.get("memory.memsw.failcnt")),
+        memory=Amount(numbers.get("memory.usage_in_bytes"), numbers.get("memory.max_usage_in_bytes"), met),
+        swap=Amount(statistics.get("total_swap"), None, numbers.get("memory.memsw.failcnt") or None),
         both=Amount(numbers.get("memory.memsw.usage_in_bytes"), numbers.get("memory.memsw.max_usage_in_bytes"), kills),
         processes=Amount(numbers.get("pids.current"), numbers.get("pids.peak"), _refused_forks(texts)),
         kernel=kernel,
@@ -234,7 +238,7 @@ def _v1(texts: Mapping[str, str], device: str | None) -> _Found:
             "kernel": kernel.held,
             "sock": numbers.get("memory.kmem.tcp.usage_in_bytes") if counted else None,
             "high": None,
-            "max": numbers.get("memory.failcnt"),
+            "max": met,
             "oom": None,
             "oom_kill": kills,
         },
@@ -298,8 +302,8 @@ def _number(text: str | None) -> int | None:
     return int(text) if text.isascii() and _NUMBER.fullmatch(text) else None
 
 
-def _sum(statistics: Mapping[str, int], *names: str) -> int | None:
-    there = [statistics[name] for name in names if name in statistics]
+def _sum(numbers: Mapping[str, int | None], *names: str) -> int | None:
+    there = [number for name in names if (number := numbers.get(name)) is not None]
     return sum(there) if there else None
 
 
