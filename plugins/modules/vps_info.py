@@ -109,8 +109,9 @@ vpss:
             failcnt:
               description:
                 - How often more than that was refused. For C(memory) and C(physpages), allocations that failed (cgroup v2), or all that met the
-                  limit, or that of memory and swap together, those included for which the page cache then made room (cgroup v1). For C(oomguarpages), processes that were
-                  killed; for C(processes) and C(numproc), refused forks; for C(cpu), periods of 100 ms in which the VPS had to wait for the next.
+                  limit, or that of memory and swap together, those included for which the page cache then made room (cgroup v1).
+                - For C(oomguarpages), processes that were killed; for C(processes) and C(numproc), refused forks; for C(cpu), periods of 100 ms
+                  in which the VPS had to wait for the next.
                 - Null for C(diskspace), and for C(swap) on the cgroup v1 of Linux 6.18; the kernel does not count what it refuses there.
               type: int
             failcnt_since:

@@ -221,7 +221,7 @@ def test_whatever_the_files_say_every_number_is_one_or_none(version):
         assert [row["resource"] for row in told["rows"]][:21] == list(BEANCOUNTERS)
         values = [row[column] for row in told["rows"] for column in COLUMNS]
         values += [value for part in ("memory", "cpu", "io") for value in told[part].values()]
-        assert all(value is None or (type(value) is int and value >= 0) for value in values)
+        assert all(value is None or (isinstance(value, int) and value >= 0) for value in values)
         assert all(value is None or set(value) <= {"some", "full"} for value in told["pressure"].values())
 
     check()
