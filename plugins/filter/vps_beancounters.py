@@ -46,10 +46,14 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "{{ (node.vpss | mainline.vps.vps_beancounters).splitlines() }}"
 
-- name: Complain of each resource that has been refused to somebody since the reading in last_night
+- name: Read all VPSs, with what has been refused to each since the reading above
+  mainline.vps.vps_info:
+    since: "{{ node.vpss }}"
+  register: later
+
+- name: Show all of their beancounters
   ansible.builtin.debug:
-    msg: "{{ item.name }}: {{ item.usage.rows | selectattr('failcnt_since') | map(attribute='resource') | join(', ') }}"
-  loop: "{{ since_last_night.vpss }}"
+    msg: "{{ (later.vpss | mainline.vps.vps_beancounters).splitlines() }}"
 """
 
 RETURN = r"""
