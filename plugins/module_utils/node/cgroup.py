@@ -24,6 +24,10 @@ _V1_UNLIMITED = 1 << 62
 # Those that count among siblings, or that nothing below has without its parents: where systemd runs the machine, they are
 # its unit's as well, by these names of systemd's, which would undo anybody else's hand.
 _OF_UNITS = {"cpu.weight": "CPUWeight", "io.weight": "IOWeight", "memory.min": "MemoryMin", "memory.low": "MemoryLow"}
+# What is guaranteed to a cgroup holds for those below it, a guest's own, by this option of the mount. systemd sets it; lxcfs, which
+# mounts the hierarchy for itself without, takes it away from all.
+_RECURSIVE = "memory_recursiveprot"
+_INHERIT = ["mount", "-o", f"remount,nsdelegate,{_RECURSIVE}", MOUNT]
 _ONLY_OF_UNITS = frozenset({"cpu.weight", "io.weight"})
 _V1_CONTROLLERS = ("memory", "cpu", "pids", "cpuset", "blkio")
 _NEEDED = ("memory", "cpu", "pids")
@@ -87,7 +91,8 @@ def start_checks(vps: Vps) -> list[str]:
     if all(text == unset[file] for file, text in wanted.items()):
         path = os.path.join(MOUNT, _unit(vps.name), "cpu.weight")
         return [f'[ "$(cat {path})" = {wanted["cpu.weight"]} ] || {set_all}']
-    return [set_all]
+    inherited = f"grep -q {_RECURSIVE} /proc/mounts || {' '.join(_INHERIT)}"
+    return [set_all, *([inherited] if guarantees(vps) else [])]
 
 
 def start_echoes(vps: Vps, device: str | None) -> list[tuple[str, str]]:
@@ -230,6 +235,8 @@ def protect(everybody: list[Vps]) -> None:
         return
     if tools.has_systemd():
         tools.run(["systemctl", "set-property", unitfiles.SLICE, *_properties(wanted)])
+        if any(int(text) for text in wanted.values()) and _RECURSIVE not in _read("/proc/mounts"):
+            tools.run(_INHERIT)
         return
     for file, text in wanted.items():
         _write(os.path.join(above, file), text, missing_ok=True)
@@ -263,22 +270,30 @@ def _write_all(name: str, where: dict[str, str], texts: dict[str, str], device: 
         if file.startswith("cpuset.") and version() == 1:
             _write_v1_cpuset(os.path.dirname(path), file, text)
             continue
+        if file.startswith("cpuset.") and not text:
+            text = _from_above(path)
         for line in _lines(file, text, device):
             _write(path, line, missing_ok=text == unset[file])
 
 
 def _write_v1_cpuset(folder: str, file: str, text: str) -> None:
-    """On v1 a cgroup has no more than the one above and no less than those below, and an empty text is nothing at all.
+    """On v1 a cgroup has no more than the one above and no less than those below.
 
     So all get both, from the top down, and then what they are to have, from the bottom up.
     """
-    wanted = text or _read(os.path.join(os.path.dirname(folder), file))
+    wanted = text or _from_above(os.path.join(folder, file))
     both = f"{_read(os.path.join(folder, file))},{wanted}"
     folders = [path for path, _below, _files in os.walk(folder)]
     for path in folders:
         _write(os.path.join(path, file), both, missing_ok=path != folder)
     for path in reversed(folders):
         _write(os.path.join(path, file), wanted, missing_ok=path != folder)
+
+
+def _from_above(path: str) -> str:
+    """What a cpuset of nobody's choice has: an empty text is refused to a cgroup in which somebody is."""
+    above, file = os.path.dirname(os.path.dirname(path)), os.path.basename(path)
+    return _read_if_there(os.path.join(above, f"{file}.effective" if version() == 2 else file)) or ""
 
 
 def sweep(name: str) -> None:
@@ -326,7 +341,7 @@ def _folders(name: str, pid: int) -> dict[str, str]:
 
 
 def _read(path: str) -> str:
-    with open(path, encoding="ascii") as file:
+    with open(path, encoding="ascii", errors="replace") as file:
         return file.read().strip()
 
 
@@ -351,7 +366,7 @@ def _normal(file: str, text: str, path: str, device: str | None, unset: str) -> 
     if file == "io.max" or ".throttle." in file:
         found = dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
         return found.get(device or "", unset)
-    if file.startswith("cpuset.") and version() == 1 and text == _read_if_there(os.path.join(os.path.dirname(os.path.dirname(path)), file)):
+    if file.startswith("cpuset.") and text == _from_above(path):
         return ""
     return text
 
