@@ -68,10 +68,13 @@ options:
     description:
       - Bytes that the root file system refers to, its template's data included. At least 1M. A soft and a hard limit are written
         V(9G:10G) where the storage has both.
+      - With storage V(image) it is the size of the file system, at least 64M, and 10G where nothing is asked. It is made smaller only
+        while the VPS is stopped, or by a task that stops or restarts it.
     type: str
   diskinodes:
     description:
-      - Files, directories and other inodes, at least 1000, soft and hard limit as with O(diskspace).
+      - Files, directories and other inodes, at least 1000, soft and hard limit as with O(diskspace). On a node whose kernel has no
+        C(quota_v2) an image has as many when it is made, and keeps them.
     type: str
   quotatime:
     description:

@@ -21,6 +21,7 @@ def describe_vps(node: Any, actual: Actual) -> dict[str, Any] | None:
         "name": vps.name,
         "state": "started" if actual.run == RUNNING else actual.run,
         "template": vps.template,
+        "storage": vps.storage,
         "hostname": vps.hostname,
         "addresses": list(vps.addresses),
         "nameservers": list(vps.nameservers),
@@ -99,7 +100,7 @@ def _with_fidelity(node: Any, desired: container.Desired, actual: Actual) -> dic
     if not isinstance(asked, limits.Wish):
         return _vps_result(node, desired, actual)
     wanted = limits.settle(asked, actual.node.plans)
-    rows = fidelity.report(wanted, wanted.named, actual.node.abilities, actual.held)
+    rows = fidelity.report(wanted, wanted.named, container.abilities(desired, actual), actual.held)
     return {**_vps_result(node, desired, actual), "fidelity": rows}
 
 

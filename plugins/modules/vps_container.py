@@ -36,6 +36,14 @@ options:
       - The template that a new VPS is made from; see M(mainline.vps.vps_template). Needed to make one.
       - An existing VPS keeps its template; naming another one is an error.
     type: str
+  storage:
+    description:
+      - What the disk of a new VPS is. V(btrfs) is a subvolume of the pool, which is cloned in no time, has a limit of space and
+        shares what is free with all others. V(image) is a file in the pool with an ext4 of its own, which is C(diskspace) large and
+        also knows C(diskinodes), soft limits and quota of users; see C(docs/concepts.md). A new VPS is V(btrfs) when this is not given.
+      - An existing VPS keeps its storage; naming another one is an error.
+    type: str
+    choices: [btrfs, image]
   hostname:
     description:
       - The host name, changed live. A new VPS has O(name) when this is not given.
@@ -151,6 +159,15 @@ EXAMPLES = r"""
     authorized_keys:
       - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJv8BqGkzvUNdUuyRAVUXZbkRpTlmJgsHtN1qKHf4Oyk me@example.com
 
+- name: A VPS on an ext4 of its own, with a bound on the number of files
+  mainline.vps.vps_container:
+    name: mail1
+    template: minimal
+    storage: image
+    limits:
+      diskspace: 2G
+      diskinodes: 100000
+
 - name: A change that needs a restart, with leave to restart
   mainline.vps.vps_container:
     name: web1
@@ -250,6 +267,10 @@ vps:
       description: The template it was made from.
       type: str
       sample: debian
+    storage:
+      description: What its disk is, C(btrfs) or C(image).
+      type: str
+      sample: btrfs
     hostname:
       description: Its host name.
       type: str
@@ -305,7 +326,7 @@ vps:
       type: int
       sample: 4711
     disk_used:
-      description: Bytes that its root file system refers to, shared data included.
+      description: Bytes that its root file system, or its image, refers to in the pool, shared data included.
       type: int
       sample: 109051904
 boot:
@@ -331,6 +352,7 @@ def main() -> None:
                 "default": "started",
             },
             "template": {"type": "str"},
+            "storage": {"type": "str", "choices": ["btrfs", "image"]},
             "hostname": {"type": "str"},
             "addresses": {"type": "list", "elements": "str"},
             "nameservers": {"type": "list", "elements": "str"},

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ansible_collections.mainline.vps.plugins.module_utils.core.controls import cgroup_files
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.tests.contract import modules
@@ -18,11 +20,25 @@ PREDICTED = ("changed", "diff", "changes", "restart_required")
 
 
 class Bench:
-    """`node` is what the modules work on; `world` is whoever else is at the machine, and what they see of it."""
+    """`node` is what the modules work on; `world` is whoever else is at the machine, and what they see of it.
 
-    def __init__(self, node: Any, world: Any) -> None:
+    `storage` is that of the VPSs that are made; the one that modules choose themselves is not named.
+    """
+
+    def __init__(self, node: Any, world: Any, storage: str | None = None) -> None:
         self.node = node
         self.world = world
+        self.storage = storage
+
+    @property
+    def grows_only(self) -> bool:
+        """Whether the disks of running VPSs may be made larger, but not smaller."""
+        return self.storage == "image"
+
+    def enlarge_running(self) -> None:
+        """Said by a test that makes the disk of a running VPS larger, which this machine may not be able to."""
+        if self.grows_only and not self.node.read_vps(A).node.abilities.raises:
+            pytest.skip("root of this machine lacks CAP_SYS_RESOURCE, and may not enlarge an ext4 that is mounted")
 
     def check(self, module: str, **given: object) -> dict[str, Any]:
         """A task in check mode. Whatever it says, it may not have written."""
@@ -57,7 +73,7 @@ class Bench:
 
     def new(self, name: str = A, **given: object) -> dict[str, Any]:
         """vps_container for a VPS that is not there yet, twice."""
-        return self.vps(name, template=TEMPLATE, **given)
+        return self.vps(name, template=TEMPLATE, **({"storage": self.storage} if self.storage else {}), **given)
 
     def limits(self, name: str = A, **given: object) -> dict[str, Any]:
         """vps_limits, twice."""

@@ -12,7 +12,9 @@ from ansible_collections.mainline.vps.tests.contract.bench import TEMPLATE, Benc
 from ansible_collections.mainline.vps.tests.contract.memory_node import Memory, MemoryNode
 from ansible_collections.mainline.vps.tests.contract.real_node import Real, real_node
 
-MEMORY = {"memory-v1": 1, "memory-v2": 2}
+# The cgroup version, and the storage of VPSs.
+MEMORY = {"memory-v1": (1, None), "memory-v2": (2, None), "memory-image": (2, "image")}
+REAL = {"real": None, "real-image": "image"}
 
 
 def pytest_addoption(parser):
@@ -38,7 +40,7 @@ def pytest_terminal_summary(terminalreporter, config):
 def pytest_generate_tests(metafunc):
     """`bench` stands on every node; `memory` on those of which the test needs to turn knobs that a real one does not have."""
     if "bench" in metafunc.fixturenames:
-        real = ["real"] if metafunc.config.getoption("--real-node") else []
+        real = list(REAL) if metafunc.config.getoption("--real-node") else []
         metafunc.parametrize("bench", [*MEMORY, *real], indirect=True)
     if "memory" in metafunc.fixturenames:
         metafunc.parametrize("memory", list(MEMORY), indirect=True)
@@ -47,13 +49,15 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture
 def bench(request):
     """A node with a template and no VPS of ours, and again with none afterwards."""
-    if request.param == "real":
+    if request.param in REAL:
+        storage = REAL[request.param]
         node = request.getfixturevalue("prepared_real_node")
         world = Real(node)
     else:
-        node = MemoryNode(version=MEMORY[request.param])
+        version, storage = MEMORY[request.param]
+        node = MemoryNode(version=version)
         world = Memory(node)
-    made = Bench(node, world)
+    made = Bench(node, world, storage)
     world.clean()
     made.template(source="minimal")
     yield made
@@ -63,8 +67,9 @@ def bench(request):
 @pytest.fixture
 def memory(request):
     """A bench whose node is in memory."""
-    node = MemoryNode(version=MEMORY[request.param])
-    made = Bench(node, Memory(node))
+    version, storage = MEMORY[request.param]
+    node = MemoryNode(version=version)
+    made = Bench(node, Memory(node), storage)
     made.template(source="minimal")
     return made
 

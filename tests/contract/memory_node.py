@@ -19,8 +19,9 @@ from dataclasses import dataclass, field, replace
 
 from ansible_collections.mainline.vps.plugins.module_utils.core import capacity
 from ansible_collections.mainline.vps.plugins.module_utils.core import plan as steps
+from ansible_collections.mainline.vps.plugins.module_utils.core import disk as disks
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
-from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import Bound
+from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import BTRFS, Bound
 from ansible_collections.mainline.vps.plugins.module_utils.core.capacity import Present, Room
 from ansible_collections.mainline.vps.plugins.module_utils.core.controls import cgroup_files, rlimits, shared_memory_pages, terminals
 from ansible_collections.mainline.vps.plugins.module_utils.core.fidelity import Abilities, enforced
@@ -69,12 +70,12 @@ class Kernel:
 
 @dataclass
 class Disk:
-    """What lies in the pool of one VPS: its record, the configuration made from it, its guest's files, its qgroup."""
+    """What lies in the pool of one VPS: its record, the configuration made from it, its guest's files, what its storage holds."""
 
     record: str
     config: str
     guest: dict[str, object]
-    quota: int | None = None
+    held: disks.Disk = disks.Disk()
     init_works: bool = True
 
 
@@ -134,19 +135,21 @@ class MemoryNode:
         if name not in self.disks:
             return Actual(node=facts)
         disk, kernel, recorded = self.disks[name], self.kernels.get(name), self.recorded(name)
+        abilities = self.abilities.on(recorded.storage)
+        facts = replace(facts, abilities=abilities)
         stale = set(recorded.unfinished)
         if disk.config != _config(recorded):
             stale.add("configuration")
-        kept, addresses, at_restart, live = enforced(recorded.limits, self.abilities), recorded.addresses, set(), Live()
+        kept, addresses, at_restart, live = enforced(recorded.limits, abilities), recorded.addresses, set(), Live()
         if kernel:
             paths = {file: f"/cgroup/{name}/{file}" for file in kernel.files}
             live = Live(kernel.files, paths, kernel.rlimits, kernel.shared_pages, kernel.terminals)
-            at_restart |= live.at_restart(kept, self.abilities)
+            at_restart |= live.at_restart(kept, abilities)
             if set(kernel.routes) != set(addresses):
                 addresses = tuple(kernel.routes)
             if kernel.privileged != recorded.privileged:
                 at_restart.add("privileged")
-        limits = live.observe(recorded.limits, self.abilities, disk.quota)
+        limits = live.observe(recorded.limits, abilities, disk.held)
         return Actual(
             vps=replace(recorded, limits=limits, addresses=addresses),
             run=self._run(name),
@@ -156,7 +159,8 @@ class MemoryNode:
             node=facts,
             recorded=recorded,
             terminals=live.terminals,
-            held=live.held(limits, disk.quota),
+            held=live.held(limits, disk.held, abilities),
+            disk=disk.held,
         )
 
     def read_template(self, name: str, wanted: object = None) -> TemplateActual:
@@ -200,13 +204,14 @@ class MemoryNode:
         used = {self.recorded(name).id_base for name in self.disks}
         vps = replace(step.vps, id_base=next(base for base in range(1 << 20, 1 << 40, ID_RANGE) if base not in used))
         assert vps.name not in self.disks
-        self.disks[vps.name] = Disk(_record(vps), _config(vps), {option: getattr(vps, option) for option in GUEST}, self._kept(vps).disk_bytes())
+        self.disks[vps.name] = Disk(_record(vps), _config(vps), {option: getattr(vps, option) for option in GUEST})
+        self._limit_disk(vps)
 
     def _Update(self, step: steps.Update) -> None:
         vps, disk, kernel = step.vps, self.disks[step.vps.name], self.kernels.get(step.vps.name)
         disk.record = _record(replace(vps, unfinished=tuple(sorted(step.options - {"configuration"}))))
         if "limits" in step.options:
-            disk.quota = self._kept(vps).disk_bytes()
+            self._limit_disk(vps)
             if kernel:
                 self._hold(kernel, self._kept(vps))
         disk.guest.update({option: getattr(vps, option) for option in GUEST if option in step.options})
@@ -271,7 +276,18 @@ class MemoryNode:
         return FROZEN if kernel.frozen else RUNNING
 
     def _kept(self, vps: Vps) -> Limits:
-        return enforced(vps.limits, self.abilities)
+        return enforced(vps.limits, self.abilities.on(vps.storage))
+
+    def _limit_disk(self, vps: Vps) -> None:
+        """As the storage drivers do; an image is never made smaller while it is in use, and keeps its inodes."""
+        kept, disk = self._kept(vps), self.disks[vps.name]
+        if vps.storage == BTRFS:
+            disk.held = disks.Disk(size=kept.disk_bytes())
+            return
+        size, before = disks.image_size(kept, disk.held.size), disk.held
+        assert size >= (before.size or 0) or self._run(vps.name) == STOPPED
+        inodes = before.inodes or disks.inodes_of(kept.diskinodes.limit if kept.diskinodes else 1 << 20, size)
+        disk.held = disks.Disk(size, inodes, disks.quota_of(kept) if self.abilities.quota else None)
 
     def _hold(self, kernel: Kernel, limits: Limits) -> None:
         kernel.rlimits = {**UNLIMITED, **rlimits(limits)}
@@ -323,7 +339,7 @@ class Memory:
         disk, kernel = self.node.disks[name], self.node.kernels.get(name)
         return {
             **disk.guest,
-            "diskspace": disk.quota,
+            "diskspace": None if self.node.recorded(name).storage != BTRFS and disk.held.size == disks.DEFAULT_SIZE else disk.held.size,
             "live_hostname": kernel.hostname if kernel else None,
             "routes": set(kernel.routes) if kernel else set(),
             "files": dict(kernel.files) if kernel else {},
@@ -336,7 +352,8 @@ class Memory:
         self.node.kernels[name].files.update(cgroup_files(limits, version=self.node.version))
 
     def set_quota(self, name: str, size: int | None) -> None:
-        self.node.disks[name].quota = size
+        disk = self.node.disks[name]
+        disk.held = replace(disk.held, size=size)
 
     def unroute(self, name: str, address: str) -> None:
         self.node.kernels[name].routes.remove(address)

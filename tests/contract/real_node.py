@@ -13,15 +13,18 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
+from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import BTRFS, Bound
+from ansible_collections.mainline.vps.plugins.module_utils.core.disk import DEFAULT_SIZE
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import STOPPED, Vps
 from ansible_collections.mainline.vps.plugins.module_utils.node import cgroup, engine, network, settings
 from ansible_collections.mainline.vps.plugins.module_utils.node.node import Node
 from ansible_collections.mainline.vps.plugins.module_utils.node.parts import Parts
 from ansible_collections.mainline.vps.plugins.module_utils.node.record import VpsRecords
-from ansible_collections.mainline.vps.plugins.module_utils.node.storage.btrfs import Btrfs
 from ansible_collections.mainline.vps.tests.contract import modules
 
 PREFIX = "contract-"
@@ -43,8 +46,7 @@ class Real:
         self.pool = str(summary["pool"])
         self.network = ipaddress.ip_network(summary["networks"][0])
         self.records = VpsRecords(self.pool)
-        self.storage = Btrfs(self.pool)
-        self.device = Parts.of(settings.require()).abilities.io_device
+        self.parts = Parts.of(settings.require())
 
     def address(self, number: int) -> str:
         """An address that the node routes: from the end, where nobody else's are."""
@@ -72,16 +74,16 @@ class Real:
         """A VPS as the kernel and its own files have it."""
         pid = engine.status(name).pid
         directory = self.records.path(name)
+        with self._tree(name):
+            files = self._guest(name)
+        size = self.parts.disk(self.record(name)).size
         interface = f"{network.HOST_PREFIX}{self.record(name).id_base >> 16}"
         return {
-            "hostname": self._text(name, "etc/hostname").strip(),
-            "nameservers": tuple(line.split()[1] for line in self._text(name, "etc/resolv.conf").splitlines()),
-            "root_password_hash": self._text(name, "etc/shadow").split(":")[1],
-            "authorized_keys": tuple(self._text(name, "root/.ssh/authorized_keys").splitlines()),
-            "diskspace": self.storage.read_limit(os.path.join(directory, "rootfs")),
+            **files,
+            "diskspace": None if self.record(name).storage != BTRFS and size == DEFAULT_SIZE else size,
             "live_hostname": _output("nsenter", f"--uts=/proc/{pid}/ns/uts", "hostname") if pid else None,
             "routes": set(_destinations(interface)) if pid else set(),
-            "files": cgroup.read(self.record(name), pid, self.device) if pid else {},
+            "files": cgroup.read(self.record(name), pid, self._device(name)) if pid else {},
             "privileged": engine.is_privileged(pid) if pid else None,
             "onboot": "lxc.start.auto = 1\n" in _read(os.path.join(directory, "config")),
             "pid": pid,
@@ -89,11 +91,12 @@ class Real:
 
     def set_limits(self, name: str, limits: Limits) -> None:
         """echo VALUE > /sys/fs/cgroup/…"""
-        cgroup.write(replace(self.record(name), limits=limits), engine.status(name).pid, self.device)
+        cgroup.write(replace(self.record(name), limits=limits), engine.status(name).pid, self._device(name))
 
     def set_quota(self, name: str, size: int | None) -> None:
         """btrfs qgroup limit"""
-        self.storage.limit(os.path.join(self.records.path(name), "rootfs"), size)
+        vps = self.record(name)
+        self.parts.driver(vps).limit(self.parts.root(name), Limits(diskspace=None if size is None else Bound(size, size)))
 
     def unroute(self, name: str, address: str) -> None:
         """ip route delete"""
@@ -121,10 +124,11 @@ class Real:
     def break_init(self, name: str) -> None:
         """A guest whose init ends at once."""
         init = os.path.join(self.records.path(name), "rootfs", "sbin", "init")
-        os.unlink(init)
-        with open(init, "w", encoding="utf-8") as file:  # not a link: a busybox would still be called init, and be one
-            file.write("#!/bin/false\n")
-        os.chmod(init, 0o755)
+        with self._tree(name):
+            os.unlink(init)
+            with open(init, "w", encoding="utf-8") as file:  # not a link: a busybox would still be called init, and be one
+                file.write("#!/bin/false\n")
+            os.chmod(init, 0o755)
 
     def die(self, name: str) -> None:
         """kill -9 of its init."""
@@ -144,6 +148,27 @@ class Real:
 
     def _names(self) -> list[str]:
         return [name for name in self.records.names() if name.startswith(PREFIX)]
+
+    @contextmanager
+    def _tree(self, name: str) -> Iterator[None]:
+        """A VPS's files, where its image has to be mounted for that."""
+        vps = self.record(name)
+        if vps.storage == BTRFS:
+            yield
+            return
+        with self.parts.driver(vps).opened(self.parts.root(name)):
+            yield
+
+    def _guest(self, name: str) -> dict[str, object]:
+        return {
+            "hostname": self._text(name, "etc/hostname").strip(),
+            "nameservers": tuple(line.split()[1] for line in self._text(name, "etc/resolv.conf").splitlines()),
+            "root_password_hash": self._text(name, "etc/shadow").split(":")[1],
+            "authorized_keys": tuple(self._text(name, "root/.ssh/authorized_keys").splitlines()),
+        }
+
+    def _device(self, name: str) -> str | None:
+        return self.parts.abilities_of(self.record(name)).io_device
 
     def _text(self, name: str, path: str) -> str:
         return _read(os.path.join(self.records.path(name), "rootfs", path))

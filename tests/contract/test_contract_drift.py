@@ -108,7 +108,8 @@ def test_what_a_killed_run_had_begun_is_finished_by_the_next_whatever_it_is_abou
     assert bench.world.record(A).unfinished == ()
     seen = bench.seen()
     assert (seen["hostname"], seen["nameservers"], seen["authorized_keys"]) == ("new.example.org", ("192.0.2.1",), (KEY,))
-    assert seen["diskspace"] == 1024 * MIB
+    cannot = bench.storage == "image" and state != "stopped"  # make a disk smaller that is in use: what cannot be is forgotten
+    assert seen["diskspace"] == (None if cannot else 1024 * MIB)
     if state != "stopped":
         assert seen["live_hostname"] == "new.example.org"
         assert seen["routes"] == {address}

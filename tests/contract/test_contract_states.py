@@ -52,9 +52,10 @@ def test_restarted_restarts_every_time(bench):
 
 
 def test_the_change_of_state_is_told_in_the_words_of_the_playbook(bench):
+    chosen = {"storage": bench.storage} if bench.storage else {}
     assert bench.new(state="started")["diff"] == {
-        "before": {"state": "absent", "template": None},
-        "after": {"state": "started", "template": TEMPLATE},
+        "before": {"state": "absent", "template": None, **dict.fromkeys(chosen)},
+        "after": {"state": "started", "template": TEMPLATE, **chosen},
     }
     assert bench.vps(state="frozen")["diff"] == {"before": {"state": "started"}, "after": {"state": "frozen"}}
     assert bench.vps(state="stopped", stop_timeout=0)["diff"] == {"before": {"state": "frozen"}, "after": {"state": "stopped"}}

@@ -19,7 +19,7 @@ HOUSE = Path(next(iter(module_utils.__path__)))
 PURE = {"__future__", "collections.abc", "dataclasses", "hashlib", "ipaddress", "json", "re", "typing", "math", "functools", "enum", "itertools", "difflib"}
 PARTS = (
     "abilities", "boot", "build", "cgroup", "engine", "firewall", "guest", "lxcfs", "network", "processes", "record", "resources", "usage",
-    "storage/btrfs", "storage/pool",
+    "storage/btrfs", "storage/driver", "storage/ext4", "storage/image", "storage/pool",
 )
 # What every part may use: below them all, and of no kernel or disk part's knowledge.
 COMMON = {"tools", "files", "mounts", "settings", "tree", "syscalls"}

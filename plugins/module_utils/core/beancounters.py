@@ -19,7 +19,9 @@ from .errors import VpsError, shown
 
 EXACT, APPROXIMATE, UNSUPPORTED = "exact", "approximate", "unsupported"
 V2, V1 = "cgroup v2", "cgroup v1"
-BTRFS, IMAGE = "btrfs", "image"
+BTRFS, IMAGE = "btrfs", "image"  # the storage drivers
+PLAIN = "image without quota"  # where the node's kernel has no quota_v2
+STORAGES = (BTRFS, IMAGE)
 
 
 class Bound(NamedTuple):
@@ -79,6 +81,9 @@ def _none(why: str) -> dict[str, Fidelity]:
     return dict.fromkeys((V2, V1), Fidelity(UNSUPPORTED, "", why))
 
 
+_SIZE = "10G where nothing is asked; an image is made smaller only while the VPS is stopped"
+_NOT_ROOT = "root of a privileged VPS has CAP_SYS_RESOURCE on the node, and quota does not stop it"
+_NO_QUOTA = "the kernel had no quota_v2 when this image was made, or has none now"
 _SOCKETS = "the kernel does not count the sockets of a VPS; numfile bounds them for each process"
 _IN_MEMORY = "the kernel counts it as memory of the VPS, and bounds it with memory; there is no bound of its own"
 _V1_IO = "throttles direct and synchronous I/O and reads, not what is written through the page cache, nor in cgroups that the guest makes"
@@ -136,7 +141,8 @@ KEYS: dict[str, Key] = {
         SIZE, "Disk space, the template's data included",
         {
             BTRFS: Fidelity(EXACT, "btrfs qgroup", "one value: there is no soft limit"),
-            IMAGE: Fidelity(EXACT, "size of the image", "a soft limit below it needs project quota in the node's kernel"),
+            IMAGE: Fidelity(EXACT, "size of the image, and project quota for a soft limit", _SIZE),
+            PLAIN: Fidelity(EXACT, "size of the image", f"{_SIZE}; one value: there is no soft limit"),
         },
         pair=True, bounds={"minimum": 1 << 20},
     ),
@@ -144,7 +150,8 @@ KEYS: dict[str, Key] = {
         COUNT, "Files, directories and other inodes",
         {
             BTRFS: Fidelity(UNSUPPORTED, "", "btrfs has no count of inodes; a VPS with storage image has"),
-            IMAGE: Fidelity(EXACT, "ext4 project quota"),
+            IMAGE: Fidelity(EXACT, "ext4 project quota", _NOT_ROOT),
+            PLAIN: Fidelity(APPROXIMATE, "inodes of the file system", "16 for each 128 MiB at a time, never more than asked; fixed when the VPS is made"),
         },
         pair=True, bounds={"minimum": 1000},
     ),
@@ -152,7 +159,8 @@ KEYS: dict[str, Key] = {
         SECONDS, "Grace time: how long a soft limit of the disk may be exceeded",
         {
             BTRFS: Fidelity(UNSUPPORTED, "", "btrfs has no soft limits; a VPS with storage image has"),
-            IMAGE: Fidelity(EXACT, "ext4 project quota"),
+            IMAGE: Fidelity(EXACT, "ext4 project quota", _NOT_ROOT),
+            PLAIN: Fidelity(UNSUPPORTED, "", _NO_QUOTA),
         },
         bounds={"maximum": 1 << 31},
     ),
@@ -161,6 +169,7 @@ KEYS: dict[str, Key] = {
         {
             BTRFS: Fidelity(UNSUPPORTED, "", "btrfs has no quota of users; a VPS with storage image has"),
             IMAGE: Fidelity(APPROXIMATE, "ext4 usrquota,grpquota", "how many users and groups are counted is not bounded"),
+            PLAIN: Fidelity(UNSUPPORTED, "", _NO_QUOTA),
         },
     ),
     # -- I/O

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from . import capacity, controls, fidelity, parse, units
+from . import capacity, controls, disk, fidelity, parse, units
 from . import limits as limits_
-from .beancounters import KEYS, format_value
-from .errors import VpsError
+from .beancounters import BTRFS, KEYS, STORAGES, format_value
+from .errors import VpsError, shown
+from .fidelity import Abilities, enforced
 from .limits import Limits, Wish
 from .model import FROZEN, OTHER_INIT, RUNNING, STOPPED, Actual, NodeFacts, Vps
 from .plan import (
@@ -36,9 +37,17 @@ from .plan import (
 AT_START = "start"
 LEAST_FREE = 32 << 20  # bytes in the pool below which no new VPS is made
 
+
+def _parse_storage(value: object) -> str:
+    if value not in STORAGES:
+        raise VpsError(f"storage: there is no {shown(value)}; there are {' and '.join(STORAGES)}.")
+    return str(value)
+
+
 # How an option is checked, in the order in which a mistake is reported and a change is shown.
 PARSERS = {
     "template": lambda value: parse.parse_name(value, option="template"),
+    "storage": _parse_storage,
     "hostname": parse.parse_hostname,
     "addresses": parse.parse_addresses,
     "nameservers": parse.parse_nameservers,
@@ -109,9 +118,17 @@ def compare(desired: Desired, actual: Actual) -> Plan:
     _check_wait(desired, actual)
     if actual.vps is None and desired.must_exist:
         raise VpsError(f"name: there is no VPS '{desired.name}' on this node; make it with vps_container first.")
+    actual = replace(actual, node=replace(actual.node, abilities=abilities(desired, actual)))
     desired, warnings = _settle_limits(desired, actual.node)
     plan = _create(desired, actual.node) if actual.vps is None else _update(desired, actual)
-    return replace(plan, warnings=(*plan.warnings, *warnings))
+    return replace(plan, warnings=(*plan.warnings, *warnings, *disk.warnings(actual.disk)))
+
+
+def abilities(desired: Desired, actual: Actual) -> Abilities:
+    """What the machine can limit of the VPS: on the storage that it has, or is to have."""
+    if actual.vps is not None:
+        return actual.node.abilities
+    return actual.node.abilities.on(desired.options.get("storage", BTRFS))
 
 
 def _settle_limits(desired: Desired, node: NodeFacts) -> tuple[Desired, tuple[str, ...]]:
@@ -149,6 +166,7 @@ def _create(desired: Desired, node: NodeFacts) -> Plan:
         known = ", ".join(sorted(node.templates)) or "none yet; make one with vps_template"
         raise VpsError(f"template: there is no template '{template}' on this node (there is: {known}).")
     _check_against_node(desired, node)
+    disk.check_new(enforced(desired.options.get("limits", Limits()), node.abilities), node.abilities)
     if node.damaged:
         raise VpsError(node.damaged)
     if node.free_bytes < LEAST_FREE:
@@ -179,6 +197,11 @@ def _update(desired: Desired, actual: Actual) -> Plan:
             f"template: VPS '{vps.name}' was made from '{vps.template}' and cannot change to '{named['template']}'; "
             "remove the VPS first, or leave the option out."
         )
+    if named.get("storage", vps.storage) != vps.storage:
+        raise VpsError(
+            f"storage: VPS '{vps.name}' has its disk on {vps.storage} and cannot change to {named['storage']}; "
+            "remove the VPS first, or leave the option out."
+        )
 
     def is_so(option: str) -> bool:
         """Now, and at the next start: the kernel has it and the record too."""
@@ -189,13 +212,19 @@ def _update(desired: Desired, actual: Actual) -> Plan:
 
     changes: list[Change] = []
     options = set(differing) | actual.stale
+    at_rest = False  # whether the disk takes its new size only while the VPS does not run
     back = actual.at_restart & set(differing)  # flags that return to what the running VPS still has
     for option in differing:
         before = getattr(recorded if named[option] == getattr(vps, option) else vps, option)
         if option == "limits":
             capacity.check(actual.node.room, recorded.limits, named[option], vps=vps.name)  # a promise is what the record says
             _refuse_to_kill(before, named[option], desired, actual)
-            changes += _limit_changes(before, named[option], lambda name: _limit_effect(name, before, named["limits"], actual))
+            at_rest = _check_disk(before, named[option], desired, actual)
+            changes += _limit_changes(
+                before,
+                named[option],
+                lambda name: AT_RESTART if at_rest and name == "diskspace" else _limit_effect(name, before, named["limits"], actual),
+            )
             if controls.terminals(named[option]) == actual.terminals:
                 back |= {TERMINALS}
         else:
@@ -206,12 +235,14 @@ def _update(desired: Desired, actual: Actual) -> Plan:
     steps: list[object] = []
     if options:
         # From the record: drift in what the task does not name is told, and must not become what was asked for.
-        wanted = replace(recorded, **{option: named[option] for option in differing})
+        rest = recorded
+        if "limits" in actual.stale:
+            rest = replace(rest, limits=disk.attainable(rest.limits, actual.disk, actual.node.abilities, runs=actual.run != STOPPED))
+        wanted = replace(rest, **{option: named[option] for option in differing})
         steps.append(Update(wanted, frozenset(options), desired.force))
 
     waiting = {change.option for change in changes if change.effect == AT_RESTART} | (actual.at_restart - back)
-    runs_on = (actual.run == RUNNING and desired.state == "present") or (actual.run != STOPPED and desired.state == "started")
-    restart = runs_on and (
+    restart = _runs_on(desired, actual) and (
         (desired.restart_policy == "if_needed" and bool(waiting))
         or (desired.restart_policy == "always" and bool(changes or waiting))
     )
@@ -221,9 +252,10 @@ def _update(desired: Desired, actual: Actual) -> Plan:
     elif run != actual.run:
         changes.append(Change("state", _state_word(actual.run), _state_word(run)))
     restarts = any(isinstance(step, Stop) for step in run_steps)
+    stopped = 1 + next(number for number, step in enumerate(run_steps) if isinstance(step, Stop)) if at_rest and restarts else 0
     return Plan(
         changes=tuple(changes),
-        steps=(*steps, *run_steps),
+        steps=(*run_steps[:stopped], *steps, *run_steps[stopped:]),
         restart_required=bool(waiting) and not restarts and run != STOPPED,
     )
 
@@ -282,6 +314,20 @@ def _refuse_to_kill(before: Limits, after: Limits, desired: Desired, actual: Act
         f"limits.memory: the VPS uses {units.format_size(actual.pinned)} that cannot be reclaimed, more than {units.format_size(wanted)}; "
         "stop something in it first, ask for more, or set force to have the kernel kill in it."
     )
+
+
+def _runs_on(desired: Desired, actual: Actual) -> bool:
+    """Whether a VPS runs, and is to run."""
+    return (actual.run == RUNNING and desired.state == "present") or (actual.run != STOPPED and desired.state == "started")
+
+
+def _check_disk(before: Limits, after: Limits, desired: Desired, actual: Actual) -> bool:
+    """An image does not take every change. Gives whether the VPS has to be stopped for this one, which the task then allows."""
+    can, runs = actual.node.abilities, actual.run != STOPPED
+    stops = desired.state in ("stopped", "restarted") or (desired.restart_policy != "never" and _runs_on(desired, actual))
+    kept = enforced(after, can)
+    disk.check_change(enforced(before, can), kept, actual.disk, can, runs=runs and not stops)
+    return runs and disk.attainable(kept, actual.disk, can, runs=True) != kept
 
 
 def _limit_changes(before: Limits, after: Limits, effect: Callable[[str], str]) -> list[Change]:

@@ -11,12 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from .beancounters import BTRFS, KEYS, UNSUPPORTED, V1, V2, Fidelity, format_value
+from .beancounters import BTRFS, IMAGE, KEYS, PLAIN, UNSUPPORTED, V1, V2, Fidelity, format_value
 from .controls import RLIMITS, files_of, observed
 from .errors import VpsError
 from .limits import Limits
 
 CONTROLLERS = frozenset({"memory", "cpu", "cpuset", "io", "pids"})
+_ANY_DISK = "0:0"  # an image is a disk of its own, with a number as long as it is mounted
+_NO_SOFT_LIMIT = {
+    BTRFS: "btrfs has no soft limit; give one value",
+    PLAIN: "an image without quota has no soft limit; give one value",
+}
 _V1_NAMES = {"blkio": "io"}
 
 
@@ -27,7 +32,8 @@ class Abilities:
     `version` of its cgroups; `controllers` are those that it has, by their names of v2; `swap`: it accounts for swap; `io_device`
     is the number of the pool's disk, C(MAJOR:MINOR), None where it has none of its own; `io_weights`: that disk shares by weight;
     `raises`: we may give processes back more than they have (CAP_SYS_RESOURCE); `cpus` and `mems` are those that are online,
-    as the kernel lists them, empty where that is unknown; `units`: each VPS is a unit of systemd's.
+    as the kernel lists them, empty where that is unknown; `units`: each VPS is a unit of systemd's. `storage` is the driver of the
+    VPS that is asked about; `quota`: an image is, or would be, made with quota.
     """
 
     version: int = 2
@@ -40,6 +46,16 @@ class Abilities:
     mems: str = ""
     storage: str = BTRFS
     units: bool = False
+    quota: bool = True
+
+    @property
+    def disk(self) -> str:
+        """What limits the disk."""
+        return PLAIN if self.storage == IMAGE and not self.quota else self.storage
+
+    def on(self, storage: str) -> Abilities:
+        """The same for a VPS that is to have a storage."""
+        return replace(self, storage=storage, io_device=_ANY_DISK if storage == IMAGE else self.io_device)
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,7 @@ class Held:
 def fidelity(key: str, abilities: Abilities) -> Fidelity:
     """How near this machine comes to a key."""
     on = KEYS[key].on
-    known = on.get(abilities.storage) or on[V2 if abilities.version == 2 else V1]
+    known = on.get(abilities.disk) or on[V2 if abilities.version == 2 else V1]
     if known.word == UNSUPPORTED:
         return known
     missing = _missing(key, abilities)
@@ -68,8 +84,11 @@ def refused(limits: Limits, abilities: Abilities) -> dict[str, str]:
         if told.word == UNSUPPORTED:
             found[name] = told.why
     bound = limits.diskspace
-    if bound is not None and bound.barrier != bound.limit and abilities.storage == BTRFS:
-        found["diskspace"] = "btrfs has no soft limit; give one value"
+    if bound is not None and bound.barrier != bound.limit and abilities.disk in _NO_SOFT_LIMIT:
+        found["diskspace"] = _NO_SOFT_LIMIT[abilities.disk]
+    bound = limits.diskinodes
+    if bound is not None and bound.barrier != bound.limit and abilities.disk == PLAIN:
+        found["diskinodes"] = _NO_SOFT_LIMIT[PLAIN]
     return found
 
 

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from . import controls, units
-from .beancounters import BTRFS, Bound
+from . import disk as disk_
+from .beancounters import Bound
+from .disk import Disk
 from .fidelity import Abilities, Held, enforced
 from .limits import Limits
 
@@ -36,13 +38,12 @@ class Live:
     terminals: int | None = None
     pinned: int = 0
 
-    def observe(self, recorded: Limits, abilities: Abilities, disk: int | None) -> Limits:
+    def observe(self, recorded: Limits, abilities: Abilities, disk: Disk) -> Limits:
         """The limits that are in force; the record's word for those that nobody can read, or that this machine cannot keep."""
         kept = enforced(recorded, abilities)
         found = controls.observed(kept, self.files, version=abilities.version)
         beyond = {name: value for name, value in recorded.named.items() if getattr(kept, name) is None}
-        if abilities.storage == BTRFS and disk != kept.disk_bytes():
-            beyond["diskspace"] = None if disk is None else Bound(disk, disk)
+        beyond.update(disk_.observed(kept, disk, abilities))
         if self.files:
             beyond.update(self._beside(kept))
         return replace(found, **beyond)
@@ -59,7 +60,7 @@ class Live:
                     found.add(f"limits.{controls.RLIMITS[name][0]}")
         return found
 
-    def held(self, limits: Limits, disk: int | None) -> dict[str, Held]:
+    def held(self, limits: Limits, disk: Disk, abilities: Abilities) -> dict[str, Held]:
         """What the kernel holds for each of the limits, and where."""
         found = {}
         for name in limits.named:
@@ -72,9 +73,7 @@ class Live:
         if self.files:
             found["shmpages"] = Held("kernel.shmall", units.format_count(self.shared_pages))
             found["numpty"] = Held("/dev/pts", units.format_count(self.terminals))
-        if disk is not None:
-            found["diskspace"] = Held("qgroup", str(disk))
-        return found
+        return {**found, **disk_.held(limits, disk, abilities)}
 
     def _beside(self, kept: Limits) -> dict[str, object]:
         """Drift of what is in no cgroup. Less than was asked is the guest's own choice."""

@@ -30,6 +30,7 @@ PROGRAMS = {
     "lxc-start": "lxc",
     "lxcfs": "lxcfs",
     "mkfs.btrfs": "btrfs-progs",
+    "mke2fs": "e2fsprogs",
     "mount": "mount",
     "nft": "nftables",
     "newuidmap": "uidmap",

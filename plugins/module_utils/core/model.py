@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from .beancounters import BTRFS
 from .capacity import Room
+from .disk import Disk
 from .fidelity import Abilities, Held
 from .limits import Limits
 
@@ -31,6 +33,7 @@ class Vps:
 
     `boot_order` is its place among those that start with the node, the lowest first.
     `id_base` is the first uid and gid of its own range of 65536 on the node; it also numbers its host interface.
+    `storage` is the driver that its disk is on, chosen when it is made.
     `plan` is the one that its limits were made from, under those that it was given besides.
     `unfinished` names options that were being applied when the record was last written; `leaving` are addresses that it
     gives up with that, and that nobody else may have before.
@@ -53,6 +56,7 @@ class Vps:
     id_base: int | None = None
     unfinished: tuple[str, ...] = ()
     leaving: tuple[str, ...] = ()
+    storage: str = BTRFS
 
     @property
     def claimed(self) -> frozenset[str]:
@@ -103,7 +107,7 @@ class Actual:
     `stale` names options whose files or kernel settings do not say what the record says; they are applied again.
     `at_restart` names options that the running VPS will only take at its next start.
     `terminals` is how many its devpts allows, `pinned` the bytes of memory that the kernel could not take from it.
-    `held` is what the kernel holds for each limit, and where.
+    `held` is what the kernel holds for each limit, and where; `disk` what its storage does.
     """
 
     vps: Vps | None = None
@@ -116,6 +120,7 @@ class Actual:
     terminals: int | None = None
     pinned: int = 0
     held: Mapping[str, Held] = field(default_factory=dict)
+    disk: Disk = Disk()
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from . import files, tools
 _CAP_SYS_RESOURCE = 24
 
 
-def read(pool: str, *, version: int, controllers: frozenset[str], swap: bool) -> Abilities:
-    """All of it; what is of cgroups is told."""
+def read(pool: str, *, version: int, controllers: frozenset[str], swap: bool, quota: bool) -> Abilities:
+    """All of it; what is of cgroups and of the kernel's quota is told."""
     disk = _disk(pool)
     return Abilities(
         version=version,
@@ -29,6 +29,7 @@ def read(pool: str, *, version: int, controllers: frozenset[str], swap: bool) ->
         cpus=(files.read("/sys/devices/system/cpu/online") or "").strip(),
         mems=(files.read("/sys/devices/system/node/online") or "0").strip(),
         units=tools.has_systemd(),
+        quota=quota,
     )
 
 

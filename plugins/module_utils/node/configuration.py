@@ -10,8 +10,9 @@ import os
 from ..core.model import Vps
 from ..core.settings import SECCOMP
 from . import cgroup, engine, files, firewall, network, processes
+from .storage.driver import Startup
 
-_MODES = {"config": 0o644, "start": 0o755}
+_MODES = {"config": 0o644, "start": 0o755, "disk": 0o755}
 
 
 # What a plan calls those that are not as the record has them. LXC reads its configuration at a start only, the rest at any.
@@ -19,38 +20,42 @@ CONFIGURATION, START = "configuration", "start_files"
 STALE = frozenset({CONFIGURATION, START})
 
 
-def stale(vps: Vps, directory: str, device: str | None) -> set[str]:
+def stale(vps: Vps, directory: str, disk: Startup) -> set[str]:
     """Which of them do not say what the record says, or are not where LXC and the machine's boot look for them.
 
-    `device` is the number of the pool's disk. The limits of `vps` are those that this machine can keep.
+    `disk` is what its storage has to say. The limits of `vps` are those that this machine can keep.
     """
-    texts = _texts(vps, directory, device)
+    texts = _texts(vps, directory, disk)
     found = set()
     if files.read(os.path.join(directory, "config")) != texts["config"]:
         found.add(CONFIGURATION)
-    if files.read(os.path.join(directory, "start")) != texts["start"] or not engine.linked(vps.name, directory):
+    hooks = [file for file in texts if file != "config"]
+    if any(files.read(os.path.join(directory, file)) != texts[file] for file in hooks) or not engine.linked(vps.name, directory):
         found.add(START)
     return found
 
 
-def write(vps: Vps, directory: str, device: str | None, *, into: str | None = None) -> None:
+def write(vps: Vps, directory: str, disk: Startup, *, into: str | None = None) -> None:
     """Write them for a VPS that is, or when it is made will be, in `directory`; `into` is where it is being made."""
-    for file, text in _texts(vps, directory, device).items():
+    for file, text in _texts(vps, directory, disk).items():
         files.write(os.path.join(into or directory, file), text, mode=_MODES[file])
     if into is None:
         engine.register(vps.name, directory)
 
 
-def _texts(vps: Vps, directory: str, device: str | None) -> dict[str, str]:
+def _texts(vps: Vps, directory: str, disk: Startup) -> dict[str, str]:
     inside, outside = network.start_batches(vps)
-    return {
+    hook = os.path.join(directory, "disk")
+    lines = {} if disk.hook is None else {"lxc.hook.pre-start": hook, "lxc.hook.post-stop": hook}
+    texts = {
         "config": engine.render(
-            vps, directory=directory, seccomp=SECCOMP, parts=[cgroup.config(vps), processes.config(vps), network.config(vps)]
+            vps, directory=directory, seccomp=SECCOMP, parts=[cgroup.config(vps), processes.config(vps), network.config(vps), lines]
         ),
         "start": engine.render_start(
-            checks=[firewall.START_CHECK, *cgroup.start_checks(vps), *processes.start_lines(vps)],
-            echoes=cgroup.start_echoes(vps, device) + network.start_echoes(vps),
+            checks=[firewall.START_CHECK, *cgroup.start_checks(vps), *processes.start_lines(vps), *disk.lines],
+            echoes=cgroup.start_echoes(vps, disk.device) + network.start_echoes(vps),
             inside=inside,
             outside=outside,
         ),
     }
+    return texts if disk.hook is None else {**texts, "disk": disk.hook}

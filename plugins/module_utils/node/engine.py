@@ -24,6 +24,7 @@ from . import files, tools
 LXC_CONFIG = "/usr/share/lxc/config"
 START_TIMEOUT = 120  # s
 _LOGGED = re.compile(r" ERROR +\S+ - \S+:\d+ - (.*)")  # program, name, time, level, part - file:function:line - what
+_VARIABLE = re.compile(r"\$[A-Z]+")
 _STATES = {"RUNNING": RUNNING, "FROZEN": FROZEN, "FREEZING": FROZEN, "THAWED": RUNNING}
 
 
@@ -67,15 +68,22 @@ def render_start(*, checks: Iterable[str], echoes: Iterable[tuple[str, str]], in
     """The hook that LXC runs on the node before each start of init, a reboot from inside included.
 
     LXC's monitor keeps the configuration that it was started with, so limits and addresses that were changed live would be
-    lost at such a reboot if LXC set them. `checks` are lines of shell; `echoes` are (text, file); `inside` and `outside` are lines for `ip -batch`, in
-    the VPS's network namespace and on the node. A hook that fails fails the start: no VPS runs without its limits.
+    lost at such a reboot if LXC set them. `checks` are lines of shell; `echoes` are (text, file), and a text may begin with a $WORD
+    of theirs; `inside` and `outside` are lines for `ip -batch`, in the VPS's network namespace and on the node. A hook that fails
+    fails the start: no VPS runs without its limits.
     """
     lines = ["#!/bin/sh -e", "# Written by mainline.vps from vps.json beside it."]
     lines += checks
-    lines += [f"echo {shlex.quote(text)} >{shlex.quote(path)}" for text, path in echoes]
+    lines += [f"echo {_word(text)} >{shlex.quote(path)}" for text, path in echoes]
     lines += ["nsenter --net=/proc/$LXC_PID/ns/net ip -batch - <<'END'", *inside, "END"]
     lines += ["ip -batch - <<'END'", *outside, "END"]
     return "\n".join(lines) + "\n"
+
+
+def _word(text: str) -> str:
+    """A text for the shell; a variable at its start is the shell's to fill in."""
+    variable, space, rest = text.partition(" ")
+    return f'"{variable}{space}"{shlex.quote(rest)}' if _VARIABLE.fullmatch(variable) else shlex.quote(text)
 
 
 def register(name: str, directory: str) -> None:
@@ -137,6 +145,11 @@ def status(name: str) -> Status:
 def is_in_hand(name: str) -> bool:
     """Whether its unit is starting, running or stopping it: at the node's boot, say, and beside a playbook."""
     return os.path.isdir(os.path.join(RUNTIME, name))
+
+
+def has_monitor(name: str) -> bool:
+    """Whether a process of LXC's has the container in hand, from before its first hook to after its last: it listens then."""
+    return f"@{LXCPATH}/{name}/command" in (files.read("/proc/net/unix") or "")
 
 
 def start(name: str, directory: str, *, keep_open: int) -> None:

@@ -18,3 +18,13 @@ def mount_of(path: str) -> tuple[str, str, str]:
             kind, source, *_options = rest.split(" ")
             best = (kind, point, source)
     return best
+
+
+def points_below(folder: str) -> list[str]:
+    """The mount points below a folder, the innermost and latest first."""
+    found = []
+    for line in (files.read("/proc/self/mountinfo") or "").splitlines():
+        point = line.split(" ")[4].encode(errors="surrogateescape").decode("unicode_escape")
+        if point.startswith(f"{folder.rstrip('/')}/"):
+            found.append(point)
+    return found[::-1]

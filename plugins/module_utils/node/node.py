@@ -84,8 +84,9 @@ class Node:
         facts = self._facts(name)
         if recorded is None:
             return Actual(node=facts)
-        abilities, kept = self._parts.abilities, self._parts.keepable(recorded)
-        stale = {*recorded.unfinished, *configuration.stale(kept, self._parts.vps.path(name), abilities.io_device)}
+        abilities = self._parts.abilities_of(recorded)
+        facts, kept = replace(facts, abilities=abilities), self._parts.keepable(recorded)
+        stale = {*recorded.unfinished, *configuration.stale(kept, self._parts.vps.path(name), self._parts.startup(kept))}
         status = vps_steps.status(name)
         addresses = recorded.addresses
         at_restart, live = set(), Live()
@@ -97,7 +98,7 @@ class Node:
                 addresses = routed
             if engine.is_privileged(status.pid) != recorded.privileged:
                 at_restart.add("privileged")
-        disk = self._parts.storage.read_limit(self._parts.root(name))
+        disk = self._parts.disk(recorded)
         limits = live.observe(recorded.limits, abilities, disk)
         return Actual(
             vps=replace(recorded, limits=limits, addresses=addresses),
@@ -109,7 +110,8 @@ class Node:
             recorded=recorded,
             terminals=live.terminals,
             pinned=live.pinned,
-            held=live.held(limits, disk),
+            held=live.held(limits, disk, abilities),
+            disk=disk,
         )
 
     def _facts(self, name: str) -> NodeFacts:
@@ -154,19 +156,19 @@ class Node:
         return {
             "directory": self._parts.vps.path(vps.name),
             "host_interface": network.host_interface(vps),
-            "disk_used": self._parts.storage.usage(self._parts.root(vps.name)),
+            "disk_used": self._parts.driver(vps).usage(self._parts.root(vps.name)),
         }
 
     def counters(self, actual: Actual) -> Counters:
         """What the kernel counts of a VPS that has been read. One that has stopped since then is told as stopped."""
-        vps, abilities = actual.vps, self._parts.abilities
-        texts: dict[str, str] = {}
+        vps, texts = actual.vps, {}
         if vps is None:
             return Counters()
+        abilities = self._parts.abilities_of(vps)
         if actual.pid is not None:
             with suppress(FileNotFoundError, ProcessLookupError):
                 texts = usage.read(cgroup.folders(vps.name, actual.pid), version=abilities.version)
-        return Counters(abilities.version, texts, self._parts.storage.usage(self._parts.root(vps.name)), abilities.io_device)
+        return Counters(abilities.version, texts, self._parts.driver(vps).usage(self._parts.root(vps.name)), abilities.io_device)
 
     def vps_names(self) -> list[str]:
         """All VPSs of this node."""

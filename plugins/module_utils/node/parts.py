@@ -11,17 +11,22 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..core import fidelity
+from ..core.beancounters import BTRFS, IMAGE
 from ..core.capacity import Present, Room
+from ..core.disk import Disk
 from ..core.model import Vps
 from ..core.settings import Settings
 from . import abilities, cgroup, files, locks, resources
 from .record import TemplateRecords, VpsRecords
+from .storage import ext4
 from .storage.btrfs import Btrfs
+from .storage.driver import Startup, Storage
+from .storage.image import Image
 
 
 @dataclass
 class Parts:
-    """A node's parts. `lock` is the descriptor of the lock that is held, `lock_timeout` how long to wait for another, in s."""
+    """A node's parts. `storage` is the pool's own. `lock` is the descriptor of the lock that is held, `lock_timeout` how long to wait for another, in s."""
 
     settings: Settings
     vps: VpsRecords
@@ -39,7 +44,11 @@ class Parts:
     def abilities(self) -> fidelity.Abilities:
         """What this machine can limit."""
         return abilities.read(
-            self.settings.pool, version=cgroup.version(), controllers=cgroup.controllers(), swap=cgroup.swap_accounting()
+            self.settings.pool,
+            version=cgroup.version(),
+            controllers=cgroup.controllers(),
+            swap=cgroup.swap_accounting(),
+            quota=ext4.kernel_has_quota(),
         )
 
     @cached_property
@@ -51,9 +60,30 @@ class Parts:
         """What may be promised besides what these VPSs have; `unknown` says why they are not all."""
         return Room(self.present, self.settings.overcommit, tuple(vps.limits for vps in vpss), unknown)
 
+    @cached_property
+    def drivers(self) -> dict[str, Storage]:
+        """The storage drivers, by their names; in the order in which what is left of a root file system is theirs to delete."""
+        return {IMAGE: Image(self.settings.pool), BTRFS: self.storage}
+
+    def driver(self, vps: Vps) -> Storage:
+        """The driver of a VPS's disk."""
+        return self.drivers[vps.storage]
+
+    def abilities_of(self, vps: Vps) -> fidelity.Abilities:
+        """What this machine can limit of a VPS."""
+        return self.driver(vps).abilities(self.root(vps.name), self.abilities)
+
+    def startup(self, vps: Vps, *, made_in: str | None = None) -> Startup:
+        """What its storage has to say at its start. `made_in` is its root file system as long as it is being made."""
+        return self.driver(vps).startup(self.root(vps.name), vps.limits, self.abilities, made_in=made_in)
+
+    def disk(self, vps: Vps) -> Disk:
+        """What its storage holds it to."""
+        return self.driver(vps).read(self.root(vps.name))
+
     def keepable(self, vps: Vps) -> Vps:
         """A VPS with those of its limits that this machine can keep: what its parts are to bring into force."""
-        return replace(vps, limits=fidelity.enforced(vps.limits, self.abilities))
+        return replace(vps, limits=fidelity.enforced(vps.limits, self.abilities_of(vps)))
 
     def reserved(self) -> list[Vps]:
         """Every VPS whose ids, addresses and template are spoken for: the finished ones, and those that a run is making."""

@@ -11,6 +11,7 @@ import shutil
 from ..core.errors import VpsError
 from . import cgroup, engine, locks
 from .parts import Parts
+from .storage.driver import Storage
 
 
 def sweep(parts: Parts) -> list[str]:
@@ -31,9 +32,28 @@ def sweep(parts: Parts) -> list[str]:
                 continue
             except (VpsError, OSError) as error:
                 warnings.append(f"What a killed run left of {kind} '{name}' cannot be removed yet: {error}")
+    for driver in parts.drivers.values():
+        for root in driver.in_use():
+            _release(parts, driver, root)
     if parts.storage.recount():
         warnings.append("pool: the kernel had lost count of what the VPSs keep on disk, and no disk limit held; it is counting again now.")
     return warnings
+
+
+def _release(parts: Parts, driver: Storage, root: str) -> None:
+    """Let go of the disk of a VPS that does not run, and that no run works on: a killed run held it, or a killed monitor."""
+    name = os.path.basename(os.path.dirname(root))
+    if name.startswith(".") or engine.has_monitor(name) or engine.is_in_hand(name):
+        return
+    if locks.is_at(parts.lock, locks.path("vps", name)):
+        driver.release(root)
+        return
+    try:
+        with locks.hold("vps", name, timeout=0):
+            if not engine.has_monitor(name):
+                driver.release(root)
+    except locks.Held:
+        pass
 
 
 def _sweep_one(parts: Parts, kind: str, name: str, path: str) -> None:
@@ -55,9 +75,8 @@ def erase_vps(parts: Parts, name: str, remains: str) -> None:
 
 def erase(parts: Parts, directory: str) -> None:
     """Delete the directory of one thing, its root file system first and its record last."""
-    root = os.path.join(directory, "rootfs")
-    if os.path.isdir(root) and not os.path.islink(root):
-        parts.storage.delete(root)
+    for driver in parts.drivers.values():
+        driver.delete(os.path.join(directory, "rootfs"))
     for entry in sorted(os.listdir(directory), key=lambda name: name.endswith(".json")):
         path = os.path.join(directory, entry)
         if os.path.isdir(path) and not os.path.islink(path):

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from ..core import capacity
@@ -39,13 +37,12 @@ def create(parts: Parts, step: steps.Create) -> None:
     vps, directory = _reserve(parts, step.vps)
     root = os.path.join(directory, "rootfs")
     try:
-        parts.storage.clone(os.path.join(parts.templates.path(vps.template), "rootfs"), root)
-        with Tree(root) as tree:
+        kept, driver = parts.keepable(vps), parts.driver(vps)
+        _clone(parts, kept, root)
+        with driver.opened(root), Tree(root) as tree:
             guest.prepare(tree, vps, node_nameservers())
-        kept = parts.keepable(vps)
-        if kept.limits.diskspace is not None:
-            parts.storage.limit(root, kept.limits.disk_bytes())
-        configuration.write(kept, parts.vps.path(vps.name), parts.abilities.io_device, into=directory)
+        driver.limit(root, kept.limits)
+        configuration.write(kept, parts.vps.path(vps.name), parts.startup(kept, made_in=root), into=directory)
         # Before it is real: from the rename on, a boot of the node starts it by this link.
         engine.register(vps.name, parts.vps.path(vps.name))
     except BaseException:
@@ -61,6 +58,16 @@ def _protect(parts: Parts) -> None:
     """What is guaranteed to all VPSs together has changed."""
     with locks.hold("node", "allocation", timeout=parts.lock_timeout):
         cgroup.protect([parts.keepable(vps) for vps in parts.vps.all()])
+
+
+def _clone(parts: Parts, vps: Vps, root: str) -> None:
+    """Copy its template's root file system. What a driver needs for that is made once for each template."""
+    source, driver = os.path.join(parts.templates.path(vps.template), "rootfs"), parts.driver(vps)
+    if not driver.ready(source):
+        with locks.hold("template", vps.template, timeout=parts.lock_timeout):
+            if not driver.ready(source):  # another run has made it while this one waited
+                driver.make_ready(source)
+    driver.clone(source, root, vps.limits)
 
 
 def _reserve(parts: Parts, vps: Vps) -> tuple[Vps, str]:
@@ -135,36 +142,22 @@ def update(parts: Parts, step: steps.Update) -> None:
 
 def _apply(parts: Parts, vps: Vps, options: frozenset[str], *, force: bool) -> None:
     found = status(vps.name)
-    root, device = parts.root(vps.name), parts.abilities.io_device
+    root, driver = parts.root(vps.name), parts.driver(vps)
     if "limits" in options:  # first of all: where memory is refused, nothing else has been done
         if found.pid is not None:
-            cgroup.write(vps, found.pid, device, force=force)
+            cgroup.write(vps, found.pid, parts.abilities_of(vps).io_device, force=force)
             processes.write(vps, found.pid, cgroup.members(vps.name, found.pid))
-        parts.storage.limit(root, vps.limits.disk_bytes())  # before the guest's files: a disk that grows must have grown
+        driver.limit(root, vps.limits)  # before the guest's files: a disk that grows must have grown
     mine = options & frozenset(guest.IDENTITY)
     if mine:
-        with _room_for_the_node(parts, vps), Tree(root) as tree:
+        with driver.opened(root), Tree(root) as tree:
             guest.apply(tree, vps, mine, node_nameservers())
-    configuration.write(vps, parts.vps.path(vps.name), device)
+    configuration.write(vps, parts.vps.path(vps.name), parts.startup(vps))
     if found.pid is not None:
         if "addresses" in options:
             network.set_addresses(vps, found.pid)
         if "hostname" in options:
             guest.set_hostname(found.pid, vps.hostname)
-
-
-@contextmanager
-def _room_for_the_node(parts: Parts, vps: Vps) -> Iterator[None]:
-    """A VPS that has filled its disk must not keep the node from changing its password: lift the limit for the moment."""
-    if vps.limits.diskspace is None:
-        yield
-        return
-    root = parts.root(vps.name)
-    parts.storage.limit(root, None)
-    try:
-        yield
-    finally:
-        parts.storage.limit(root, vps.limits.disk_bytes())
 
 
 def start(parts: Parts, step: steps.Start) -> None:

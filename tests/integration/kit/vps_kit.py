@@ -460,7 +460,8 @@ def _tree(top: pathlib.Path) -> dict[str, tuple]:
     for folder, folders, files in os.walk(top):
         for entry in (*folders, *files):
             path = os.path.join(folder, entry)
-            if not path.endswith(".log"):  # a guest may write to its console at any time
+            # A guest may write to its console, and to an image that is mounted, at any time.
+            if not path.endswith(".log") and not (entry == "root.img" and os.path.ismount(os.path.join(folder, "rootfs"))):
                 found[path] = _fingerprint(path)
     return found
 
@@ -583,7 +584,20 @@ def remains() -> list[str]:
     found += [f"link {name}" for name in os.listdir("/sys/class/net") if name.startswith("vps") and name not in expected]
     monitors = run("ps", "-eo", "args").splitlines()
     found += [line for line in monitors if line.startswith("[lxc monitor]") and f" {PREFIX}" in line]
+    found += [f"mount {point}" for point in mounts()] + [f"loop device of {file}" for file in loops()]
     return found + (["a pool that counts no disk use"] if lost_count() else [])
+
+
+def mounts() -> list[str]:
+    """Where images of the tests' VPSs, or what is left of them, are mounted on the node."""
+    points = [line.split(" ")[4] for line in pathlib.Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
+    return [point for point in points if point.startswith(f"{pool()}/vps/") and PREFIX in point]
+
+
+def loops() -> list[str]:
+    """The files of the tests' VPSs that loop devices have, deleted ones included."""
+    found = [path.read_text(encoding="utf-8").strip() for path in pathlib.Path("/sys/block").glob("loop*/loop/backing_file")]
+    return [file for file in found if file.startswith(f"{pool()}/vps/") and PREFIX in file]
 
 
 def lost_count() -> bool:

@@ -12,11 +12,17 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
+from ...core.beancounters import BTRFS
+from ...core.disk import Disk
 from ...core.errors import VpsError
+from ...core.fidelity import Abilities
+from ...core.limits import Limits
 from .. import tools
 from ..syscalls import sync_filesystem
+from .driver import Startup
 
 ROOT_INODE = 256  # the inode number of every subvolume's root directory
 
@@ -31,7 +37,9 @@ _FS_INFO = _ioctl(31, 1024, direction=2)
 
 
 class Btrfs:
-    """The storage of a pool that is, or lies on, a btrfs with quota enabled."""
+    """The storage of a pool that is, or lies on, a btrfs with quota enabled; and the pool itself, whatever else is in it."""
+
+    name = BTRFS
 
     def __init__(self, pool: str) -> None:
         self.pool = pool
@@ -41,9 +49,16 @@ class Btrfs:
         """An empty, writable root file system."""
         tools.run(["btrfs", "subvolume", "create", path])
 
-    def clone(self, source: str, path: str) -> None:
+    def ready(self, _source: str) -> bool:
+        """A template is a subvolume, of which another is made in no time."""
+        return True
+
+    def make_ready(self, source: str) -> None:
+        """It is."""
+
+    def clone(self, source: str, root: str, _limits: Limits | None = None) -> None:
         """A writable copy that shares every block with its source."""
-        tools.run(["btrfs", "subvolume", "snapshot", source, path])
+        tools.run(["btrfs", "subvolume", "snapshot", source, root])
 
     def seal(self, path: str) -> None:
         """Make a root file system read-only, and all of it safe from a power cut: VPSs will be copies of it."""
@@ -52,6 +67,8 @@ class Btrfs:
 
     def delete(self, path: str) -> None:
         """Delete a root file system, and any subvolume that was made inside it."""
+        if not os.path.lexists(path) or (not is_subvolume(path) and not os.listdir(path)):
+            return  # none of this driver's: where another one mounts something, say
         _require_subvolume(path)
         self._count_what_is_dropped()
         for number in _subvolumes_in(path):  # by number: a guest's tree can be deeper, and its names stranger, than a walk bears
@@ -59,7 +76,44 @@ class Btrfs:
         tools.run(["btrfs", "subvolume", "delete", path])
         self.drop_stale_qgroups()
 
-    def limit(self, path: str, size: int | None) -> None:
+    @contextmanager
+    def opened(self, root: str) -> Iterator[None]:
+        """It is always at its place. A VPS that has filled its disk must not keep the node from it: lift the limit for the moment."""
+        size = self.read_limit(root)
+        if size is None:
+            yield
+            return
+        self.set_limit(root, None)
+        try:
+            yield
+        finally:
+            self.set_limit(root, size)
+
+    def limit(self, root: str, limits: Limits) -> None:
+        """Hold the VPS to the limits of its disk."""
+        if limits.disk_bytes() is not None or os.path.isdir(self._qgroup(root)):
+            self.set_limit(root, limits.disk_bytes())
+
+    def read(self, root: str) -> Disk:
+        """What it is held to."""
+        return Disk(size=self.read_limit(root))
+
+    def abilities(self, _root: str, machine: Abilities) -> Abilities:
+        """Those of the machine."""
+        return machine.on(BTRFS)
+
+    def startup(self, _root: str, _limits: Limits, machine: Abilities, *, made_in: str | None = None) -> Startup:
+        """Nothing has to be done; I/O limits are for the pool's disk."""
+        return Startup(machine.io_device)
+
+    def in_use(self) -> list[str]:
+        """Nothing is held open."""
+        return []
+
+    def release(self, root: str) -> None:
+        """So there is nothing to let go of."""
+
+    def set_limit(self, path: str, size: int | None) -> None:
         """Limit what a root file system refers to, in bytes, its template's shared data included.
 
         By the qgroup's number and the pool's root: once a VPS is over its limit, its own path refuses even this.

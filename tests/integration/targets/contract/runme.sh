@@ -18,4 +18,4 @@ fi
 
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" PYTHONDONTWRITEBYTECODE=1
 exec python -m pytest -c /dev/null --rootdir "$suite" -p no:pytest-ansible -p no:cacheprovider \
-    -ra --durations=5 --durations-min=3 --color=no --real-node -k real "$suite" "$@"
+    -ra --durations=5 --durations-min=3 --color=no --real-node -k "${CONTRACT_ON:-real and not real-image}" "$suite" "$@"

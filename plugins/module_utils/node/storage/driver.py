@@ -1,0 +1,72 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a storage driver is: what the node wants of the disk of one VPS, whatever it is made of.
+
+A root file system has a place, `root`, which is a directory of the VPS's own directory; what else a driver keeps there is its own.
+Everything may be done again after a run was killed in it.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from ...core.disk import Disk
+from ...core.fidelity import Abilities
+from ...core.limits import Limits
+
+
+@dataclass(frozen=True)
+class Startup:
+    """What a storage has LXC do. `device` is the number, C(MAJOR:MINOR), of the disk that I/O limits are for, or a word of shell.
+
+    `hook` is a script for LXC, before a VPS starts and after it has stopped; `lines` are those of the start hook.
+    """
+
+    device: str | None
+    hook: str | None = None
+    lines: tuple[str, ...] = ()
+
+
+class Storage(Protocol):
+    """The driver of one kind of storage."""
+
+    name: str
+
+    def ready(self, source: str) -> bool:
+        """Whether a template's root file system can be cloned at once."""
+
+    def make_ready(self, source: str) -> None:
+        """Make it so. One run at a time."""
+
+    def clone(self, source: str, root: str, limits: Limits) -> None:
+        """Make a writable copy, with room for what the limits allow."""
+
+    def delete(self, root: str) -> None:
+        """Delete a root file system of this driver's, in use or not; nothing where there is none."""
+
+    def opened(self, root: str) -> AbstractContextManager[None]:
+        """Have the tree at its place for the node to write to, even where the VPS has filled its disk."""
+
+    def limit(self, root: str, limits: Limits) -> None:
+        """Hold the VPS to the limits of its disk. Raises NothingDone where it cannot."""
+
+    def read(self, root: str) -> Disk:
+        """What it is held to."""
+
+    def usage(self, root: str) -> int:
+        """Bytes that it takes in the pool, a template's shared ones included."""
+
+    def abilities(self, root: str, machine: Abilities) -> Abilities:
+        """What this machine can limit of this VPS."""
+
+    def startup(self, root: str, limits: Limits, machine: Abilities, *, made_in: str | None = None) -> Startup:
+        """What is done at a start. `made_in` is where the root file system is as long as it is being made."""
+
+    def in_use(self) -> list[str]:
+        """The places that the driver holds open for VPSs, running or not."""
+
+    def release(self, root: str) -> None:
+        """Let go of one, if nobody works there."""
