@@ -98,11 +98,11 @@ def test_a_firewall_that_drops_what_is_routed_is_told_and_left_alone(web):
     web.root("ufw allow 22/tcp >/dev/null; ufw --force enable >/dev/null", timeout=300)
     try:
         assert not reaches(web, seconds=8)
-        theirs = web.root("nft list table ip filter")
+        theirs = web.root("nft -s list table ip filter")
         done = play(web, [ROLE])
         told = done.of("mainline.vps.node : Make the machine a node")
         assert done.changed == [] and "ufw route allow in on vps+" in told["warnings"][0]
-        assert web.root("nft list table ip filter") == theirs
+        assert web.root("nft -s list table ip filter") == theirs
         web.root("ufw route allow in on vps+; ufw route allow out on vps+", timeout=300)
         assert reaches(web)
         done = play(web, [ROLE])

@@ -115,9 +115,9 @@ def test_what_one_run_makes_no_other_makes_too(vpss):
         vpss.begin("web")
 
 
-def test_a_record_is_roots_own_and_the_directory_passable(vpss):
+def test_a_record_and_its_directory_are_roots_own(vpss):
     make(vpss)
-    assert stat.S_IMODE(os.stat(vpss.path("web")).st_mode) == 0o711
+    assert stat.S_IMODE(os.stat(vpss.path("web")).st_mode) == 0o700
     assert stat.S_IMODE(os.stat(os.path.join(vpss.path("web"), "vps.json")).st_mode) == 0o600
 
 

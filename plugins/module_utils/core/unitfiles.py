@@ -81,6 +81,7 @@ Type=forking
 Slice={SLICE}
 Delegate=yes
 RuntimeDirectory=vps/%i
+RuntimeDirectoryPreserve=restart
 PIDFile={RUNTIME}/%i/pid
 ExecStart=/usr/bin/lxc-start --lxcpath={LXCPATH} --name=%i --daemon --pidfile={RUNTIME}/%i/pid
 ExecStop=-/usr/bin/lxc-unfreeze --lxcpath={LXCPATH} --name=%i

@@ -12,7 +12,8 @@ from ..core.settings import SECCOMP
 from . import cgroup, engine, files, firewall, network, processes
 from .storage.driver import Startup
 
-_MODES = {"config": 0o644, "start": 0o755, "disk": 0o755}
+_MODE = 0o710
+_MODES = {"config": 0o644, "start": 0o755, "reboot": 0o755, "disk": 0o755}
 
 
 # What a plan calls those that are not as the record has them. LXC reads its configuration at a start only, the rest at any.
@@ -32,15 +33,28 @@ def stale(vps: Vps, directory: str, disk: Startup) -> set[str]:
     hooks = [file for file in texts if file != "config"]
     if any(files.read(os.path.join(directory, file)) != texts[file] for file in hooks) or not engine.linked(vps.name, directory):
         found.add(START)
+    status = os.stat(directory)
+    if (status.st_uid, status.st_gid, status.st_mode & 0o7777) != (0, _group(vps), _MODE):
+        found.add(START)
     return found
 
 
 def write(vps: Vps, directory: str, disk: Startup, *, into: str | None = None) -> None:
     """Write them for a VPS that is, or when it is made will be, in `directory`; `into` is where it is being made."""
+    os.chown(into or directory, 0, _group(vps))
+    os.chmod(into or directory, _MODE)
     for file, text in _texts(vps, directory, disk).items():
         files.write(os.path.join(into or directory, file), text, mode=_MODES[file])
     if into is None:
         engine.register(vps.name, directory)
+
+
+def _group(vps: Vps) -> int:
+    """Who may pass through a VPS's directory besides root: its own root, who is nobody else on the node.
+
+    On disk a guest's root is root, and a set-id file of its making would be one for whoever of the node's users could reach it.
+    """
+    return 0 if vps.privileged else vps.id_base or 0
 
 
 def _texts(vps: Vps, directory: str, disk: Startup) -> dict[str, str]:
@@ -57,5 +71,6 @@ def _texts(vps: Vps, directory: str, disk: Startup) -> dict[str, str]:
             inside=inside,
             outside=outside,
         ),
+        "reboot": engine.render_reboot(vps.name),
     }
     return texts if disk.hook is None else {**texts, "disk": disk.hook}

@@ -23,6 +23,7 @@ from . import files, tools
 
 LXC_CONFIG = "/usr/share/lxc/config"
 START_TIMEOUT = 120  # s
+_CGROUPS = "/sys/fs/cgroup"
 _LOGGED = re.compile(r" ERROR +\S+ - \S+:\d+ - (.*)")  # program, name, time, level, part - file:function:line - what
 _VARIABLE = re.compile(r"\$[A-Z]+")
 _STATES = {"RUNNING": RUNNING, "FROZEN": FROZEN, "FREEZING": FROZEN, "THAWED": RUNNING}
@@ -52,6 +53,8 @@ def render(vps: Vps, *, directory: str, seccomp: str, parts: Iterable[Mapping[st
         ("lxc.log.file", f"{directory}/lxc.log"),
         ("lxc.log.level", "ERROR"),
         ("lxc.hook.start-host", f"{directory}/start"),
+        ("lxc.hook.post-stop", f"{directory}/reboot"),
+        ("lxc.hook.pre-start", f"{directory}/reboot"),
         *(line for part in parts for line in part.items()),
     ]
     if vps.init == BUSYBOX:
@@ -78,6 +81,41 @@ def render_start(*, checks: Iterable[str], echoes: Iterable[tuple[str, str]], in
     lines += ["nsenter --net=/proc/$LXC_PID/ns/net ip -batch - <<'END'", *inside, "END"]
     lines += ["ip -batch - <<'END'", *outside, "END"]
     return "\n".join(lines) + "\n"
+
+
+def render_reboot(name: str) -> str:
+    """The hook that has a VPS that reboots from inside started by a new lxc-start, not by the monitor that it had.
+
+    LXC forgets lxc.rootfs.options when a container ends (seen with 5.0.2 and 6.0.4): the monitor would start it again without
+    idmap=container, its root file system would belong to nobody inside, and nothing could be written. So the monitor is told to give
+    up, and who starts VPSs starts it again: systemd, by a job that waits for the monitor's end; elsewhere a shell that does the same,
+    out of the monitor's cgroups, which LXC is about to remove.
+    """
+    start = f"lxc-start -P {LXCPATH} -n {name} -d"
+    return f"""#!/bin/sh
+# Written by mainline.vps from vps.json beside it.
+mark={RUNTIME}.reboot/{name}
+case $3,$LXC_TARGET in
+post-stop,reboot)
+    mkdir -p {RUNTIME}.reboot && echo $PPID >$mark
+    if [ -d /run/systemd/system ]; then
+        exec systemctl --no-block restart {unit_of(name)}
+    fi
+    mkdir -p {RUNTIME}/{name}
+    setsid sh -c '
+        for group in {_CGROUPS}/cgroup.procs {_CGROUPS}/*/cgroup.procs; do echo $$ >$group; done
+        while [ -e /proc/'$PPID'/exe ]; do sleep 0.02; done
+        {start}; rmdir {RUNTIME}/{name}
+    ' </dev/null >/dev/null 2>&1 &
+    ;;
+pre-start,*)
+    [ -e $mark ] || exit 0
+    was=$(cat $mark)
+    rm $mark
+    [ "$was" != $PPID ]
+    ;;
+esac
+"""
 
 
 def _word(text: str) -> str:

@@ -48,10 +48,9 @@ class Shelf:
                     yield entry[len(prefix) :].split("@")[0], os.path.join(self.folder, entry)
 
     def begin(self, name: str) -> str:
-        """Make the staging directory, with the mode that lets an unprivileged root pass through it."""
+        """Make the staging directory. Only root may pass: what is in it is a guest's, or about to be copied for one."""
         path = self.staging(name)
-        os.mkdir(path)
-        os.chmod(path, 0o711)
+        os.mkdir(path, 0o700)
         return path
 
     def commit(self, name: str) -> None:
@@ -107,8 +106,9 @@ class VpsRecords(Shelf):
         return [vps for vps in found if vps is not None]
 
     def store(self, vps: Vps, directory: str | None = None) -> None:
-        """Write a VPS's record, in its own directory or in the one given."""
+        """Write a VPS's record, in its own directory or in the one given; it survives a power cut from here on."""
         self.write(directory or self.path(vps.name), vps.to_record())
+        files.sync(directory or self.path(vps.name))
 
     def _vps(self, directory: str) -> Vps | None:
         record = self.read(directory)

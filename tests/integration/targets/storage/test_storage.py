@@ -95,7 +95,6 @@ def test_what_is_in_it_outlives_reboot_restart_and_stop(minimal, storage):
     nothing_is_left()
 
 
-@pytest.mark.xfail(strict=True, reason="LXC up to 7.0 forgets lxc.rootfs.options at a reboot from inside (conf.h, put_lxc_mount_options)")
 @pytest.mark.parametrize("storage", FULL)
 def test_it_can_be_written_to_after_a_reboot_from_inside(minimal, storage):
     new("it-storage", minimal, storage)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import socket
+import subprocess
 import time
 
 import pytest
@@ -455,3 +456,25 @@ def test_a_plain_directory_in_the_place_of_a_root_file_system_costs_nobody_else_
 def _numbers(listing: str) -> set[str]:
     """Of the subvolumes in a listing of btrfs."""
     return {line.split()[1] for line in listing.splitlines()}
+
+
+def test_nobody_of_the_nodes_users_gets_at_a_guests_files(minimal):
+    """On disk its root is root: a program of its making with the set-id bit would be root's for whoever could run it."""
+    kit.container("it-setid", template=minimal, wait="booted")
+    kit.shell("it-setid", "cp /bin/busybox /mine && chmod 4755 /mine")
+    program = kit.rootfs("it-setid") / "mine"
+    assert program.stat().st_uid == 0 and program.stat().st_mode & 0o4000, "this shows nothing"
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    tried = subprocess.run([*nobody, str(program), "id", "-u"], capture_output=True, text=True, check=False)
+    assert tried.returncode != 0 and "denied" in tried.stderr.lower(), tried
+
+
+def test_a_guest_that_has_rebooted_can_write_to_its_disk(minimal):
+    kit.container("it-again", template=minimal, wait="booted")
+    for number in range(2):
+        init = kit.pid("it-again")
+        kit.inside("it-again", "reboot", check=False)
+        kit.until("another init", lambda init=init: kit.pid("it-again") not in (None, init))
+        assert not kit.ok("vps_container", name="it-again", wait="booted")["changed"]
+        kit.shell("it-again", f"echo mine >/mine{number} && chown 1000 /mine{number}")
+        assert kit.said("it-again", "stat", "-c", "%u", "/", f"/mine{number}").split() == ["0", "1000"]
