@@ -65,7 +65,8 @@ def _vps_unit(pool: str) -> str:
     """One VPS. Its monitor is the main process; the guest is in cgroups below the unit's own, which LXC makes.
 
     The kernel's killing of one process in it must not end all of it (OOMPolicy), and a VPS may be started as often as
-    somebody wants to (StartLimitIntervalSec). What LXC logged of a failure goes to the journal.
+    somebody wants to (StartLimitIntervalSec). What LXC logged of a failure goes to the journal; the log is named here too, because
+    LXC 6 does not open the one of the configuration.
     """
     return f"""{WRITTEN}[Unit]
 Description=VPS %i
@@ -83,7 +84,7 @@ Delegate=yes
 RuntimeDirectory=vps/%i
 RuntimeDirectoryPreserve=restart
 PIDFile={RUNTIME}/%i/pid
-ExecStart=/usr/bin/lxc-start --lxcpath={LXCPATH} --name=%i --daemon --pidfile={RUNTIME}/%i/pid
+ExecStart=/usr/bin/lxc-start --lxcpath={LXCPATH} --name=%i --logfile={pool}/vps/%i/lxc.log --logpriority=ERROR --daemon --pidfile={RUNTIME}/%i/pid
 ExecStop=-/usr/bin/lxc-unfreeze --lxcpath={LXCPATH} --name=%i
 ExecStop=-/usr/bin/lxc-stop --lxcpath={LXCPATH} --name=%i --timeout={STOP_TIMEOUT}
 ExecStopPost=-/bin/sh -c '[ "$$SERVICE_RESULT" = success ] || tail -n 20 {pool}/vps/%i/lxc.log'

@@ -208,7 +208,7 @@ def start(name: str, directory: str, *, keep_open: int) -> None:
 
 def _why(log: str) -> str:
     """The first error in LXC's log, which is the cause of the others, without what it says of itself."""
-    errors = _LOGGED.findall(log)
+    errors = [error for error in _LOGGED.findall(log) if "Could not enable" not in error]  # LXC 6 tries that in vain at each start
     return errors[0].strip().rstrip(".") if errors else tools.last_words(log).rstrip(".")
 
 
