@@ -87,7 +87,7 @@ node-shell: $(NODE) ## A shell on a stock machine that goes when the shell ends;
 	@$(node_python) ansible_collections.mainline.vps.tests.node $(RELEASE) $(ARGS)
 
 docs: $(TEST) ## Write docs/limits.md's tables anew from the code
-	@PYTHONPATH="$(CURDIR)/.build/live" .venv/bin/python tools/limits-table
+	@PYTHONPATH="$(CURDIR)/.build/live" .venv/bin/python tools/limits_table.py
 
 test-types: $(TEST) ## Type hints of module_utils (mypy)
 	@cd .build/live && ../../.venv/bin/python -m mypy --config-file ../../pyproject.toml -p ansible_collections.mainline.vps.plugins.module_utils $(ARGS)

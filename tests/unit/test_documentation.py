@@ -123,7 +123,7 @@ def test_every_value_of_a_vps_and_of_a_template_is_documented():
 
 
 def test_the_page_of_limits_is_as_the_code_has_it():
-    table = Path(__file__).parents[2] / "tools/limits-table"
+    table = Path(__file__).parents[2] / "tools/limits_table.py"
     done = subprocess.run([sys.executable, str(table), "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

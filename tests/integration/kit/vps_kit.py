@@ -204,9 +204,9 @@ def container(name: str, **params: Any) -> dict:
 
 
 def info(name: str) -> dict | None:
-    """A VPS as vps_info tells it."""
+    """A VPS as vps_info tells it, without what it uses just now."""
     found = ok("vps_info", name=name)["vpss"]
-    return found[0] if found else None
+    return {key: value for key, value in found[0].items() if key != "usage"} if found else None
 
 
 @functools.lru_cache(maxsize=None)

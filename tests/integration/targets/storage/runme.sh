@@ -3,4 +3,4 @@
 # `contract` has it for btrfs.
 set -euo pipefail
 ../../kit/run-pytest "$@"
-CONTRACT_ON=real-image exec ../contract/runme.sh
+exec ../../kit/run-contract real-image

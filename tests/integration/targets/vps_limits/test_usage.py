@@ -84,7 +84,7 @@ def test_a_process_that_wants_more_memory_is_counted(vps):
     assert memory == physpages >= oomguarpages
     found = rows(read())
     assert found["memory"]["peak"] in (None, 48 * MIB)
-    assert kit.info(vps)["usage"]["memory"]["oom_kill"] >= oomguarpages
+    assert kit.ok("vps_info", name=vps)["vpss"][0]["usage"]["memory"]["oom_kill"] >= oomguarpages
 
 
 def test_a_full_page_cache_is_no_refusal_on_cgroup_v2(vps):

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -15,7 +14,7 @@ import sys
 from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import BEANCOUNTERS, BTRFS, IMAGE, KEYS, PLAIN, UNSUPPORTED, V1, V2, Fidelity
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs/limits.md"
-BEGIN, END = "<!-- made by tools/limits-table -->\n", "<!-- end -->\n"
+BEGIN, END = "<!-- made by tools/limits_table.py -->\n", "<!-- end -->\n"
 
 
 def cell(fidelity: Fidelity) -> str:
