@@ -1,7 +1,7 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""I/O limits, measured with fio: bytes and operations per second, reads and writes apart, and shares of a busy disk."""
+"""I/O limits, measured with fio: bytes and operations per second, reads and writes apart."""
 
 from __future__ import annotations
 
@@ -96,11 +96,10 @@ def test_operations_per_second_are_what_was_asked(vps, way):
 
 def test_one_limit_for_both_ways_and_for_each_neighbour_none(vps, pair):
     kit.foretold("vps_limits", name=vps, iolimit="4M", iopslimit="1000")
-    runs = {way: start(vps, way, block=128 << 10) for way in ("read", "write")}
-    beside = start(pair[1], "write", block=128 << 10)
-    for way, run in runs.items():
-        assert measured(run, way)[0] == pytest.approx(4 * MIB, rel=0.15)
-    assert measured(beside, "write")[0] > 8 * MIB
+    for way in ("read", "write"):
+        beside = start(pair[1], "write", block=128 << 10)
+        assert kit.settle(lambda way=way: rate(vps, way, block=128 << 10)[0], near=4 * MIB, within=0.15)
+        assert measured(beside, "write")[0] > 8 * MIB
 
 
 def test_io_limits_are_kept_over_a_restart_and_a_reboot_from_inside(vps):
@@ -114,24 +113,25 @@ def test_io_limits_are_kept_over_a_restart_and_a_reboot_from_inside(vps):
     assert kit.settle(lambda: rate(vps, "write", block=128 << 10)[0], near=6 * MIB, within=0.15)
 
 
-def test_ioprio_shares_a_busy_disk(vps, pair):
-    """7 against 0 is 160 to 20 by weight, where the disk's scheduler is bfq; elsewhere it is refused. Its own word is approximate."""
+def test_ioprio_is_a_weight_where_the_disk_shares_by_weight(vps):
+    """7 is a weight of 160, where the disk's scheduler is bfq; elsewhere it is refused.
+
+    That a busy disk is then shared is not shown: what is busy below a pool in a file is the node's page cache.
+    """
     queue = pathlib.Path(f"/sys/dev/block/{kit.pool_disk()}/queue/scheduler")
     if shutil.which("modprobe"):
         subprocess.run(["modprobe", "-q", "bfq"], check=False)
-    if "bfq" not in queue.read_text(encoding="ascii"):
-        pytest.skip("this kernel has no bfq for the pool's disk; tests/node/test_limits.py shows the share")
     before = queue.read_text(encoding="ascii").split("[")[1].split("]")[0]
     if before != "bfq":
         assert "set its scheduler to bfq" in kit.fails("vps_limits", name=vps, ioprio="7")
+    if "bfq" not in queue.read_text(encoding="ascii"):
+        pytest.skip("this kernel has no bfq for the pool's disk")
     queue.write_text("bfq", encoding="ascii")
     try:
-        kit.foretold("vps_limits", name=vps, ioprio="7")
-        kit.ok("vps_limits", name=pair[1], ioprio="0")
-        runs = [start(name, "randread", block=16 << 10, seconds=6) for name in (vps, pair[1])]
-        more, less = (measured(run, "randread")[0] for run in runs)
-        assert more / less > 2, f"{more / less:.1f}"
+        told = kit.foretold("vps_limits", name=vps, ioprio="7")["fidelity"][0]
+        assert (told["fidelity"], told["held"]) == ("approximate", "160")
+        kit.container(vps, state="restarted", wait="booted")
+        assert not kit.ok("vps_limits", name=vps, ioprio="7")["changed"]
     finally:
-        kit.ok("vps_limits", name=pair[1])
         kit.ok("vps_limits", name=vps)
         queue.write_text(before, encoding="ascii")
