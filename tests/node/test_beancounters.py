@@ -93,12 +93,14 @@ def test_more_than_the_high_mark_is_slowed_down_and_nothing_killed(beans):
     assert after["high"] > before and after["oom_kill"] == killed
 
 
+@pytest.mark.long
 def test_saved_time_is_used(beans):
     before = counters(beans, "cpu.stat")["nr_bursts"]
     inside(beans, "for i in 1 2 3 4 5 6; do sleep 1; n=0; while [ $n -lt 3000 ]; do n=$((n+1)); done; done", timeout=300)
     assert counters(beans, "cpu.stat")["nr_bursts"] > before
 
 
+@pytest.mark.long
 def test_bytes_per_second_to_the_disk_are_bounded(beans):
     """Through the page cache, and to the end."""
     started = time.monotonic()
@@ -123,6 +125,7 @@ def test_a_change_is_live_and_what_is_no_longer_listed_goes(beans):
     assert beans.root("lxc-info -n beans -pH") == init
 
 
+@pytest.mark.long
 def test_what_is_guaranteed_is_not_taken(node):
     """Two VPSs with the same file in the page cache, of which all is asked back: one has a guarantee."""
     names = {"kept": {"memory_guarantee": "32M"}, "plain": {}}
