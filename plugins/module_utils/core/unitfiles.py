@@ -17,6 +17,7 @@ SLICE = "vps.slice"  # of all VPSs: they share the CPU with the node's own servi
 NETWORK_UNIT, BOOT_UNIT = "vps-network.service", "vps-boot.service"
 STOP_TIMEOUT = 60  # s, for a VPS's init when the node goes down
 LXCPATH = "/var/lib/lxc"
+RECURSIVE = "memory_recursiveprot"  # see node/cgroup.py
 RUNTIME = "/run/vps"  # with a folder for each VPS whose unit is not through with it
 # In the configuration of a VPS that starts with the node. LXC's own boot service starts containers of other groups.
 ORDER_KEY, GROUP = "lxc.start.order", "mainline-vps"
@@ -84,6 +85,7 @@ Delegate=yes
 RuntimeDirectory=vps/%i
 RuntimeDirectoryPreserve=restart
 PIDFile={RUNTIME}/%i/pid
+ExecStartPre=-/bin/sh -c 'grep -qs {RECURSIVE} /proc/mounts || mount -o remount,nsdelegate,{RECURSIVE} /sys/fs/cgroup'
 ExecStart=/usr/bin/lxc-start --lxcpath={LXCPATH} --name=%i --logfile={pool}/vps/%i/lxc.log --logpriority=ERROR --daemon --pidfile={RUNTIME}/%i/pid
 ExecStop=-/usr/bin/lxc-unfreeze --lxcpath={LXCPATH} --name=%i
 ExecStop=-/usr/bin/lxc-stop --lxcpath={LXCPATH} --name=%i --timeout={STOP_TIMEOUT}

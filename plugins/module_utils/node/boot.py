@@ -12,12 +12,12 @@ import os
 from contextlib import suppress
 
 from ..core.machine import Boot
-from ..core.unitfiles import BOOT_UNIT, NETWORK_UNIT, RUNTIME, SLICE, unit_of
+from ..core.unitfiles import BOOT_UNIT, NETWORK_UNIT, RUNTIME, SLICE
 from . import tools
 
 PATIENCE = 120  # s, for a daemon-reload of a busy machine
 _ASKED = "UnitFileState,ActiveState,NeedDaemonReload"
-_OTHERS = ("lxc.service", "nftables.service", unit_of("*"))  # whose files are ours too, in part or as a whole
+_OTHERS = ("lxc.service", "nftables.service")  # of whose files some are ours
 
 
 def read() -> Boot | None:

@@ -25,9 +25,8 @@ _V1_UNLIMITED = 1 << 62
 # its unit's as well, by these names of systemd's, which would undo anybody else's hand.
 _OF_UNITS = {"cpu.weight": "CPUWeight", "io.weight": "IOWeight", "memory.min": "MemoryMin", "memory.low": "MemoryLow"}
 # What is guaranteed to a cgroup holds for those below it, a guest's own, by this option of the mount. systemd sets it; lxcfs, which
-# mounts the hierarchy for itself without, takes it away from all.
-_RECURSIVE = "memory_recursiveprot"
-_INHERIT = ["mount", "-o", f"remount,nsdelegate,{_RECURSIVE}", MOUNT]
+# mounts the hierarchy for itself without, takes it away from all. A VPS's unit sets it again before each start.
+_INHERIT = ["mount", "-o", f"remount,nsdelegate,{unitfiles.RECURSIVE}", MOUNT]
 _ONLY_OF_UNITS = frozenset({"cpu.weight", "io.weight"})
 _V1_CONTROLLERS = ("memory", "cpu", "pids", "cpuset", "blkio")
 _NEEDED = ("memory", "cpu", "pids")
@@ -85,14 +84,14 @@ def start_checks(vps: Vps) -> list[str]:
     """Lines of shell that bring into force what is the unit's: see `_of_units`."""
     if not _of_units():
         return []
-    wanted = {file: text for file, text in files(vps).items() if file in _OF_UNITS}
-    unset = controls.cgroup_files(Limits(), version=2)
-    set_all = f"systemctl set-property --runtime {unitfiles.unit_of(vps.name)} {' '.join(_properties(wanted))}"
-    if all(text == unset[file] for file, text in wanted.items()):
-        path = os.path.join(MOUNT, _unit(vps.name), "cpu.weight")
-        return [f'[ "$(cat {path})" = {wanted["cpu.weight"]} ] || {set_all}']
-    inherited = f"grep -q {_RECURSIVE} /proc/mounts || {' '.join(_INHERIT)}"
-    return [set_all, *([inherited] if guarantees(vps) else [])]
+    unit, unset = unitfiles.unit_of(vps.name), controls.cgroup_files(Limits(), version=2)
+    lines = []
+    for file, text in files(vps).items():
+        if file in _OF_UNITS:
+            left = f"/run/systemd/system.control/{unit}.d/50-{_OF_UNITS[file]}.conf"  # by somebody, since the boot of the machine
+            when = f"[ ! -e {left} ] || " if text == unset[file] else ""
+            lines.append(f"{when}systemctl set-property --runtime {unit} {_OF_UNITS[file]}={text}")
+    return lines
 
 
 def start_echoes(vps: Vps, device: str | None) -> list[tuple[str, str]]:
@@ -235,7 +234,7 @@ def protect(everybody: list[Vps]) -> None:
         return
     if tools.has_systemd():
         tools.run(["systemctl", "set-property", unitfiles.SLICE, *_properties(wanted)])
-        if any(int(text) for text in wanted.values()) and _RECURSIVE not in _read("/proc/mounts"):
+        if any(int(text) for text in wanted.values()) and unitfiles.RECURSIVE not in _read("/proc/mounts"):
             tools.run(_INHERIT)
         return
     for file, text in wanted.items():
