@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from .beancounters import BTRFS, IMAGE, KEYS, PLAIN, UNSUPPORTED, V1, V2, Fidelity, format_value
-from .controls import RLIMITS, files_of, observed
+from .controls import RLIMITS, files_of
 from .errors import VpsError
 from .limits import Limits
 
@@ -96,13 +96,6 @@ def enforced(limits: Limits, abilities: Abilities) -> Limits:
     """The limits without those that this machine cannot keep."""
     without = refused(limits, abilities)
     return Limits(**{name: value for name, value in limits.named.items() if name not in without})
-
-
-def observe(recorded: Limits, files: Mapping[str, str], abilities: Abilities) -> Limits:
-    """The limits that the kernel holds, and the record's word for those that it cannot hold here."""
-    kept = enforced(recorded, abilities)
-    beyond = {name: value for name, value in recorded.named.items() if getattr(kept, name) is None}
-    return replace(observed(kept, files, version=abilities.version), **beyond)
 
 
 def check(limits: Limits, abilities: Abilities, policy: str, *, prefix: str = "") -> tuple[str, ...]:
