@@ -17,7 +17,8 @@ def read(vps: Vps, pid: int, abilities: Abilities) -> Live:
         files=cgroup.read(vps, pid, abilities.io_device),
         paths=cgroup.where(vps.name, pid),
         rlimits=processes.read_rlimits(pid),
-        normal=processes.read_normal_rlimits(pid),
+        # What could not be given back live is due at a restart; where it could, nobody asks.
+        normal={} if abilities.raises else processes.read_normal_rlimits(pid),
         # Looking into another namespace is done where somebody has asked for the limit only.
         shared_pages=processes.read_shared_memory(pid) if vps.limits.shmpages else None,
         terminals=processes.read_terminals(pid),
