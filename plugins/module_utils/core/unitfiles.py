@@ -18,6 +18,7 @@ NETWORK_UNIT, BOOT_UNIT = "vps-network.service", "vps-boot.service"
 STOP_TIMEOUT = 60  # s, for a VPS's init when the node goes down
 LXCPATH = "/var/lib/lxc"
 RECURSIVE = "memory_recursiveprot"  # see node/cgroup.py
+DISK = "disk"  # the hook, in a VPS's directory, that mounts what its storage has to have mounted
 RUNTIME = "/run/vps"  # with a folder for each VPS whose unit is not through with it
 # In the configuration of a VPS that starts with the node. LXC's own boot service starts containers of other groups.
 ORDER_KEY, GROUP = "lxc.start.order", "mainline-vps"
@@ -67,8 +68,10 @@ def _vps_unit(pool: str) -> str:
 
     The kernel's killing of one process in it must not end all of it (OOMPolicy), and a VPS may be started as often as
     somebody wants to (StartLimitIntervalSec). What LXC logged of a failure goes to the journal; the log is named here too, because
-    LXC 6 does not open the one of the configuration.
+    LXC 6 does not open the one of the configuration. A disk that is to be mounted is mounted here, and unmounted when nothing of the
+    VPS is left: AppArmor lets no hook of LXC's mount anything, and a monitor that was killed runs none.
     """
+    disk = f"/bin/sh -c '[ ! -e {pool}/vps/%i/{DISK} ] || exec {pool}/vps/%i/{DISK} %i lxc"
     return f"""{WRITTEN}[Unit]
 Description=VPS %i
 RequiresMountsFor={pool}
@@ -86,9 +89,11 @@ RuntimeDirectory=vps/%i
 RuntimeDirectoryPreserve=restart
 PIDFile={RUNTIME}/%i/pid
 ExecStartPre=-/bin/sh -c 'grep -qs {RECURSIVE} /proc/mounts || mount -o remount,nsdelegate,{RECURSIVE} /sys/fs/cgroup'
+ExecStartPre={disk} pre-start'
 ExecStart=/usr/bin/lxc-start --lxcpath={LXCPATH} --name=%i --logfile={pool}/vps/%i/lxc.log --logpriority=ERROR --daemon --pidfile={RUNTIME}/%i/pid
 ExecStop=-/usr/bin/lxc-unfreeze --lxcpath={LXCPATH} --name=%i
 ExecStop=-/usr/bin/lxc-stop --lxcpath={LXCPATH} --name=%i --timeout={STOP_TIMEOUT}
+ExecStopPost=-{disk} post-stop'
 ExecStopPost=-/bin/sh -c '[ "$$SERVICE_RESULT" = success ] || tail -n 20 {pool}/vps/%i/lxc.log'
 TimeoutStartSec=120
 TimeoutStopSec={STOP_TIMEOUT + 30}

@@ -9,11 +9,12 @@ import os
 
 from ..core.model import Vps
 from ..core.settings import SECCOMP
+from ..core.unitfiles import DISK
 from . import cgroup, engine, files, firewall, network, processes
 from .storage.driver import Startup
 
 _MODE = 0o710
-_MODES = {"config": 0o644, "start": 0o755, "reboot": 0o755, "disk": 0o755}
+_MODES = {"config": 0o644, "start": 0o755, "reboot": 0o755, DISK: 0o755}
 
 
 # What a plan calls those that are not as the record has them. LXC reads its configuration at a start only, the rest at any.
@@ -59,7 +60,7 @@ def _group(vps: Vps) -> int:
 
 def _texts(vps: Vps, directory: str, disk: Startup) -> dict[str, str]:
     inside, outside = network.start_batches(vps)
-    hook = os.path.join(directory, "disk")
+    hook = os.path.join(directory, DISK)
     lines = {} if disk.hook is None else {"lxc.hook.pre-start": hook, "lxc.hook.post-stop": hook}
     texts = {
         "config": engine.render(
@@ -73,4 +74,4 @@ def _texts(vps: Vps, directory: str, disk: Startup) -> dict[str, str]:
         ),
         "reboot": engine.render_reboot(vps.name),
     }
-    return texts if disk.hook is None else {**texts, "disk": disk.hook}
+    return texts if disk.hook is None else {**texts, DISK: disk.hook}

@@ -601,8 +601,9 @@ def loops() -> list[str]:
 
 
 def lost_count() -> bool:
-    """Whether the kernel has given up counting what is in the pool, and with that holds nobody to a disk limit."""
-    return "inconsistent" in run("sh", "-c", f"btrfs qgroup show {pool()} 2>&1")
+    """Whether the kernel has given up counting what is in the pool, or is at it from the start: it holds nobody to a disk limit then."""
+    said = run("sh", "-c", f"btrfs qgroup show {pool()} 2>&1")
+    return "inconsistent" in said or "rescan is running" in said
 
 
 def stray_qgroups() -> set[int]:

@@ -148,16 +148,20 @@ class Image:
     def startup(self, root: str, limits: Limits, machine: Abilities, *, made_in: str | None = None) -> Startup:
         """A hook that mounts it on the node before the VPS starts and unmounts it when the VPS has stopped.
 
-        At a reboot from inside it stays: LXC may hold it until it has started again. Mounting what is in use once more gives
-        the same file system: mount(8) takes the loop device that a file has.
+        With systemd the VPS's unit runs it too, before LXC does: AppArmor has no mounting of ours in LXC's hooks. At a reboot from
+        inside it stays: LXC may hold it until it has started again. Mounting what is in use once more gives the same file system:
+        mount(8) takes the loop device that a file has. Why it cannot be mounted goes where LXC says why it does not start.
         """
-        image, place = shlex.quote(_image(root)), shlex.quote(root)
+        image, place, log = (shlex.quote(path) for path in (_image(root), root, os.path.join(os.path.dirname(root), "lxc.log")))
         options = ",".join(_options(_image(made_in or root), owners=bool(limits.quotaugidlimit)))
         hook = f"""#!/bin/sh -e
 # Written by mainline.vps from vps.json beside it.
 case $3 in
-pre-start) mountpoint -q {place} || mount -t ext4 -o {options} {image} {place} ;;
-post-stop) [ "$LXC_TARGET" = reboot ] || umount {place} ;;
+pre-start)
+    mountpoint -q {place} && exit
+    said=$(mount -t ext4 -o {options} {image} {place} 2>&1) || {{ echo "disk $1 now ERROR storage - mount:0 - $said" >>{log}; exit 1; }}
+    ;;
+post-stop) [ "$LXC_TARGET" = reboot ] || ! mountpoint -q {place} || umount {place} ;;
 esac
 """
         return Startup(DEVICE, hook, (f"DISK=$(mountpoint -d {place})",))
