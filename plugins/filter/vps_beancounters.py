@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
+from ansible_collections.mainline.vps.plugins.plugin_utils import given
+
 DOCUMENTATION = r"""
 ---
 name: vps_beancounters
@@ -74,10 +77,10 @@ _LEFT = 2  # columns of words; the others are numbers, one below the other's end
 
 def vps_beancounters(vpss: Sequence[Mapping]) -> str:
     """The table as text. Sorted as given."""
-    if isinstance(vpss, (str, Mapping)) or not isinstance(vpss, Sequence) or not all(isinstance(vps, Mapping) for vps in vpss):
-        raise AnsibleFilterError("vps_beancounters: give it a list of VPSs, as vps_info returns them in vpss.")
     try:
-        lines = [line for vps in vpss for line in _lines(vps)]
+        lines = [line for vps in given.vpss(vpss) for line in _lines(vps)]
+    except VpsError as error:
+        raise AnsibleFilterError(f"vps_beancounters: {error}") from None
     except (KeyError, TypeError, AttributeError):
         raise AnsibleFilterError("vps_beancounters: one of the VPSs has no usage; give it those that vps_info returns in vpss.") from None
     since = any(len(line) > len(HEADING) for line in lines)

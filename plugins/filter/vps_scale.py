@@ -12,6 +12,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.mainline.vps.plugins.module_utils.core import limits, plans
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError, shown
+from ansible_collections.mainline.vps.plugins.plugin_utils import given
 
 DOCUMENTATION = r"""
 ---
@@ -66,9 +67,7 @@ _FACTOR = re.compile(r"([0-9]{1,20})(?:\.([0-9]{1,20}))?( *%)?", re.ASCII)
 def vps_scale(plan: Mapping, factor: object) -> dict[str, str]:
     """The plan times the factor."""
     try:
-        if not isinstance(plan, Mapping):
-            raise VpsError(f"plan: {shown(plan)} is no set of limits; write for example {{'memory': '512M'}}.")
-        wish = limits.parse(plan)
+        wish = limits.parse(given.limits(plan))
         if wish.plan is not None:
             raise VpsError(f"plan: names another plan, {shown(wish.plan)}, which is not known here; give the limits of both in one.")
         return limits.show(plans.scale(limits.settle(wish, {}), *_fraction(factor)))

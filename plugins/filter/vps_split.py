@@ -13,6 +13,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core import limits, m
 from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import KEYS
 from ansible_collections.mainline.vps.plugins.module_utils.core.capacity import RESOURCES, present_of
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError, shown
+from ansible_collections.mainline.vps.plugins.plugin_utils import given
 
 DOCUMENTATION = r"""
 ---
@@ -105,10 +106,10 @@ def _number(value: int | None, option: str) -> int:
     return value
 
 
-def _keep(given: object) -> dict[str, int]:
+def _keep(kept: object) -> dict[str, int]:
     """What the node keeps, by resource, in its unit."""
     found = {}
-    for name, value in _mapping(given, "keep").items():
+    for name, value in given.limits(kept, "keep").items():
         if name not in RESOURCES:
             raise VpsError(f"keep: there is no resource {shown(name)}; there are {', '.join(RESOURCES)}.")
         option = f"keep.{name}"
@@ -116,17 +117,12 @@ def _keep(given: object) -> dict[str, int]:
     return found
 
 
-def _overcommit(given: object) -> dict[str, int]:
-    policy = machine.parse_overcommit(_mapping(given, "overcommit"))
-    for name in given:
+def _overcommit(bounds: object) -> dict[str, int]:
+    percents = given.limits(bounds, "overcommit")
+    policy = machine.parse_overcommit(percents)
+    for name in percents:
         _number(policy.get(name), f"overcommit.{name}")
     return policy
-
-
-def _mapping(given: object, option: str) -> Mapping:
-    if not isinstance(given, Mapping):
-        raise VpsError(f"{option}: {shown(given)} is no set of resources; write for example {{'memory': '1G'}}.")
-    return given
 
 
 class FilterModule:

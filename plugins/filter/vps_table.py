@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
+from ansible_collections.mainline.vps.plugins.plugin_utils import given
+
 DOCUMENTATION = r"""
 ---
 name: vps_table
@@ -55,10 +58,10 @@ HEADING = ("NAME", "ADDRESS", "MEMORY", "CPU", "DISK", "STATE")
 
 def vps_table(vpss: Sequence[Mapping]) -> str:
     """The table as text. Sorted as given; a VPS without addresses, or a limit that is not set, has a word for it."""
-    if isinstance(vpss, (str, Mapping)) or not isinstance(vpss, Sequence) or not all(isinstance(vps, Mapping) for vps in vpss):
-        raise AnsibleFilterError("vps_table: give it a list of VPSs, as vps_info returns them in vpss.")
     try:
-        rows = [HEADING, *(_row(vps) for vps in vpss)]
+        rows = [HEADING, *(_row(vps) for vps in given.vpss(vpss))]
+    except VpsError as error:
+        raise AnsibleFilterError(f"vps_table: {error}") from None
     except KeyError as error:
         raise AnsibleFilterError(f"vps_table: one of the VPSs has no {error.args[0]}; give it those that vps_info returns in vpss.") from None
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADING))]

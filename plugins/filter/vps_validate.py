@@ -11,7 +11,8 @@ from dataclasses import asdict
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.mainline.vps.plugins.module_utils.core import validation
-from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError, shown
+from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
+from ansible_collections.mainline.vps.plugins.plugin_utils import given
 
 DOCUMENTATION = r"""
 ---
@@ -83,10 +84,8 @@ _value:
 
 def vps_validate(plan: Mapping, node: Mapping | None = None) -> list[dict[str, str]]:
     """All that is to be said."""
-    if not isinstance(plan, Mapping):
-        raise AnsibleFilterError(f"vps_validate: plan: {shown(plan)} is no set of limits; write for example {{'memory': '512M'}}.")
     try:
-        return [asdict(finding) for finding in validation.validate(plan, node)]
+        return [asdict(finding) for finding in validation.validate(given.limits(plan), node)]
     except VpsError as error:
         raise AnsibleFilterError(f"vps_validate: {error}") from None
 

@@ -28,7 +28,8 @@ class Subject:
 
     parse(params) gives the wish; read(node, wish) the thing as it is; compare(wish, actual) the plan;
     result(node, wish, actual) what the module returns of it; settled(wish) the wish as it stands once granted;
-    make_node() what is read and changed, where it is not the node that the role has made.
+    make_node() what is read and changed, where it is not the node that the role has made. `section` is what the module's options
+    are in the thing's: an error says the option as the task has it.
     """
 
     lock: str
@@ -38,6 +39,7 @@ class Subject:
     result: Callable[[Any, Any, Any], dict]
     settled: Callable[[Any], Any] = lambda desired: desired
     make_node: Callable[[], Any] | None = None
+    section: str = ""
 
 
 def reconcile(subject: Subject, params: Mapping[str, Any], node: Any, *, check: bool) -> dict:
@@ -78,7 +80,7 @@ def run(subject: Subject, argument_spec: dict) -> None:
     module = AnsibleModule(
         argument_spec={**argument_spec, "lock_timeout": {"type": "int", "default": 120}}, supports_check_mode=True
     )
-    _finish(module, lambda node: reconcile(subject, module.params, node, check=module.check_mode), subject.make_node)
+    _finish(module, lambda node: reconcile(subject, module.params, node, check=module.check_mode), subject)
 
 
 def run_info(read: Callable[[Any, Mapping[str, Any]], dict], argument_spec: dict) -> None:
@@ -87,13 +89,14 @@ def run_info(read: Callable[[Any, Mapping[str, Any]], dict], argument_spec: dict
     _finish(module, lambda node: {"changed": False, **read(node, module.params)})
 
 
-def _finish(module: AnsibleModule, work: Callable[[Any], dict], make_node: Callable[[], Any] | None = None) -> None:
+def _finish(module: AnsibleModule, work: Callable[[Any], dict], subject: Subject | None = None) -> None:
     from .node.node import Node  # not at the top: the pure core and its tests need no node
 
+    make_node = (subject and subject.make_node) or Node
     try:
-        result = work((make_node or Node)())
+        result = work(make_node())
     except VpsError as error:
-        module.fail_json(msg=str(error), **error.details)
+        module.fail_json(msg=str(error).removeprefix(subject.section if subject else ""), **error.details)
     except OSError as error:
         module.fail_json(msg=_told(error))
     for warning in result.pop("warnings", ()):

@@ -118,6 +118,7 @@ LIMITS = Subject(
     read=lambda node, desired: node.read_vps(desired.name),
     compare=container.compare,
     result=_with_fidelity,
+    section="limits.",
 )
 TEMPLATE = Subject(
     lock="template",

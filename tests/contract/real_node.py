@@ -21,7 +21,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters imp
 from ansible_collections.mainline.vps.plugins.module_utils.core.disk import DEFAULT_SIZE
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import STOPPED, Vps
-from ansible_collections.mainline.vps.plugins.module_utils.node import cgroup, engine, network, settings
+from ansible_collections.mainline.vps.plugins.module_utils.node import cgroup, controls, engine, network, settings
 from ansible_collections.mainline.vps.plugins.module_utils.node.node import Node
 from ansible_collections.mainline.vps.plugins.module_utils.node.parts import Parts
 from ansible_collections.mainline.vps.plugins.module_utils.node.record import VpsRecords
@@ -83,7 +83,7 @@ class Real:
             "diskspace": None if self.record(name).storage != BTRFS and size == DEFAULT_SIZE else size,
             "live_hostname": _output("nsenter", f"--uts=/proc/{pid}/ns/uts", "hostname") if pid else None,
             "routes": set(_destinations(interface)) if pid else set(),
-            "files": cgroup.read(self.record(name), pid, self._device(name)) if pid else {},
+            "files": controls.read(self.record(name), cgroup.find(name, pid), self._device(name)) if pid else {},
             "privileged": engine.is_privileged(pid) if pid else None,
             "onboot": "lxc.start.auto = 1\n" in _read(os.path.join(directory, "config")),
             "pid": pid,
@@ -91,7 +91,7 @@ class Real:
 
     def set_limits(self, name: str, limits: Limits) -> None:
         """echo VALUE > /sys/fs/cgroup/…"""
-        cgroup.write(replace(self.record(name), limits=limits), engine.status(name).pid, self._device(name))
+        controls.write(replace(self.record(name), limits=limits), cgroup.find(name, engine.status(name).pid), self._device(name))
 
     def set_quota(self, name: str, size: int | None) -> None:
         """btrfs qgroup limit"""

@@ -53,7 +53,7 @@ def device(node) -> str:
 
 
 def kernel_says(node) -> dict[str, int]:
-    """Project 0's quota as the kernel tells it, asked without the code that is tested: KiB, counts, seconds."""
+    """Project 0's quota as the kernel tells it, asked without the code that is tested: limits in KiB, use in bytes; counts; seconds."""
     script = """
 import ctypes, struct, sys
 libc = ctypes.CDLL(None, use_errno=True)
@@ -78,7 +78,7 @@ def test_the_kernel_holds_what_was_asked(quota):
     told = kernel_says(quota)
     assert (told["soft"], told["ihard"], told["isoft"]) == (200 << 10, 2000, 1500)
     assert (told["grace"], told["igrace"]) == (3600, 3600)
-    assert 0 < told["used"] < 100 << 10 and 0 < told["inodes"] < 1500, "the template's files count"
+    assert 0 < told["used"] < 100 * MIB and 0 < told["inodes"] < 1500, "the template's files count"
     assert {"prjquota", "usrquota", "grpquota", "nodev"} <= set(mounts(quota).split(","))
     done = play(quota, [task(limits=LIMITS)])
     assert done.changed == []

@@ -131,7 +131,7 @@ def test_a_node_is_divided_by_numbers_and_by_text(info):
         ({"count": 9999}, "vps_split: count: each of 9999 VPSs"),
         ({"margin": 100}, "vps_split: margin: '100' is too large"),
         ({"margin": "1G"}, "vps_split: margin: '1G' is not a percentage"),
-        ({"keep": "1G"}, "vps_split: keep: '1G' is no set of resources"),
+        ({"keep": "1G"}, "vps_split: keep: '1G' is no set of limits"),
         ({"keep": {"ram": "1G"}}, "vps_split: keep: there is no resource 'ram'"),
         ({"keep": {"memory": "unlimited"}}, "vps_split: keep.memory: cannot be unlimited"),
         ({"keep": {"processes": "1G"}}, "vps_split: keep.processes: '1G' is not a whole number"),

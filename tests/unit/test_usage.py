@@ -30,7 +30,7 @@ def sections(kernel: str) -> dict[str, str]:
 
 
 def node(kernel: str, folder: Path) -> dict[str, str]:
-    """A VPS's cgroup in a folder, with one below; the folders as cgroup.folders() gives them."""
+    """A VPS's cgroup in a folder, with one below; the folders as cgroup.find() gives them."""
     (folder / "guest").mkdir(parents=True)
     for name, text in sections(kernel).items():
         (folder / name).write_text(text, encoding="ascii")

@@ -343,7 +343,7 @@ def _limit_effect(name: str, before: Limits, after: Limits, actual: Actual) -> s
         return AT_START
     if name in controls.AT_START_ONLY:
         return LIVE if controls.terminals(after) == actual.terminals else AT_RESTART
-    rlimit = next((each for each, (key, _unit) in controls.RLIMITS.items() if key == name), None)
+    rlimit = controls.RLIMIT_OF.get(name)
     if rlimit is None or actual.node.abilities.raises:
         return LIVE
     now, then = controls.rlimits(before).get(rlimit), controls.rlimits(after).get(rlimit)

@@ -17,7 +17,7 @@ SLICE = "vps.slice"  # of all VPSs: they share the CPU with the node's own servi
 NETWORK_UNIT, BOOT_UNIT = "vps-network.service", "vps-boot.service"
 STOP_TIMEOUT = 60  # s, for a VPS's init when the node goes down
 LXCPATH = "/var/lib/lxc"
-RECURSIVE = "memory_recursiveprot"  # see node/cgroup.py
+RECURSIVE = "memory_recursiveprot"  # see node/unit.py
 DISK = "disk"  # the hook, in a VPS's directory, that mounts what its storage has to have mounted
 RUNTIME = "/run/vps"  # with a folder for each VPS whose unit is not through with it
 # In the configuration of a VPS that starts with the node. LXC's own boot service starts containers of other groups.

@@ -10,7 +10,7 @@ import os
 from ..core.model import Vps
 from ..core.settings import SECCOMP
 from ..core.unitfiles import DISK
-from . import cgroup, engine, files, firewall, network, processes
+from . import cgroup, controls, engine, files, firewall, network, processes, unit
 from .storage.driver import Startup
 
 _MODE = 0o710
@@ -67,8 +67,8 @@ def _texts(vps: Vps, directory: str, disk: Startup) -> dict[str, str]:
             vps, directory=directory, seccomp=SECCOMP, parts=[cgroup.config(vps), processes.config(vps), network.config(vps), lines]
         ),
         "start": engine.render_start(
-            checks=[firewall.START_CHECK, *cgroup.start_checks(vps), *processes.start_lines(vps), *disk.lines],
-            echoes=cgroup.start_echoes(vps, disk.device) + network.start_echoes(vps),
+            checks=[firewall.START_CHECK, *unit.start_lines(vps), *processes.start_lines(vps), *disk.lines],
+            echoes=controls.start_echoes(vps, disk.device) + network.start_echoes(vps),
             inside=inside,
             outside=outside,
         ),

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writing files of the node's own so that a reader, or a power cut, sees the old or the new one, never a part."""
+"""Reading files; and writing those of the node's own so that a reader, or a power cut, sees the old or the new one, never a part."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ def write(path: str, text: str, *, mode: int = 0o644) -> None:
     except BaseException:
         os.unlink(staging)
         raise
+
+
+def overwrite(path: str, text: str) -> None:
+    """Write to a file of the kernel's, which is there or not: nothing else makes one."""
+    with open(os.open(path, os.O_WRONLY | os.O_CLOEXEC), "w", encoding="ascii") as file:
+        file.write(text)
 
 
 def sync(folder: str) -> None:

@@ -8,19 +8,20 @@ from __future__ import annotations
 from ..core.fidelity import Abilities
 from ..core.live import Live
 from ..core.model import Vps
-from . import cgroup, processes
+from . import cgroup, controls, processes
 
 
 def read(vps: Vps, pid: int, abilities: Abilities) -> Live:
     """What a running VPS is held to. Its limits are those that this machine can keep."""
+    folders = cgroup.find(vps.name, pid)
     return Live(
-        files=cgroup.read(vps, pid, abilities.io_device),
-        paths=cgroup.where(vps.name, pid),
+        files=controls.read(vps, folders, abilities.io_device),
+        paths=controls.paths(folders),
         rlimits=processes.read_rlimits(pid),
         # What could not be given back live is due at a restart; where it could, nobody asks.
         normal={} if abilities.raises else processes.read_normal_rlimits(pid),
         # Looking into another namespace is done where somebody has asked for the limit only.
         shared_pages=processes.read_shared_memory(pid) if vps.limits.shmpages else None,
         terminals=processes.read_terminals(pid),
-        pinned=cgroup.pinned(vps.name, pid),
+        pinned=controls.pinned(folders),
     )

@@ -167,7 +167,7 @@ class Node:
         abilities = self._parts.abilities_of(vps)
         if actual.pid is not None:
             with suppress(FileNotFoundError, ProcessLookupError):
-                texts = usage.read(cgroup.folders(vps.name, actual.pid), version=abilities.version)
+                texts = usage.read(cgroup.find(vps.name, actual.pid), version=abilities.version)
         return Counters(abilities.version, texts, self._parts.driver(vps).usage(self._parts.root(vps.name)), abilities.io_device)
 
     def vps_names(self) -> list[str]:
@@ -193,4 +193,4 @@ class Node:
             room = self._parts.room(self._parts.reserved())
         except VpsError as error:
             room = self._parts.room((), str(error))
-        return capacity.report(room, resources.used(self._parts.settings.pool))
+        return capacity.report(replace(room, present=self._parts.present), resources.used(self._parts.settings.pool))

@@ -57,8 +57,11 @@ class Parts:
         return resources.present(self.settings.pool)
 
     def room(self, vpss: Iterable[Vps], unknown: str | None = None) -> Room:
-        """What may be promised besides what these VPSs have; `unknown` says why they are not all."""
-        return Room(self.present, self.settings.overcommit, tuple(vps.limits for vps in vpss), unknown)
+        """What may be promised besides what these VPSs have; `unknown` says why they are not all.
+
+        Where nothing is bounded, nobody looks at what there is.
+        """
+        return Room(self.present if self.settings.overcommit else Present(), self.settings.overcommit, tuple(vps.limits for vps in vpss), unknown)
 
     @cached_property
     def drivers(self) -> dict[str, Storage]:

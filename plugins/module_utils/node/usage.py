@@ -19,7 +19,7 @@ _MOST_FOLDERS = 1000  # a guest makes as many cgroups in its own as it likes
 
 
 def read(folders: Mapping[str, str], *, version: int) -> dict[str, str]:
-    """The texts of those files that there are. `folders`: controller → directory, as cgroup.folders() has them.
+    """The texts of those files that there are. `folders`: controller → directory, as cgroup.find() has them.
 
     A VPS that stops meanwhile has fewer and fewer.
     """

@@ -13,7 +13,7 @@ from ..core import capacity
 from ..core import plan as steps
 from ..core.errors import GuestInTheWay, NothingDone, VpsError
 from ..core.model import ID_RANGE, RUNNING, STOPPED, Vps
-from . import cgroup, configuration, engine, files, guest, locks, network, processes, tools
+from . import cgroup, configuration, controls, engine, files, guest, locks, network, processes, tools, unit
 from .parts import Parts, node_nameservers
 from .sweep import erase_vps
 from .tree import Tree
@@ -50,14 +50,14 @@ def create(parts: Parts, step: steps.Create) -> None:
         raise
     parts.vps.commit(vps.name)
     parts.storage.sync()  # before anybody works with it: a power cut must not make remains of it again
-    if cgroup.guarantees(kept):
+    if unit.guarantees(kept):
         _protect(parts)
 
 
 def _protect(parts: Parts) -> None:
     """What is guaranteed to all VPSs together has changed."""
     with locks.hold("node", "allocation", timeout=parts.lock_timeout):
-        cgroup.protect([parts.keepable(vps) for vps in parts.vps.all()])
+        unit.protect([parts.keepable(vps) for vps in parts.vps.all()])
 
 
 def _clone(parts: Parts, vps: Vps, root: str) -> None:
@@ -133,7 +133,7 @@ def update(parts: Parts, step: steps.Update) -> None:
         back = tuple(sorted(vps.claimed - set(before.addresses)))
         parts.vps.store(replace(before, unfinished=tuple(sorted({*before.unfinished, *unfinished})), leaving=back))
         raise
-    if "limits" in step.options and (cgroup.guarantees(parts.keepable(vps)) or cgroup.guarantees(parts.keepable(before))):
+    if "limits" in step.options and (unit.guarantees(parts.keepable(vps)) or unit.guarantees(parts.keepable(before))):
         _protect(parts)
     if step.options & {*guest.IDENTITY, "limits"}:
         parts.storage.sync()  # the guest's files, and its disk's limit, before the record that says that they are so
@@ -145,8 +145,9 @@ def _apply(parts: Parts, vps: Vps, options: frozenset[str], *, force: bool) -> N
     root, driver = parts.root(vps.name), parts.driver(vps)
     if "limits" in options:  # first of all: where memory is refused, nothing else has been done
         if found.pid is not None:
-            cgroup.write(vps, found.pid, parts.abilities_of(vps).io_device, force=force)
-            processes.write(vps, found.pid, cgroup.members(vps.name, found.pid))
+            folders = cgroup.find(vps.name, found.pid)
+            controls.write(vps, folders, parts.abilities_of(vps).io_device, force=force)
+            processes.write(vps, found.pid, cgroup.members(folders))
         driver.limit(root, vps.limits)  # before the guest's files: a disk that grows must have grown
     mine = options & frozenset(guest.IDENTITY)
     if mine:
@@ -230,6 +231,6 @@ def destroy(parts: Parts, step: steps.Destroy) -> None:
     vps = parts.keepable(parts.vps.load(step.name))
     remains = parts.vps.discard(step.name)
     parts.storage.sync()  # what is told to be gone does not start at the next boot
-    if cgroup.guarantees(vps):
+    if unit.guarantees(vps):
         _protect(parts)
     erase_vps(parts, step.name, remains)

@@ -239,7 +239,7 @@ def test_without_quota_inodes_are_bounded_by_the_file_system(minimal):
     assert free_inside("it-storage") > 800 * MIB
     with kit.Untouched():
         assert "keeps the inodes that it was made with (5000)" in kit.fails("vps_limits", name="it-storage", diskspace="1G", diskinodes="6000")
-        assert "limits.diskinodes" in kit.fails("vps_limits", name="it-storage", diskspace="1G")
+        assert "diskinodes" in kit.fails("vps_limits", name="it-storage", diskspace="1G")
     kit.container("it-storage", state="stopped")
     with kit.Untouched():
         assert "the inodes would change with it" in kit.fails("vps_limits", name="it-storage", diskspace="2G", diskinodes="5000")

@@ -1,0 +1,221 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files of a VPS's cgroup that hold its limits: brought into force at each start, read, and written while it runs.
+
+What they must hold is core/controls.py, where they are is node/cgroup.py, and which of them are its unit's too is node/unit.py.
+Documents: admin-guide/cgroup-v2.rst and admin-guide/cgroup-v1/ of the kernel.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from ..core import controls, units
+from ..core.errors import NothingDone, VpsError
+from ..core.limits import Limits
+from ..core.model import Vps
+from . import cgroup, files, unit
+from .cgroup import INNER, MOUNT, Folders, version
+
+_V1_UNLIMITED = 1 << 62
+
+
+def start_echoes(vps: Vps, device: str | None) -> list[tuple[str, str]]:
+    """What brings the limits into force each time before init runs: a text and the file that takes it.
+
+    `device` is the disk that I/O limits are for, or a word of shell for it.
+    """
+    unset = _unset()
+    echoes = []
+    for file, text in _wanted(vps).items():
+        if text == unset[file] or (unit.competes() and file in unit.ONLY_HERE):
+            continue
+        root = MOUNT if version() == 2 else os.path.join(MOUNT, file.split(".")[0])
+        own = os.path.join(root, cgroup.folder(vps.name))
+        if file in unit.PROPERTIES and version() == 2:
+            echoes.append((text, os.path.join(os.path.dirname(own), file)))
+        if file.startswith("cpuset.") and version() == 1:
+            echoes.append((text, os.path.join(own, INNER, file)))  # no less than those below: they go first
+        echoes += [(line, os.path.join(own, _actual(own, file))) for line in _lines(file, text, device)]
+    return echoes
+
+
+def read(vps: Vps, folders: Folders, device: str | None) -> dict[str, str]:
+    """What the files of a running VPS's limits hold now. One that this kernel does not have holds what limits nothing."""
+    wanted = _wanted(vps)
+    found = {}
+    for file, nothing in _unset().items():
+        path = _path(folders, file)
+        text = None if path is None else _read_if_there(path)
+        if text is None or path is None:
+            found[file] = nothing
+        elif text == wanted[file]:
+            found[file] = text
+        else:
+            found[file] = _normal(file, text, path, device, nothing)
+    return found
+
+
+def paths(folders: Folders) -> dict[str, str]:
+    """The path of each file of a running VPS's limits that there is."""
+    found = {file: _path(folders, file) for file in _unset()}
+    return {file: path for file, path in found.items() if path is not None}
+
+
+def pinned(folders: Folders) -> int:
+    """Bytes of a running VPS that the kernel can take from it only by killing, as long as there is no swap for them."""
+    text = _read_if_there(os.path.join(folders["memory"], "memory.stat")) or ""
+    counts = dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+    return sum(int(counts.get(key, 0)) for key in ("anon", "shmem", "kernel_stack", "pagetables"))
+
+
+def write(vps: Vps, folders: Folders, device: str | None, *, force: bool = False) -> None:
+    """Write the files that differ, and none else; raises NothingDone where the kernel does not take one of them.
+
+    `force`: also where the kernel then has to kill in the VPS.
+    """
+    wanted, now = _wanted(vps), read(vps, folders, device)
+    differing = {file for file, text in wanted.items() if now[file] != text}
+    if not force and "memory.max" in differing:
+        _refuse_to_kill(folders, wanted["memory.max"])
+    if "memory.limit_in_bytes" in differing:
+        # Memory and swap together may never be below memory alone: out of the way first, then to its value.
+        _write(os.path.join(folders["memory"], "memory.memsw.limit_in_bytes"), "-1", missing_ok=True)
+        differing.add("memory.memsw.limit_in_bytes")
+    try:
+        _write_all(vps.name, folders, {file: text for file, text in wanted.items() if file in differing}, device)
+    except VpsError as error:
+        _write_all(vps.name, folders, {file: now[file] for file in wanted if file in differing}, device)  # all of them, or none
+        raise NothingDone(str(error), **error.details) from None
+
+
+def _wanted(vps: Vps) -> dict[str, str]:
+    return controls.cgroup_files(vps.limits, version=version())
+
+
+def _unset() -> dict[str, str]:
+    return controls.cgroup_files(Limits(), version=version())
+
+
+def _path(folders: Folders, file: str) -> str | None:
+    """Where a file of a VPS's limits is."""
+    folder = folders.get(file.split(".")[0])
+    if folder is None:
+        return None
+    if file in unit.ONLY_HERE and unit.competes():
+        folder = unit.folder(folder)
+    return os.path.join(folder, _actual(folder, file))
+
+
+def _actual(folder: str, file: str) -> str:
+    """A weight of I/O is in another file where the scheduler bfq shares by it; v1 throttles only those who are in the very cgroup."""
+    if ".throttle." in file:
+        return os.path.join(INNER, file)
+    return "io.bfq.weight" if file == "io.weight" and os.path.exists(os.path.join(folder, "io.bfq.weight")) else file
+
+
+def _lines(file: str, text: str, device: str | None) -> list[str]:
+    """What is written into a file: I/O limits are for a disk, and an empty text would write nothing at all."""
+    if file == "io.max" or ".throttle." in file:
+        return [f"{device} {text}"]
+    return [text or "\n"]
+
+
+def _normal(file: str, text: str, path: str, device: str | None, unset: str) -> str:
+    """What a file says, in the form of core/controls.py.
+
+    v1 shows "no limit" of memory as the largest number of whole pages, and no limit of CPUs as those of the cgroup above.
+    """
+    if file.endswith("limit_in_bytes") and text.isdigit() and int(text) >= _V1_UNLIMITED:
+        return "-1"
+    if file.endswith(".weight"):
+        return text.split()[-1]
+    if file == "io.max" or ".throttle." in file:
+        found = dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+        return found.get(device or "", unset)
+    if file.startswith("cpuset.") and text == _from_above(path):
+        return ""
+    return text
+
+
+def _write_all(name: str, folders: Folders, texts: dict[str, str], device: str | None) -> None:
+    unset = _unset()
+    unit.write(name, texts)
+    for file, text in texts.items():
+        path, optional = _path(folders, file), text == unset[file]
+        if unit.competes() and file in unit.ONLY_HERE:
+            continue
+        if path is None:
+            if not optional:
+                raise VpsError(f"limits: this kernel has no {file}; leave the limit out.")
+            continue
+        if version() == 2 and file in unit.PROPERTIES and file not in unit.ONLY_HERE:
+            _write(os.path.join(unit.folder(path), file), text, missing_ok=optional)  # between its own and its unit's
+        if file.startswith("cpuset."):
+            _write_cpuset(path, text)
+            continue
+        for line in _lines(file, text, device):
+            _write(path, line, missing_ok=optional)
+
+
+def _write_cpuset(path: str, text: str) -> None:
+    """On v1 a cgroup has no more than the one above and no less than those below.
+
+    So all get both, from the top down, and then what they are to have, from the bottom up.
+    """
+    wanted = text or _from_above(path)
+    if version() == 2:
+        _write(path, wanted, missing_ok=not text)
+        return
+    folder, file = os.path.split(path)
+    both = f"{_read_if_there(path)},{wanted}"
+    below = [current for current, _below, _files in os.walk(folder)]
+    for current in below:
+        _write(os.path.join(current, file), both, missing_ok=current != folder)
+    for current in reversed(below):
+        _write(os.path.join(current, file), wanted, missing_ok=current != folder)
+
+
+def _from_above(path: str) -> str:
+    """What a cpuset of nobody's choice has: an empty text is refused to a cgroup in which somebody is."""
+    folder, file = os.path.split(path)
+    return _read_if_there(os.path.join(os.path.dirname(folder), f"{file}.effective" if version() == 2 else file)) or ""
+
+
+def _read_if_there(path: str) -> str | None:
+    try:
+        text = files.read(path)
+    except OSError as error:
+        if error.errno != errno.ENODEV:  # as of a cgroup that goes while it is read
+            raise
+        text = None
+    if text is None and not os.path.isdir(os.path.dirname(path)):
+        raise ProcessLookupError(path)  # the VPS has gone
+    return None if text is None else text.strip()
+
+
+def _write(path: str, text: str, *, missing_ok: bool) -> None:
+    try:
+        files.overwrite(path, text)
+    except FileNotFoundError:
+        if not missing_ok:
+            raise VpsError(f"limits: this kernel has no {os.path.basename(path)}; leave the limit out.") from None
+    except OSError as error:
+        if error.errno == errno.EBUSY and "memory" in os.path.basename(path):
+            raise VpsError(
+                f"limits.memory: the VPS uses more than {units.format_size(int(text))} now and the kernel could not reclaim it; "
+                "stop something in it first, or ask for more."
+            ) from None
+        raise VpsError(f"limits: the kernel refused {text} for {os.path.basename(path)}: {error.strerror}.") from None
+
+
+def _refuse_to_kill(folders: Folders, wanted: str) -> None:
+    """v2 kills processes to get below a new memory.max; what no reclaim can free must fit first."""
+    bound = pinned(folders)
+    if wanted != "max" and bound > int(wanted):
+        raise NothingDone(
+            f"limits.memory: the VPS uses {units.format_size(bound)} that cannot be reclaimed, more than {units.format_size(int(wanted))}; "
+            "stop something in it first, ask for more, or set force to have the kernel kill in it."
+        )
