@@ -72,13 +72,13 @@ vpss:
     usage:
       description:
         - What it uses, as the kernel counts it. Null is a number that this kernel does not have. All counters restart with the VPS,
-          with a reboot from inside too. A stopped VPS has the row C(diskspace), and null elsewhere.
+          with a reboot from inside too. A stopped VPS has the rows C(diskspace) and C(diskinodes), and null elsewhere.
       type: dict
       contains:
         rows:
           description:
             - One for each of OpenVZ's 21 beancounters, in the order of C(/proc/user_beancounters), and then C(memory), C(swap), C(processes),
-              C(cpu), C(diskspace), C(io_read) and C(io_write). The filter P(mainline.vps.vps_beancounters#filter) makes a table of them.
+              C(cpu), C(diskspace), C(diskinodes), C(io_read) and C(io_write). The filter P(mainline.vps.vps_beancounters#filter) makes a table of them.
           type: list
           elements: dict
           sample:
@@ -94,7 +94,8 @@ vpss:
             held:
               description:
                 - How much the VPS has now. C(oomguarpages) is memory and swap together, C(shmpages) shared memory and tmpfs, C(lockedpages)
-                  all that cannot be reclaimed, C(dcachesize) the kernel's objects that can (cgroup v2), C(diskspace) the template's data included.
+                  all that cannot be reclaimed, C(dcachesize) the kernel's objects that can (cgroup v2), C(diskspace) the template's data
+                  included, C(diskinodes) its files too, which are counted in an image alone (O(mainline.vps.vps_container#module:storage)).
               type: int
             peak:
               description:
@@ -112,7 +113,7 @@ vpss:
                   limit, or that of memory and swap together, those included for which the page cache then made room (cgroup v1).
                 - For C(oomguarpages), processes that were killed; for C(processes) and C(numproc), refused forks; for C(cpu), periods of 100 ms
                   in which the VPS had to wait for the next.
-                - Null for C(diskspace), and for C(swap) on the cgroup v1 of Linux 6.18; the kernel does not count what it refuses there.
+                - Null for C(diskspace) and C(diskinodes), and for C(swap) on the cgroup v1 of Linux 6.18; the kernel does not count what it refuses there.
               type: int
             failcnt_since:
               description: How much C(failcnt) has risen since the reading in O(since).

@@ -178,7 +178,7 @@ class MemoryNode:
     def counters(self, actual: Actual) -> Counters:
         """What the kernel counts."""
         kernel = self.kernels.get(actual.vps.name)
-        return Counters(self.version, kernel.counters if kernel else {}, 1 << 20, self.abilities.io_device)
+        return Counters(self.version, kernel.counters if kernel else {}, disks.Used(1 << 20), self.abilities.io_device)
 
     def vps_names(self) -> list[str]:
         """All VPSs."""

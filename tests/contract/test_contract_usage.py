@@ -13,7 +13,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.subjects import read_
 from ansible_collections.mainline.vps.tests.contract import modules
 from ansible_collections.mainline.vps.tests.contract.bench import A, B
 
-OWN = ("memory", "swap", "processes", "cpu", "diskspace", "io_read", "io_write")
+OWN = ("memory", "swap", "processes", "cpu", "diskspace", "diskinodes", "io_read", "io_write")
 EMPTY = {"cpu": None, "memory": None, "io": None}
 
 
@@ -45,7 +45,7 @@ def test_a_running_vps_has_every_row_in_the_order_of_openvz(bench):
 def test_a_stopped_vps_uses_its_disk_and_nothing_else(bench):
     bench.new(A, state="stopped", limits={"memory": "64M"})
     (vps,) = info(bench, A)
-    assert [row["resource"] for row in vps["usage"]["rows"]] == ["diskspace"]
+    assert [row["resource"] for row in vps["usage"]["rows"]] == ["diskspace", "diskinodes"]
     assert vps["usage"]["pressure"] == EMPTY
     for part in ("memory", "cpu", "io"):
         assert set(vps["usage"][part].values()) == {None}

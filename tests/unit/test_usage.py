@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.mainline.vps.plugins.module_utils.core import reading, usage
 from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import BEANCOUNTERS, Bound
+from ansible_collections.mainline.vps.plugins.module_utils.core.disk import Used
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.usage import FILES, WITH_THOSE_BELOW, Counters
 from ansible_collections.mainline.vps.plugins.module_utils.node import usage as reader
@@ -86,7 +87,7 @@ NAMES = ("kmemsize", "shmpages", "numproc", "physpages", "oomguarpages", "dcache
     ],
 )
 def test_the_rows_are_what_the_kernel_has_counted(tmp_path, kernel, expected):
-    told = usage.tell(read(kernel, tmp_path, disk=5), LIMITS)
+    told = usage.tell(read(kernel, tmp_path, disk=Used(5)), LIMITS)
     assert counted(told, *NAMES) == expected
     others = set(rows(told)) - set(NAMES) - {"lockedpages"}
     assert set(counted(told, *others).values()) == {(None, None, None)}, "nobody counts these"
@@ -187,8 +188,8 @@ def test_a_kernel_before_5_19_has_no_peak(tmp_path):
 def test_a_vps_that_has_gone_meanwhile_has_nothing_left_to_read(tmp_path):
     for version in (1, 2):
         assert reader.read(dict.fromkeys(("memory", "pids"), str(tmp_path / "gone")), version=version) == {}
-    told = usage.tell(Counters(2, {}, disk=7), LIMITS)
-    assert counted(told, "diskspace") == {"diskspace": (7, None, None)} and len(told["rows"]) == 1
+    told = usage.tell(Counters(2, {}, disk=Used(7, 8)), LIMITS)
+    assert counted(told, "diskspace", "diskinodes") == {"diskspace": (7, None, None), "diskinodes": (8, None, None)} and len(told["rows"]) == 2
 
 
 def test_reading_is_bounded(tmp_path):
@@ -217,7 +218,7 @@ def test_whatever_the_files_say_every_number_is_one_or_none(version):
 
     @given(st.dictionaries(st.sampled_from(names), TEXTS, min_size=1), st.sampled_from([None, "7:0", "8:0"]))
     def check(texts, device):
-        told = usage.tell(Counters(version, texts, 1, device), Limits())
+        told = usage.tell(Counters(version, texts, Used(1), device), Limits())
         assert [row["resource"] for row in told["rows"]][:21] == list(BEANCOUNTERS)
         values = [row[column] for row in told["rows"] for column in COLUMNS]
         values += [value for part in ("memory", "cpu", "io") for value in told[part].values()]

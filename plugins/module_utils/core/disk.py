@@ -52,6 +52,14 @@ class Disk:
     damaged: str | None = None
 
 
+@dataclass(frozen=True)
+class Used:
+    """What a VPS has on its disk: bytes, its template's included, and inodes; None where nobody counts them."""
+
+    space: int | None = None
+    inodes: int | None = None
+
+
 def image_size(limits: Limits, now: int | None) -> int:
     """Bytes that an image is to have: what is asked; where nothing is, the default, or what it has if that is more."""
     asked = limits.disk_bytes()

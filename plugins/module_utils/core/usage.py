@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from . import limits as limits_
 from .beancounters import BEANCOUNTERS, KEYS, Bound
+from .disk import Used
 from .limits import Limits, least
 from .units import PAGE
 
@@ -49,8 +50,8 @@ WITH_THOSE_BELOW = {
 }
 # Our own resources, after OpenVZ's: the row's name, and the key of core/beancounters.py whose unit it has.
 OWN = {
-    "memory": "memory", "swap": "swap", "processes": "processes", "cpu": "cpulimit", "diskspace": "diskspace", "io_read": "iolimit_read",
-    "io_write": "iolimit_write",
+    "memory": "memory", "swap": "swap", "processes": "processes", "cpu": "cpulimit", "diskspace": "diskspace", "diskinodes": "diskinodes",
+    "io_read": "iolimit_read", "io_write": "iolimit_write",
 }
 _UNITS = {"io_read": "bytes per second", "io_write": "bytes per second"}
 _T = TypeVar("_T")
@@ -67,12 +68,12 @@ _V1_IO = {"read_bytes": ("service_bytes", "Read"), "written_bytes": ("service_by
 class Counters:
     """What the kernel counts of one VPS, as it was read. Without `texts` it does not run.
 
-    `texts` by the names in FILES and WITH_THOSE_BELOW; `disk`: bytes that its disk refers to; `device`: the number of the pool's disk.
+    `texts` by the names in FILES and WITH_THOSE_BELOW; `disk`: what is on its disk; `device`: the number of the pool's disk.
     """
 
     version: int = 2
     texts: Mapping[str, str] = field(default_factory=dict)
-    disk: int | None = None
+    disk: Used = Used()
     device: str | None = None
 
 
@@ -104,7 +105,7 @@ def tell(counters: Counters, limits: Limits) -> dict[str, Any]:
     """All of it, as C(vps_info) returns it. `limits` are those in force. Of a stopped VPS there is only the disk to tell."""
     found = (_v2 if counters.version == 2 else _v1)(counters.texts, counters.device)
     amounts = _amounts(found, counters.disk)
-    names = [*BEANCOUNTERS, *OWN] if counters.texts else ["diskspace"]
+    names = [*BEANCOUNTERS, *OWN] if counters.texts else ["diskspace", "diskinodes"]
     return {
         "rows": [_row(name, amounts.get(name, Amount()), _bound(name, limits)) for name in names],
         "memory": dict(found.parts),
@@ -119,7 +120,7 @@ def _row(name: str, amount: Amount, bound: Bound) -> dict[str, object]:
     return {"resource": name, "unit": unit, "held": amount.held, "peak": amount.peak, **bound._asdict(), "failcnt": amount.failcnt}
 
 
-def _amounts(found: _Found, disk: int | None) -> dict[str, Amount]:
+def _amounts(found: _Found, disk: Used) -> dict[str, Amount]:
     """By the rows' names. What is not here nobody counts: sockets, locks, files, terminals, signals, and memory that was only asked for."""
     return {
         "kmemsize": found.kernel,
@@ -134,7 +135,8 @@ def _amounts(found: _Found, disk: int | None) -> dict[str, Amount]:
         "swap": found.swap,
         "processes": found.processes,
         "cpu": Amount(failcnt=found.cpu["nr_throttled"]),
-        "diskspace": Amount(disk),
+        "diskspace": Amount(disk.space),
+        "diskinodes": Amount(disk.inodes),
     }
 
 

@@ -168,7 +168,7 @@ class Node:
         if actual.pid is not None:
             with suppress(FileNotFoundError, ProcessLookupError):
                 texts = usage.read(cgroup.find(vps.name, actual.pid), version=abilities.version)
-        return Counters(abilities.version, texts, self._parts.driver(vps).usage(self._parts.root(vps.name)), abilities.io_device)
+        return Counters(abilities.version, texts, self._parts.driver(vps).used(self._parts.root(vps.name)), abilities.io_device)
 
     def vps_names(self) -> list[str]:
         """All VPSs of this node."""

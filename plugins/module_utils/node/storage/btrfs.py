@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from ...core.beancounters import BTRFS
-from ...core.disk import Disk
+from ...core.disk import Disk, Used
 from ...core.errors import VpsError
 from ...core.fidelity import Abilities
 from ...core.limits import Limits
@@ -137,6 +137,10 @@ class Btrfs:
         if not is_subvolume(path):
             return 0
         return int(_read(os.path.join(self._qgroup(path), "referenced")) or 0)
+
+    def used(self, path: str) -> Used:
+        """The bytes alone: btrfs counts no inodes."""
+        return Used(self.usage(path))
 
     def sync(self) -> None:
         """Have everything in the pool, whatever subvolume it is in, survive a power cut from here on.

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from ...core.disk import Disk
+from ...core.disk import Disk, Used
 from ...core.fidelity import Abilities
 from ...core.limits import Limits
 
@@ -58,6 +58,9 @@ class Storage(Protocol):
 
     def usage(self, root: str) -> int:
         """Bytes that it takes in the pool, a template's shared ones included."""
+
+    def used(self, root: str) -> Used:
+        """What the VPS has on it, of what it may have."""
 
     def abilities(self, root: str, machine: Abilities) -> Abilities:
         """What this machine can limit of this VPS."""

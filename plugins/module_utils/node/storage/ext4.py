@@ -17,7 +17,7 @@ import struct
 from dataclasses import dataclass
 
 from ...core.beancounters import Bound
-from ...core.disk import BLOCK, GROUP, LEAST_SIZE, MOST_INODES, QUOTA_UNIT, Quota
+from ...core.disk import BLOCK, GROUP, LEAST_SIZE, MOST_INODES, QUOTA_UNIT, Quota, Used
 from ...core.errors import VpsError
 from .. import files, tools
 
@@ -34,12 +34,13 @@ _MAKE_TIMEOUT = 1800  # s
 
 @dataclass(frozen=True)
 class Superblock:
-    """What a file system says of itself. `size` is in bytes; `errors`: the kernel has found some."""
+    """What a file system says of itself. `size` is in bytes; `errors`: the kernel has found some; `used` is without its own tables."""
 
     size: int
     inodes: int
     errors: bool
     quota: bool
+    used: Used
 
 
 def read(path: str) -> Superblock | None:
@@ -55,8 +56,12 @@ def read(path: str) -> Superblock | None:
     inodes, low = struct.unpack_from("<II", block, 0)
     scale, state = struct.unpack_from("<I", block, 0x18)[0], struct.unpack_from("<H", block, 0x3A)[0]
     features, high = struct.unpack_from("<I", block, 0x64)[0], struct.unpack_from("<I", block, 0x150)[0]
-    both = _QUOTA | _PROJECT
-    return Superblock((low | high << 32) * (1024 << scale), inodes, bool(state & _HAS_ERRORS), features & both == both)
+    free_low, free_inodes = struct.unpack_from("<II", block, 0x0C)
+    free_high, tables = struct.unpack_from("<I", block, 0x158)[0], struct.unpack_from("<I", block, 0x248)[0]
+    both, size = _QUOTA | _PROJECT, 1024 << scale
+    blocks, free = low | high << 32, free_low | free_high << 32
+    used = Used((blocks - tables - free) * size, inodes - free_inodes)
+    return Superblock(blocks * size, inodes, bool(state & _HAS_ERRORS), features & both == both, used)
 
 
 def kernel_has_quota() -> bool:

@@ -21,7 +21,7 @@ from dataclasses import replace
 from ...core import disk as disk_
 from ...core import units
 from ...core.beancounters import IMAGE
-from ...core.disk import BLOCK, Disk
+from ...core.disk import BLOCK, Disk, Used
 from ...core.errors import NothingDone, VpsError
 from ...core.fidelity import Abilities
 from ...core.limits import Limits
@@ -135,6 +135,14 @@ class Image:
     def usage(self, root: str) -> int:
         """Bytes of the pool that the image's file refers to."""
         return os.stat(_image(root)).st_blocks * 512
+
+    def used(self, root: str) -> Used:
+        """As the guest's df(1) has it; of what is mounted the kernel knows, of what is not the superblock."""
+        if not _mounted(root):
+            found = ext4.read(_image(root))
+            return Used() if found is None else found.used
+        now = os.statvfs(root)
+        return Used((now.f_blocks - now.f_bfree) * now.f_frsize, now.f_files - now.f_ffree)
 
     def abilities(self, root: str, machine: Abilities) -> Abilities:
         """The disk that I/O limits are for is the loop device; whether there is quota was decided when the image was made."""

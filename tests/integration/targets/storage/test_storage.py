@@ -183,6 +183,13 @@ def test_without_a_limit_an_image_has_ten_gigabytes_of_which_it_takes_what_is_wr
     assert told["disk_used"] < 16 * MIB
     kit.shell("it-storage", "dd if=/dev/urandom of=/big bs=1M count=30; sync")
     assert kit.info("it-storage")["disk_used"] > told["disk_used"] + 29 * MIB
+    runs = {row["resource"]: row for row in kit.ok("vps_info", name="it-storage")["vpss"][0]["usage"]["rows"]}
+    space, inodes = (int(kit.said("it-storage", "sh", "-c", f"df {how} / | tail -n 1").split()[2]) for how in ("-k", "-i"))
+    assert abs(runs["diskspace"]["held"] - (space << 10)) < MIB and runs["diskinodes"]["held"] == inodes
+    kit.container("it-storage", state="stopped", stop_timeout=0)
+    stopped = {row["resource"]: row for row in kit.ok("vps_info", name="it-storage")["vpss"][0]["usage"]["rows"]}
+    assert abs(stopped["diskspace"]["held"] - runs["diskspace"]["held"]) < MIB and stopped["diskinodes"]["held"] == inodes
+    kit.container("it-storage", state="started", wait="booted")
     kit.shell("it-storage", "rm /big; sync")
     kit.until("what is deleted inside leaves the pool", lambda: kit.info("it-storage")["disk_used"] < told["disk_used"] + 8 * MIB)
 

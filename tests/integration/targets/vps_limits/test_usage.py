@@ -48,7 +48,7 @@ def risen(before: list[dict], *names: str) -> list[int]:
 def test_the_limits_in_force_stand_beside_what_is_held(vps):
     """In the units of OpenVZ's names and of ours; held as the kernel's files have it."""
     found = rows(read())
-    assert len(found) == 28 and list(found)[0] == "kmemsize" and list(found)[20] == "swappages"
+    assert len(found) == 29 and list(found)[0] == "kmemsize" and list(found)[20] == "swappages"
     limits = {name: row["limit"] for name, row in found.items() if row["limit"] is not None}
     swap = {"swap": 0, "swappages": 0} if SWAP else {}
     assert limits == {
@@ -180,7 +180,7 @@ def test_a_frozen_vps_is_told_as_a_running_one_and_a_stopped_one_by_its_disk(vps
     assert rows(read())["numproc"]["held"] > 0
     kit.container(vps, state="stopped")
     told = read()[0]["usage"]
-    assert [row["resource"] for row in told["rows"]] == ["diskspace"] and told["rows"][0]["held"] > 0
+    assert [row["resource"] for row in told["rows"]] == ["diskspace", "diskinodes"] and told["rows"][0]["held"] > 0
     assert told["pressure"] == {"cpu": None, "memory": None, "io": None} and set(told["cpu"].values()) == {None}
     assert kit.fails("vps_info", since=[{"name": vps}]).startswith("since: ")
     kit.container(vps)
