@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 
 from ..core import capacity
@@ -110,7 +111,8 @@ def update(parts: Parts, step: steps.Update) -> None:
     """
     vps = step.vps
     unfinished = tuple(sorted(step.options - configuration.STALE))
-    with locks.hold("node", "allocation", timeout=parts.lock_timeout):
+    with ExitStack() as allocation:
+        allocation.enter_context(locks.hold("node", "allocation", timeout=parts.lock_timeout))
         if "addresses" in step.options:
             _refuse_taken(vps, parts.reserved())
         before = parts.vps.load(vps.name)
@@ -118,6 +120,20 @@ def update(parts: Parts, step: steps.Update) -> None:
             _refuse_promised(parts, before, vps)
         leaving = tuple(sorted(before.claimed - set(vps.addresses)))
         parts.vps.store(replace(vps, unfinished=unfinished, leaving=leaving))
+        if not capacity.raised(parts.settings.overcommit, vps.limits, before.limits):
+            allocation.close()
+        # What it gives back is nobody else's before the kernel has taken it: refused, it would be promised twice.
+        _bring_into_force(parts, step, before, leaving)
+    if "limits" in step.options and (unit.guarantees(parts.keepable(vps)) or unit.guarantees(parts.keepable(before))):
+        _protect(parts)
+    if step.options & {*guest.IDENTITY, "limits"}:
+        parts.storage.sync()  # the guest's files, and its disk's limit, before the record that says that they are so
+    parts.vps.store(replace(vps, unfinished=(), leaving=()))
+
+
+def _bring_into_force(parts: Parts, step: steps.Update, before: Vps, leaving: tuple[str, ...]) -> None:
+    """Do it, and record what has become of it where it cannot be done."""
+    vps, unfinished = step.vps, {*before.unfinished, *(step.options - configuration.STALE)}
     try:
         _apply(parts, parts.keepable(replace(vps, leaving=leaving)), step.options, force=step.force)
     except NothingDone:
@@ -125,19 +141,13 @@ def update(parts: Parts, step: steps.Update) -> None:
         raise
     except GuestInTheWay:
         # Tried again when a task names it again, and not before: a guest must not keep its node from stopping or limiting it.
-        left = {*before.unfinished, *unfinished} - set(guest.IDENTITY)
-        parts.vps.store(replace(before, unfinished=tuple(sorted(left))))
+        parts.vps.store(replace(before, unfinished=tuple(sorted(unfinished - set(guest.IDENTITY)))))
         raise
     except (VpsError, OSError):
         # Addresses that it may have got already are its own until the next run has taken them back.
         back = tuple(sorted(vps.claimed - set(before.addresses)))
-        parts.vps.store(replace(before, unfinished=tuple(sorted({*before.unfinished, *unfinished})), leaving=back))
+        parts.vps.store(replace(before, unfinished=tuple(sorted(unfinished)), leaving=back))
         raise
-    if "limits" in step.options and (unit.guarantees(parts.keepable(vps)) or unit.guarantees(parts.keepable(before))):
-        _protect(parts)
-    if step.options & {*guest.IDENTITY, "limits"}:
-        parts.storage.sync()  # the guest's files, and its disk's limit, before the record that says that they are so
-    parts.vps.store(replace(vps, unfinished=(), leaving=()))
 
 
 def _apply(parts: Parts, vps: Vps, options: frozenset[str], *, force: bool) -> None:
