@@ -126,6 +126,39 @@ def test_a_change_is_live_and_what_is_no_longer_listed_goes(beans):
 
 
 @pytest.mark.long
+def test_ioprio_shares_a_busy_disk(node):
+    """Two VPSs read what is in no cache, from a disk that gives 6 MB a second; their weights are 40 and 140."""
+    names = {"less": "1", "more": "6"}
+    device = node.root("findmnt --noheadings --output SOURCE /var/lib/vps").removeprefix("/dev/")
+    number, queue = node.root(f"cat /sys/block/{device}/dev"), f"/sys/block/{device}/queue/scheduler"
+    before = node.root(f"modprobe bfq; cat {queue}").partition("[")[2].partition("]")[0]
+    node.root(f"echo bfq > {queue}")
+    try:
+        play(node, [{"mainline.vps.vps_container": {"name": name, "template": "minimal", "limits": {"ioprio": at}}} for name, at in names.items()])
+        for name in names:
+            inside(node, "dd if=/dev/urandom of=/big bs=1M count=160 conv=fsync", name=name, timeout=300)
+        node.monitor("block_set_io_throttle disk 6000000 0 0 0 0 0")
+        node.root("sync; echo 3 > /proc/sys/vm/drop_caches")
+        for name in names:
+            inside(node, "cat /big >/dev/null 2>&1 &", name=name)
+        time.sleep(5)
+        first = {name: read_bytes(node, name, number) for name in names}
+        time.sleep(15)
+        less, more = (read_bytes(node, name, number) - first[name] for name in names)
+        assert less > 1_000_000 and 140 / 40 * 0.75 < more / less < 140 / 40 * 1.25, (less, more)
+    finally:
+        node.monitor("block_set_io_throttle disk 0 0 0 0 0 0")
+        play(node, [{"mainline.vps.vps_container": {"name": name, "state": "absent"}} for name in names])
+        node.root(f"echo {before} > {queue}")
+
+
+def read_bytes(node, name: str, disk: str) -> int:
+    """What a VPS has read from a disk."""
+    lines = node.root(f"cat /sys/fs/cgroup/vps.slice/vps@{name}.service/io.stat").splitlines()
+    return next(int(word.partition("=")[2]) for line in lines if line.split()[0] == disk for word in line.split()[1:] if word.startswith("rbytes="))
+
+
+@pytest.mark.long
 def test_what_is_guaranteed_is_not_taken(node):
     """Two VPSs with the same file in the page cache, of which all is asked back: one has a guarantee."""
     names = {"kept": {"memory_guarantee": "32M"}, "plain": {}}

@@ -21,10 +21,10 @@ TASKS = [
         "mainline.vps.vps_container": {
             "name": name, "template": "minimal", "addresses": [f"10.90.0.{number}"], "onboot": onboot, "boot_order": order,
             "limits": {
-                "memory": f"{40 + number}M", "swap": "16M", "cpuunits": "500", "cpulimit": "300", "cpus": "2", "processes": "50",
+                "memory": f"{40 + number}M", "memory_guarantee": "8M", "swap": "16M", "cpuunits": "500", "cpulimit": "300", "cpus": "2", "processes": "50",
                 "diskspace": f"{100 + number}M",
             },
-            "state": state,
+            "state": state, "storage": "image" if name == "db" else "btrfs",
         }
     }
     for name, (number, onboot, order, state) in VPSS.items()
@@ -92,11 +92,18 @@ def test_one_that_cannot_start_says_why_and_keeps_no_other_from_it(rebooted):
 @pytest.mark.parametrize("name", RUNNING)
 def test_with_their_limits_and_addresses(rebooted, name):
     number = VPSS[name][0]
-    files = "memory.max memory.swap.max ../../cpu.weight cpu.max pids.max"
+    files = "memory.max memory.swap.max ../../cpu.weight cpu.max pids.max memory.min ../../memory.min"
     held = rebooted.root(f"cd /sys/fs/cgroup/vps.slice/vps@{name}.service/vps/{name}; cat {files}; ping -c 1 -W 5 -q 10.90.0.{number} >&2")
-    assert held.splitlines() == [str((40 + number) << 20), str(16 << 20), "50", "200000 100000", "50"]
-    assert str((100 + number) << 20) in rebooted.root("btrfs qgroup show -r --raw /var/lib/vps").split()
+    assert held.splitlines() == [str((40 + number) << 20), str(16 << 20), "50", "200000 100000", "50", str(8 << 20), str(8 << 20)]
+    size = str((100 + number) << 20)
+    assert size in rebooted.root("btrfs qgroup show -r --raw /var/lib/vps; stat --format=%s /var/lib/vps/vps/*/root.img").split()
     rebooted.root(f"lxc-attach --name={name} --clear-env -- /bin/ping -c 1 -W 10 -q 10.0.2.2")
+
+
+def test_with_what_is_guaranteed_to_all_of_them(rebooted):
+    """The cgroup above has the sum, and what is guaranteed to a VPS holds for the cgroups that its guest makes."""
+    assert rebooted.root("cat /sys/fs/cgroup/vps.slice/memory.min") == str(len(VPSS) * 8 << 20)
+    assert "memory_recursiveprot" in rebooted.root("grep ' /sys/fs/cgroup ' /proc/mounts")
 
 
 def test_nothing_is_left_to_change(rebooted):

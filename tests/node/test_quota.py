@@ -137,6 +137,18 @@ def test_quota_of_users_is_switched_live(held):
     assert flags(held) & 0b1010 == 0b1010
 
 
+def test_a_user_inside_runs_into_a_quota_of_its_own(held):
+    """As the node's setquota(8) sets it, by the user's number inside: on disk it has that one."""
+    script = "import ctypes, struct, sys; b = ctypes.create_string_buffer(struct.pack('8QI4x', 5 << 10, 0, 0, 0, 0, 0, 0, 0, 1))\n"
+    script += "assert ctypes.CDLL(None).quotactl(ctypes.c_uint(0x800008 << 8), sys.argv[1].encode(), 1000, b) == 0"
+    held.root(f"python3 - {device(held)} <<'END'\n{script}\nEND")
+    inside(held, "mkdir -p -m 0777 /many")
+    fill = "dd if=/dev/zero of=/many/{} bs=1M count=8; sync"
+    whose = {number: f"lxc-attach --name=quota --clear-env --uid={number} --gid={number} -- /bin/sh -c '{fill.format(number)}' 2>&1" for number in (1000, 1001)}
+    assert "Disk quota exceeded" in held.root(whose[1000], check=False)
+    assert "8+0 records out" in held.root(whose[1001]), "nobody else is bound"
+
+
 def flags(node) -> int:
     """Which kinds of quota the kernel enforces (quotactl(2), Q_XGETQSTAT)."""
     script = "import ctypes, struct, sys; b = ctypes.create_string_buffer(256); c = ctypes.c_uint(((ord('X') << 8) + 5) << 8)\n"
