@@ -23,10 +23,10 @@ version_of = $$($(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 SANITY_PYTHON ?= $(call version_of,.venv/bin/python)
 playbook = $(with_venv) ANSIBLE_CALLBACK_RESULT_FORMAT=yaml ansible-playbook -i playbooks/inventory/localhost.yml
 
-STEPS := unit lint docs build sanity integration node-short
+STEPS := unit types lint docs build sanity integration node-short
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test deps-node quickstart quickstart-clean test $(STEPS:%=test-%) test-node node-shell docs test-types benchmark clean
+.PHONY: help deps deps-test deps-node quickstart quickstart-clean test $(STEPS:%=test-%) test-node node-shell docs benchmark clean
 
 help: ## This list
 	@echo 'make TARGET [ARGS="more arguments for the tool"] [PYTHON=python3]'

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import parse, units
 from .errors import VpsError, shown
@@ -36,7 +36,7 @@ class Kind:
     """What a value counts, and how it is read and shown."""
 
     unit: str
-    parse: Callable[..., object]
+    parse: Callable[..., Any]
     format: Callable[..., str]
 
 
@@ -265,7 +265,7 @@ BEANCOUNTERS = (
 ALIASES = {"ram": "memory", "mem": "memory"}
 
 
-def parse_value(name: str, text: object, *, option: str) -> object | None:
+def parse_value(name: str, text: object, *, option: str) -> Any:
     """One key's value as written; None for no limit. Raises VpsError."""
     key = KEYS[name]
     if not key.pair:

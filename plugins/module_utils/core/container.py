@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from . import capacity, controls, disk, fidelity, parse, units
 from . import limits as limits_
@@ -45,7 +46,7 @@ def _parse_storage(value: object) -> str:
 
 
 # How an option is checked, in the order in which a mistake is reported and a change is shown.
-PARSERS = {
+PARSERS: dict[str, Callable[[Any], Any]] = {
     "template": lambda value: parse.parse_name(value, option="template"),
     "storage": _parse_storage,
     "hostname": parse.parse_hostname,
@@ -72,7 +73,7 @@ class Desired:
 
     name: str
     state: str
-    options: Mapping[str, object]
+    options: Mapping[str, Any]
     wait: str = RUNNING
     wait_timeout: int = 120
     stop_timeout: int = 60
@@ -82,7 +83,7 @@ class Desired:
     force: bool = False
 
 
-def parse_container(params: Mapping[str, object]) -> Desired:
+def parse_container(params: Mapping[str, Any]) -> Desired:
     """The parameters of C(vps_container)."""
     return Desired(
         name=parse.parse_name(params["name"]),
@@ -97,7 +98,7 @@ def parse_container(params: Mapping[str, object]) -> Desired:
     )
 
 
-def parse_limits(params: Mapping[str, object]) -> Desired:
+def parse_limits(params: Mapping[str, Any]) -> Desired:
     """The parameters of C(vps_limits): the limits section of an existing VPS, whatever it is doing."""
     return Desired(
         name=parse.parse_name(params["name"]),
@@ -120,7 +121,7 @@ def compare(desired: Desired, actual: Actual) -> Plan:
         raise VpsError(f"name: there is no VPS '{desired.name}' on this node; make it with vps_container first.")
     actual = replace(actual, node=replace(actual.node, abilities=abilities(desired, actual)))
     desired, warnings = _settle_limits(desired, actual.node)
-    plan = _create(desired, actual.node) if actual.vps is None else _update(desired, actual)
+    plan = _create(desired, actual.node) if actual.vps is None else _update(desired, actual, actual.vps)
     return replace(plan, warnings=(*plan.warnings, *warnings, *disk.warnings(actual.disk)))
 
 
@@ -175,7 +176,7 @@ def _create(desired: Desired, node: NodeFacts) -> Plan:
             "enlarge the pool or remove a VPS."
         )
     if node.free_id_ranges < 1:
-        raise VpsError("name: all id ranges of the node are in use; give root more in /etc/subuid and /etc/subgid.")
+        raise VpsError("name: all id ranges of the node are in use; give the role mainline.vps.node a larger node_id_count.")
     named = dict(desired.options)
     capacity.check(node.room, None, named.get("limits", Limits()), vps=desired.name)
     vps = Vps(**{"name": desired.name, "init": node.templates[template], "hostname": desired.name, **named})
@@ -189,8 +190,8 @@ def _create(desired: Desired, node: NodeFacts) -> Plan:
     return Plan(changes=tuple(changes), steps=(Create(vps), *run_steps))
 
 
-def _update(desired: Desired, actual: Actual) -> Plan:
-    vps, recorded = actual.vps, actual.recorded or actual.vps
+def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
+    recorded = actual.recorded or vps
     named = dict(desired.options)
     if named.get("template", vps.template) != vps.template:
         raise VpsError(

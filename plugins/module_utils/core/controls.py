@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from . import limits as limits_
 from .beancounters import KEYS, Bound
@@ -155,7 +156,7 @@ def observed(recorded: Limits, files: Mapping[str, str], *, version: int) -> Lim
     if not strange:
         return recorded
     whole = {**expected, **files}
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     for name in strange:
         owners = [key for key in _KEYS_OF[name] if key != "cpus"]  # no whole number of CPUs is what somebody echoed
         owner = next((key for key in owners if getattr(recorded, key) is not None), owners[0])
@@ -168,7 +169,7 @@ def observed(recorded: Limits, files: Mapping[str, str], *, version: int) -> Lim
     return replace(recorded, **found)
 
 
-def _as_value(key: str, number: object, recorded: object) -> object | None:
+def _as_value(key: str, number: Any, recorded: object) -> Any:
     """A number of the kernel's in the unit and the form of a key."""
     if number is None or not KEYS[key].pair:
         return number
@@ -225,6 +226,10 @@ def _nothing(file: str) -> Callable[[Mapping[str, str]], int | None]:
     return lambda files: _number(files[file]) or None
 
 
+def _list(file: str) -> Callable[[Mapping[str, str]], str | None]:
+    return lambda files: files[file] or None
+
+
 def _burst(file: str) -> Callable[[Mapping[str, str]], int | None]:
     return lambda files: max(1, int(files[file]) * 100 // PERIOD) if int(files[file]) else None
 
@@ -244,7 +249,7 @@ def _shares(files: Mapping[str, str]) -> int | None:
 _DECODE: dict[str, Callable[[Mapping[str, str]], object]] = {
     **{file: _plain(file) for file in ("memory.max", "memory.limit_in_bytes", "memory.swap.max", "memory.high", "memory.soft_limit_in_bytes", "pids.max")},
     **{file: _nothing(file) for file in ("memory.min", "memory.low", *_V1_THROTTLE.values())},
-    **{file: lambda files, file=file: files[file] or None for file in ("cpuset.cpus", "cpuset.mems")},
+    **{file: _list(file) for file in ("cpuset.cpus", "cpuset.mems")},
     **{file: _burst(file) for file in ("cpu.max.burst", "cpu.cfs_burst_us")},
     **{file: _priority(file) for file in ("io.weight", "blkio.bfq.weight")},
     "memory.memsw.limit_in_bytes": _swap_v1,

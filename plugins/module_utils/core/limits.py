@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from .beancounters import ALIASES, KEYS, Bound, format_value, parse_value
 from .errors import VpsError, shown
@@ -71,7 +72,7 @@ class Limits:
         return f"Limits({', '.join(f'{name}={value!r}' for name, value in self.named.items())})"
 
     @property
-    def named(self) -> dict[str, object]:
+    def named(self) -> dict[str, Any]:
         """Those that there are, by their names, in the table's order."""
         return {name: value for name in KEYS if (value := getattr(self, name)) is not None}
 
@@ -93,14 +94,14 @@ class Limits:
 class Wish:
     """The section as a playbook has it: a plan's name, if any, and the keys beside it; None is a key that is unlimited."""
 
-    given: Mapping[str, object] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
     plan: str | None = None
     prefix: str = ""
 
 
-def parse(params: Mapping[str, object], *, prefix: str = "", names: tuple[str, ...] = (PLAN,)) -> Wish:
+def parse(params: Mapping[str, Any], *, prefix: str = "", names: tuple[str, ...] = (PLAN,)) -> Wish:
     """Read the section; `names` are other words that it may have. Raises VpsError that names the key."""
-    given: dict[str, object] = {}
+    given: dict[str, Any] = {}
     for word, value in params.items():
         if word not in names and value is not None:
             read_key(given, word, value, prefix=prefix)
@@ -111,7 +112,7 @@ def parse(params: Mapping[str, object], *, prefix: str = "", names: tuple[str, .
     return wish
 
 
-def read_key(given: dict[str, object], word: str, value: object, *, prefix: str = "") -> None:
+def read_key(given: dict[str, Any], word: str, value: object, *, prefix: str = "") -> None:
     """Read one key of a section, and put it to those that were read before. Raises VpsError."""
     name = ALIASES.get(word, word)
     if name not in KEYS:

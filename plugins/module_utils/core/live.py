@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from . import controls, units
 from . import disk as disk_
@@ -75,9 +76,9 @@ class Live:
             found["numpty"] = Held("/dev/pts", units.format_count(self.terminals))
         return {**found, **disk_.held(limits, disk, abilities)}
 
-    def _beside(self, kept: Limits) -> dict[str, object]:
+    def _beside(self, kept: Limits) -> dict[str, Any]:
         """Drift of what is in no cgroup. Less than was asked is the guest's own choice."""
-        found: dict[str, object] = {}
+        found: dict[str, Any] = {}
         for rlimit, bound in controls.rlimits(kept).items():
             there = self.rlimits.get(rlimit, bound)
             if bound.limit is not None and (there.limit is None or there.limit > bound.limit):

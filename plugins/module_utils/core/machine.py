@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from . import limits, parse, units
 from .capacity import RESOURCES
@@ -203,7 +204,7 @@ class SetBoot:
     autostart: bool = False
 
 
-def parse_machine(params: Mapping[str, object]) -> Desired:
+def parse_machine(params: Mapping[str, Any]) -> Desired:
     """The parameters of C(vps_node)."""
     pool = _path(params["pool"], "pool")
     pool_file = _path(params["pool_file"], "pool_file")
@@ -235,7 +236,7 @@ def parse_machine(params: Mapping[str, object]) -> Desired:
     )
 
 
-def parse_plans(plans: Mapping[str, object], *, option: str = "plans") -> dict[str, Limits]:
+def parse_plans(plans: Mapping[str, Any], *, option: str = "plans") -> dict[str, Limits]:
     """Named sets of limits. A plan may be laid over another one of them, by its key C(plan)."""
     wishes = {}
     for name, section in plans.items():
@@ -255,7 +256,7 @@ def parse_plans(plans: Mapping[str, object], *, option: str = "plans") -> dict[s
     return {name: found[name] for name in wishes}
 
 
-def parse_overcommit(policy: Mapping[str, object], *, option: str = "overcommit") -> dict[str, int]:
+def parse_overcommit(policy: Mapping[str, Any], *, option: str = "overcommit") -> dict[str, int]:
     """How much of each resource may be promised, in percent of what there is."""
     found = {}
     for name, value in policy.items():
@@ -267,7 +268,7 @@ def parse_overcommit(policy: Mapping[str, object], *, option: str = "overcommit"
     return found
 
 
-def parse_networks(values: object, *, option: str = "networks") -> tuple[str, ...]:
+def parse_networks(values: Iterable[str], *, option: str = "networks") -> tuple[str, ...]:
     """IPv4 subnets that do not overlap, in the order given."""
     found: list[ipaddress.IPv4Network] = []
     for text in values:

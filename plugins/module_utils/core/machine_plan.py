@@ -118,7 +118,7 @@ def _refuse_to_strand(desired: Desired, actual: Actual) -> None:
                     f"networks: VPS {vps.name} has the address {address}, which is in none of {', '.join(desired.networks) or 'no networks'}; "
                     "keep its network, or take the address away first."
                 )
-        if not desired.id_start <= vps.id_base <= desired.id_start + desired.id_count - ID_RANGE:
+        if not desired.id_start <= (vps.id_base or 0) <= desired.id_start + desired.id_count - ID_RANGE:
             raise VpsError(
                 f"id_start: VPS {vps.name} has the ids from {vps.id_base}, outside {desired.id_start} to "
                 f"{desired.id_start + desired.id_count - 1}; keep its range, or remove the VPS first."

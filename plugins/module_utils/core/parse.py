@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from .errors import VpsError, shown
 from .units import UNLIMITED
@@ -155,7 +156,7 @@ def parse_description(text: str, *, option: str = "description") -> str:
     return text
 
 
-def parse_boot_order(value: object) -> int:
+def parse_boot_order(value: Any) -> int:
     """A place in the order of the node's boot, 0 to 9999."""
     order = int(value)
     if not 0 <= order <= 9999:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from .model import Template, Vps
 
@@ -122,7 +123,7 @@ class Plan:
         """Whether anything would be, or was, done."""
         return bool(self.changes)
 
-    def diff(self) -> dict[str, dict[str, object]]:
+    def diff(self) -> dict[str, dict[str, Any]]:
         """Before and after of every changed option, as Ansible's C(--diff) wants it."""
         return {
             "before": {change.option: change.before for change in self.changes},
@@ -130,7 +131,7 @@ class Plan:
         }
 
 
-def list_changes(changes: Iterable[Change]) -> list[dict[str, object]]:
+def list_changes(changes: Iterable[Change]) -> list[dict[str, Any]]:
     """The changes as a module returns them."""
     return [
         {"option": c.option, "before": c.before, "after": c.after, "effect": c.effect}

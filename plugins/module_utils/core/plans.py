@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from . import limits as limits_
 from .beancounters import COUNT, KEYS, PERCENT, SIZE, Bound
@@ -32,7 +33,7 @@ def split(present: Present, count: int, *, margin: int = 10, keep: Mapping[str, 
     """
     if count < 1:
         raise VpsError("count: there is nobody to divide the node among; give 1 or more.")
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     for name, resource in RESOURCES.items():
         key, there = KEYS[resource.key], getattr(present, name)
         rest = max(0, there - keep[name]) if keep is not None and name in keep else there * (100 - margin) // 100
@@ -55,7 +56,7 @@ def scale(limits: Limits, numerator: int, denominator: int = 1) -> Limits:
 
     A size that is a whole number of MiB stays one. Nothing becomes less, or more, than its key allows, nor contradicts another.
     """
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     for name, value in limits.named.items():
         if isinstance(value, Bound):
             limit = None if value.limit is None else _scaled(name, value.limit, numerator, denominator, KEYS[name].bounds)

@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from . import parse
 from .errors import VpsError, shown
@@ -36,7 +37,7 @@ class Desired:
     template: Template | None
 
 
-def parse_template(params: Mapping[str, object]) -> Desired:
+def parse_template(params: Mapping[str, Any]) -> Desired:
     """The parameters of C(vps_template)."""
     name = parse.parse_name(params["name"])
     if params["state"] == "absent":
@@ -70,26 +71,26 @@ def checksum(template: Template) -> str:
 
 def compare(desired: Desired, actual: TemplateActual) -> Plan:
     """The plan that gives the node the template as asked; raises VpsError for what cannot be."""
-    manifest = actual.manifest
-    if desired.state == "absent":
+    manifest, wanted = actual.manifest, desired.template
+    if desired.state == "absent" or wanted is None:
         if manifest is None:
             return Plan()
         if actual.used_by:
             raise VpsError(f"name: template '{desired.name}' is in use by {', '.join(actual.used_by)}; remove those VPSs first.")
         return Plan((Change("state", "present", "absent"),), (RemoveTemplate(desired.name),))
-    if manifest is not None and manifest.checksum == checksum(desired.template):
+    if manifest is not None and manifest.checksum == checksum(wanted):
         return Plan()
     if actual.missing_tool:
         raise VpsError(f"source: {actual.missing_tool}")
     before = _shown(manifest.template) if manifest else {}
-    after = _shown(desired.template)
+    after = _shown(wanted)
     changes = [] if manifest else [Change("state", "absent", "present")]
     changes += [Change(option, before.get(option), after.get(option)) for option in {**after, **before} if before.get(option) != after.get(option)]
     if not changes:
-        changes = [Change("recipe", "of an older release", RECIPES[desired.template.source])]
-    return Plan(tuple(changes), (BuildTemplate(desired.template),))
+        changes = [Change("recipe", "of an older release", RECIPES[wanted.source])]
+    return Plan(tuple(changes), (BuildTemplate(wanted),))
 
 
-def _shown(template: Template) -> dict[str, object]:
+def _shown(template: Template) -> dict[str, Any]:
     """Its inputs for people: lists as lists, and nothing for what is empty."""
     return {option: list(value) if isinstance(value, tuple) else value or None for option, value in template.inputs().items() if value != ()}

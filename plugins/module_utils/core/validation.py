@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from . import limits as limits_
 from .beancounters import ALIASES, KEYS, UNSUPPORTED, V1, V2, Bound
@@ -129,7 +130,7 @@ _SEVERAL: tuple[tuple[Callable[[Limits], int | None], dict[str, Callable[[Limits
 )
 
 
-def validate(plan: Mapping[str, object], node: Mapping | None = None) -> list[Finding]:
+def validate(plan: Mapping[str, Any], node: Mapping | None = None) -> list[Finding]:
     """All that is to be said of a plan, the worst first. `node` is one as M(vps_info) returns it; VpsError where it is none."""
     if node is not None:
         present_of(node)
@@ -146,9 +147,9 @@ def validate(plan: Mapping[str, object], node: Mapping | None = None) -> list[Fi
     return sorted(wrong + [finding for finding in found if finding.limit not in amiss], key=lambda finding: LEVELS.index(finding.level))
 
 
-def _read(plan: Mapping[str, object]) -> tuple[dict[str, object], list[Finding]]:
+def _read(plan: Mapping[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
     """The keys that can be read, and what is wrong with the others."""
-    given: dict[str, object] = {}
+    given: dict[str, Any] = {}
     wrong = []
     for word, value in plan.items():
         if word == PLAN:

@@ -84,7 +84,7 @@ def _debian(template: Template, root: str, keep_open: int) -> None:
     packages = ",".join((*DEBIAN_BASE, *template.packages))
     command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={packages}"]
     command += [f"--aptopt={option}" for option in _apt_options()]
-    command += [template.suite, root, *_sources(template)]
+    command += [template.suite or "", root, *_sources(template)]
     # Beside the root file system: what a killed builder leaves there goes with it.
     scratch = os.path.join(os.path.dirname(root), "tmp")
     os.mkdir(scratch)

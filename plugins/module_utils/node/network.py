@@ -24,12 +24,12 @@ _LOCAL = re.compile(r"\|-- ([0-9.]+)\n\s+/32 host LOCAL")
 
 def host_interface(vps: Vps) -> str:
     """The node's end of a VPS's link, numbered like its id range: unique, short, and the same for ever."""
-    return f"{HOST_PREFIX}{vps.id_base >> 16}"
+    return f"{HOST_PREFIX}{(vps.id_base or 0) >> 16}"
 
 
 def config(vps: Vps) -> dict[str, str]:
     """The lines of LXC's configuration that make the link. What goes over it comes by `start_batches`."""
-    base = vps.id_base.to_bytes(4, "big")
+    base = (vps.id_base or 0).to_bytes(4, "big")
     return {
         "lxc.net.0.type": "veth",
         "lxc.net.0.veth.mode": "router",

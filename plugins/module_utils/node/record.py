@@ -9,6 +9,7 @@ rename; it is deleted by a rename to C(.del-). Whatever has such a name belongs 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -95,6 +96,13 @@ class VpsRecords(Shelf):
     def load(self, name: str) -> Vps | None:
         """A VPS as recorded; None where there is none."""
         return self._vps(self.path(name))
+
+    def known(self, name: str) -> Vps:
+        """One that there is; raises FileNotFoundError where somebody has removed it meanwhile."""
+        vps = self.load(name)
+        if vps is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path(name))
+        return vps
 
     def all(self) -> list[Vps]:
         """Every finished VPS."""

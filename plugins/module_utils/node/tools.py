@@ -55,7 +55,8 @@ def attempt(
         raise _not_installed(argv[0]) from None
     except OSError as error:
         raise VpsError(f"{argv[0]}: cannot be run on this node: {error.strerror}.", command=list(argv)) from None
-    if stdin is not None:
+    assert process.stdout is not None
+    if stdin is not None and process.stdin is not None:
         _give(process.stdin, stdin.encode())
     output, in_time = _read(process.stdout.fileno(), time.monotonic() + timeout, limit)
     process.stdout.close()

@@ -115,7 +115,7 @@ def update(parts: Parts, step: steps.Update) -> None:
         allocation.enter_context(locks.hold("node", "allocation", timeout=parts.lock_timeout))
         if "addresses" in step.options:
             _refuse_taken(vps, parts.reserved())
-        before = parts.vps.load(vps.name)
+        before = parts.vps.known(vps.name)
         if "limits" in step.options:
             _refuse_promised(parts, before, vps)
         leaving = tuple(sorted(before.claimed - set(vps.addresses)))
@@ -196,7 +196,7 @@ def thaw(_parts: Parts, step: steps.Thaw) -> None:
 
 def wait(parts: Parts, step: steps.Wait) -> dict[str, object]:
     """Wait until it is what the task wants it to be; an init that ends on the way is an error."""
-    vps = parts.vps.load(step.name)
+    vps = parts.vps.known(step.name)
     deadline = time.monotonic() + step.timeout
     pause = 0.05
     while True:
@@ -238,7 +238,7 @@ def _console(parts: Parts, name: str) -> str:
 
 def destroy(parts: Parts, step: steps.Destroy) -> None:
     """One rename, and it is gone; then its remains."""
-    vps = parts.keepable(parts.vps.load(step.name))
+    vps = parts.keepable(parts.vps.known(step.name))
     remains = parts.vps.discard(step.name)
     parts.storage.sync()  # what is told to be gone does not start at the next boot
     if unit.guarantees(vps):
