@@ -45,9 +45,11 @@ def _proper(name: str) -> st.SearchStrategy[str]:
         return st.sampled_from(["0", "0-1", "1,3", "all"])
     least = key.bounds.get("minimum", 0)
     number = st.integers(least, min(key.bounds.get("maximum", 1 << 40), 1 << 40)) | st.integers(least, min(key.bounds.get("maximum", 1 << 40), least + 9))
+    unit = "B" if key.bare else ""
+    one = number.map(lambda value: f"{value}{unit}")
     if not key.pair:
-        return number.map(str)
-    return number.map(str) | st.tuples(number, number).map(lambda both: f"{min(both)}:{max(both)}") | number.map("{}:unlimited".format)
+        return one
+    return one | st.tuples(number, number).map(lambda both: f"{min(both)}{unit}:{max(both)}{unit}") | one.map("{}:unlimited".format)
 
 
 def _complete(document: dict[str, object]) -> dict[str, object]:

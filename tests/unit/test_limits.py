@@ -126,8 +126,16 @@ def test_the_least_value_counts():
         if key.kind is NUMBERS or not least:
             continue
         beside = {"cpulimit": "100"} if name == "cpuburst" else {}
-        assert getattr(settled({name: str(least), **beside}), name) is not None
-        assert "is too small" in sentence(lambda name=name, least=least: settled({name: str(least - 1)}, "limits."), f"limits.{name}")
+        unit = "B" if key.bare else ""
+        assert getattr(settled({name: f"{least}{unit}", **beside}), name) is not None
+        assert "is too small" in sentence(lambda name=name, less=f"{least - 1}{unit}": settled({name: less}, "limits."), f"limits.{name}")
+
+
+@pytest.mark.parametrize(("name", "text", "meant"), [("diskspace", "10485760:10485760", "10485760K"), ("iolimit", 10, "10M"), ("iolimit_read", " 7 ", "7M")])
+def test_a_bare_number_is_refused_where_vzctl_counts_in_another_unit(name, text, meant):
+    said = sentence(lambda: settled({name: text}, "limits."), f"limits.{name}")
+    assert f"vzctl takes it for {meant};" in said and f"{meant[:-1]}B for bytes" in said
+    assert getattr(settled({name: "unlimited"}), name) is None and getattr(settled({name: str((1 << 63) - 1)}), name) is None
 
 
 def test_the_largest_value_counts():

@@ -59,13 +59,17 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class Key:
-    """One limit. `pair`: it may have a barrier and a limit apart; `on`: its fidelity, by cgroup version or by storage driver."""
+    """One limit. `pair`: it may have a barrier and a limit apart; `on`: its fidelity, by cgroup version or by storage driver.
+
+    `bare` is the suffix that vzctl takes a number without one for, where that is another unit than bytes: nobody is to guess.
+    """
 
     kind: Kind
     about: str
     on: Mapping[str, Fidelity]
     pair: bool = False
     bounds: Mapping[str, int] = field(default_factory=dict)
+    bare: str = ""
 
 
 def _exact(v2: str, v1: str | None = None) -> dict[str, Fidelity]:
@@ -144,7 +148,7 @@ KEYS: dict[str, Key] = {
             IMAGE: Fidelity(EXACT, "size of the image, and project quota for a soft limit", _SIZE),
             PLAIN: Fidelity(EXACT, "size of the image", f"{_SIZE}; one value: there is no soft limit"),
         },
-        pair=True, bounds={"minimum": 1 << 20},
+        pair=True, bounds={"minimum": 1 << 20}, bare="K",
     ),
     "diskinodes": Key(
         COUNT, "Files, directories and other inodes",
@@ -183,13 +187,13 @@ KEYS: dict[str, Key] = {
     ),
     "iolimit": Key(
         SIZE, "Bytes per second to and from the pool's disk",
-        _throttle("io.max", "blkio.throttle.*_bps_device", _BOTH), bounds={"minimum": 4096},
+        _throttle("io.max", "blkio.throttle.*_bps_device", _BOTH), bounds={"minimum": 4096}, bare="M",
     ),
     "iolimit_read": Key(
-        SIZE, "Bytes per second from the pool's disk", _throttle("io.max rbps", "blkio.throttle.read_bps_device"), bounds={"minimum": 4096}
+        SIZE, "Bytes per second from the pool's disk", _throttle("io.max rbps", "blkio.throttle.read_bps_device"), bounds={"minimum": 4096}, bare="M"
     ),
     "iolimit_write": Key(
-        SIZE, "Bytes per second to the pool's disk", _throttle("io.max wbps", "blkio.throttle.write_bps_device"), bounds={"minimum": 4096}
+        SIZE, "Bytes per second to the pool's disk", _throttle("io.max wbps", "blkio.throttle.write_bps_device"), bounds={"minimum": 4096}, bare="M"
     ),
     "iopslimit": Key(
         COUNT, "Operations per second at the pool's disk",
@@ -240,7 +244,8 @@ KEYS: dict[str, Key] = {
     "numtcpsock": Key(COUNT, "TCP sockets", _none(_SOCKETS), pair=True),
     "numflock": Key(COUNT, "File locks", _none("the kernel does not count the locks of a VPS"), pair=True),
     "numpty": Key(
-        COUNT, "Pseudo-terminals", _near("devpts max", "of /dev/pts; root inside may mount another"), pair=True, bounds={"minimum": 1, "maximum": 1 << 20}
+        COUNT, "Pseudo-terminals", _near("devpts max", "of /dev/pts; root inside may mount another"), pair=True,
+        bounds={"minimum": 1, "maximum": (1 << 20) - 5},  # NR_UNIX98_PTY_MAX, less those that LXC takes
     ),
     "numsiginfo": Key(COUNT, "Queued signals", _near("RLIMIT_SIGPENDING", "counts each user apart"), pair=True, bounds={"minimum": 1}),
     "tcpsndbuf": Key(SIZE, "Buffers of TCP sockets, to send from", _none(_IN_MEMORY), pair=True),
@@ -268,9 +273,13 @@ ALIASES = {"ram": "memory", "mem": "memory"}
 def parse_value(name: str, text: object, *, option: str) -> Any:
     """One key's value as written; None for no limit. Raises VpsError."""
     key = KEYS[name]
+    words = str(text).split(":")
+    for word in words if key.bare else ():
+        if word.strip().isdigit() and int(word) and not units.is_unlimited(word.strip()):
+            number = word.strip()[:20]
+            raise VpsError(f"{option}: {shown(text)} has no unit, and vzctl takes it for {number}{key.bare}; write that, or {number}B for bytes.")
     if not key.pair:
         return key.kind.parse(text, option=option, **key.bounds)
-    words = str(text).split(":")
     if len(words) > 2:
         raise VpsError(f"{option}: {shown(text)} is not barrier:limit; one value stands for both.")
     barrier = limit = key.kind.parse(words[-1], option=option, **key.bounds)

@@ -22,6 +22,7 @@ _NO_SOFT_LIMIT = {
     BTRFS: "btrfs has no soft limit; give one value",
     PLAIN: "an image without quota has no soft limit; give one value",
 }
+_GUARANTEES = ("memory_guarantee", "vmguarpages", "oomguarpages")
 _V1_NAMES = {"blkio": "io"}
 
 
@@ -33,7 +34,7 @@ class Abilities:
     is the number of the pool's disk, C(MAJOR:MINOR), None where it has none of its own; `io_weights`: that disk shares by weight;
     `raises`: we may give processes back more than they have (CAP_SYS_RESOURCE); `cpus` and `mems` are those that are online,
     as the kernel lists them, empty where that is unknown; `units`: each VPS is a unit of systemd's. `storage` is the driver of the
-    VPS that is asked about; `quota`: an image is, or would be, made with quota.
+    VPS that is asked about; `quota`: an image is, or would be, made with quota. `most_files`: no process may have more open (fs.nr_open).
     """
 
     version: int = 2
@@ -47,6 +48,7 @@ class Abilities:
     storage: str = BTRFS
     units: bool = False
     quota: bool = True
+    most_files: int = 1 << 20
 
     @property
     def disk(self) -> str:
@@ -89,6 +91,9 @@ def refused(limits: Limits, abilities: Abilities) -> dict[str, str]:
     bound = limits.diskinodes
     if bound is not None and bound.barrier != bound.limit and abilities.disk == PLAIN:
         found["diskinodes"] = _NO_SOFT_LIMIT[PLAIN]
+    bound = limits.numfile
+    if bound is not None and max(value or 0 for value in bound) > abilities.most_files:
+        found["numfile"] = f"no process may have more than {abilities.most_files} files open here; ask for less, or raise fs.nr_open"
     return found
 
 
@@ -135,6 +140,8 @@ def _missing(key: str, abilities: Abilities) -> str:
         return "this kernel does not account for swap; boot it with swapaccount=1"
     if key in ("cpuunits", "ioprio") and abilities.units and abilities.version == 1:
         return "each VPS is a unit of systemd's, and on cgroup v1 the share of that cannot be set; boot the node with cgroup v2"
+    if key in _GUARANTEES and abilities.version == 2 and not abilities.units:
+        return "on cgroup v2 systemd keeps what is guaranteed to all VPSs together, and it does not run this machine"
     if key == "ioprio" and not abilities.io_weights:
         return "the pool's disk does not share by weight; set its scheduler to bfq"
     if key.startswith("io") and abilities.io_device is None:

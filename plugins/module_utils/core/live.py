@@ -57,7 +57,8 @@ class Live:
         if not abilities.raises:
             for name, bound in {**self.normal, **controls.rlimits(kept)}.items():
                 there = self.rlimits[name].limit if name in self.rlimits else None
-                if there is not None and (bound.limit is None or there < bound.limit):
+                wanted = abilities.most_files if bound.limit is None and name == "NOFILE" else bound.limit
+                if there is not None and (wanted is None or there < wanted):
                     found.add(f"limits.{controls.RLIMITS[name][0]}")
         return found
 

@@ -12,6 +12,7 @@ import os
 
 from ..core.fidelity import Abilities
 from . import files, tools
+from .mounts import mount_of
 
 _CAP_SYS_RESOURCE = 24
 
@@ -30,17 +31,13 @@ def read(pool: str, *, version: int, controllers: frozenset[str], swap: bool, qu
         mems=(files.read("/sys/devices/system/node/online") or "0").strip(),
         units=tools.has_systemd(),
         quota=quota,
+        most_files=int(files.read("/proc/sys/fs/nr_open") or 1 << 20),
     )
 
 
 def _disk(pool: str) -> str | None:
     """The number, C(MAJOR:MINOR), of the whole disk below the pool; None where there is no single one."""
-    source, best = "", -1
-    for line in (files.read("/proc/self/mountinfo") or "").splitlines():
-        fields, _separator, rest = line.partition(" - ")
-        place = fields.split()[4]
-        if (pool == place or pool.startswith(place.rstrip("/") + "/")) and len(place) >= best:
-            source, best = rest.split()[1], len(place)
+    _kind, _point, source = mount_of(pool)
     try:
         number = os.stat(source).st_rdev
     except OSError:

@@ -20,6 +20,11 @@ from . import cgroup, files, unit
 from .cgroup import INNER, MOUNT, Folders, version
 
 _V1_UNLIMITED = 1 << 62
+# Before a file is written, another is put out of its way, which gets its own value afterwards: memory and swap together may never be
+# below memory alone, and a burst never above what it is saved from.
+_OUT_OF_THE_WAY = {
+    "memory.limit_in_bytes": ("memory.memsw.limit_in_bytes", "-1"), "cpu.max": ("cpu.max.burst", "0"), "cpu.cfs_quota_us": ("cpu.cfs_burst_us", "0"),
+}
 
 
 def start_echoes(vps: Vps, device: str | None) -> list[tuple[str, str]]:
@@ -34,7 +39,7 @@ def start_echoes(vps: Vps, device: str | None) -> list[tuple[str, str]]:
             continue
         root = MOUNT if version() == 2 else os.path.join(MOUNT, file.split(".")[0])
         own = os.path.join(root, cgroup.folder(vps.name))
-        if file in unit.PROPERTIES and version() == 2:
+        if file in unit.PROPERTIES and unit.competes():
             echoes.append((text, os.path.join(os.path.dirname(own), file)))
         if file.startswith("cpuset.") and version() == 1:
             echoes.append((text, os.path.join(own, INNER, file)))  # no less than those below: they go first
@@ -80,10 +85,7 @@ def write(vps: Vps, folders: Folders, device: str | None, *, force: bool = False
     differing = {file for file, text in wanted.items() if now[file] != text}
     if not force and "memory.max" in differing:
         _refuse_to_kill(folders, wanted["memory.max"])
-    if "memory.limit_in_bytes" in differing:
-        # Memory and swap together may never be below memory alone: out of the way first, then to its value.
-        _write(os.path.join(folders["memory"], "memory.memsw.limit_in_bytes"), "-1", missing_ok=True)
-        differing.add("memory.memsw.limit_in_bytes")
+    differing |= {other for file, (other, _text) in _OUT_OF_THE_WAY.items() if file in differing}
     try:
         _write_all(vps.name, folders, {file: text for file, text in wanted.items() if file in differing}, device)
     except VpsError as error:
@@ -143,6 +145,9 @@ def _normal(file: str, text: str, path: str, device: str | None, unset: str) -> 
 def _write_all(name: str, folders: Folders, texts: dict[str, str], device: str | None) -> None:
     unset = _unset()
     unit.write(name, texts)
+    for file in texts.keys() & _OUT_OF_THE_WAY.keys():
+        other, text = _OUT_OF_THE_WAY[file]
+        _write(os.path.join(folders[file.split(".")[0]], other), text, missing_ok=True)
     for file, text in texts.items():
         path, optional = _path(folders, file), text == unset[file]
         if unit.competes() and file in unit.ONLY_HERE:
@@ -151,7 +156,7 @@ def _write_all(name: str, folders: Folders, texts: dict[str, str], device: str |
             if not optional:
                 raise VpsError(f"limits: this kernel has no {file}; leave the limit out.")
             continue
-        if version() == 2 and file in unit.PROPERTIES and file not in unit.ONLY_HERE:
+        if unit.competes() and file in unit.PROPERTIES:
             _write(os.path.join(unit.folder(path), file), text, missing_ok=optional)  # between its own and its unit's
         if file.startswith("cpuset."):
             _write_cpuset(path, text)

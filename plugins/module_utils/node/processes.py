@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import re
 import resource
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from ..core import controls
 from ..core.beancounters import Bound
 from ..core.errors import NothingDone
 from ..core.model import Vps
+from . import files
 from .syscalls import in_ipc_namespace
 
 _NUMBERS = {"NOFILE": resource.RLIMIT_NOFILE, "MEMLOCK": resource.RLIMIT_MEMLOCK, "SIGPENDING": 11}
 _IN_PROC = {"NOFILE": "Max open files", "MEMLOCK": "Max locked memory", "SIGPENDING": "Max pending signals"}
 _CONSOLE, _TTYS = 1, 4  # of the pseudo-terminals, those that LXC itself opens; it gives devpts lxc.tty.max (common.conf) more
 _SHMALL = "/proc/sys/kernel/shmall"
+_NR_OPEN = "/proc/sys/fs/nr_open"
+_PASSES = 20  # over the processes of a guest that forks all the time
 _UNSET_SHMALL = (1 << 64) - (1 << 24) - 1  # pages; the kernel's default, ULONG_MAX - (1UL << 24)
 
 
@@ -31,7 +34,7 @@ def start_lines(vps: Vps) -> list[str]:
     lines = []
     wanted = controls.rlimits(vps.limits)
     if wanted:
-        options = " ".join(f"--{name.lower()}={_word(bound.barrier)}:{_word(bound.limit)}" for name, bound in wanted.items())
+        options = " ".join(f"--{name.lower()}={_word(name, bound.barrier)}:{_word(name, bound.limit)}" for name, bound in wanted.items())
         lines.append(f"prlimit --pid=$LXC_PID {options}")
     pages = controls.shared_memory_pages(vps.limits)
     if pages is not None:
@@ -81,38 +84,46 @@ def read_terminals(pid: int) -> int | None:
     return None
 
 
-def write(vps: Vps, pid: int, others: Iterable[int]) -> None:
-    """Bring rlimits and shared memory of a running VPS into force: `others` are all its processes.
+def write(vps: Vps, pid: int, members: Callable[[], Iterable[int]], *, raises: bool) -> None:
+    """Bring rlimits and shared memory of a running VPS into force: `members` lists all its processes.
 
-    What a process has lowered for itself stays lowered. Raises NothingDone where the kernel refuses.
+    What a process has lowered for itself stays lowered. Raises NothingDone where the kernel refuses; without `raises` we may give
+    nothing back, and the plan has said that it takes a restart.
     """
     _write_shared_memory(vps, pid)
     now, wanted = read_rlimits(pid), controls.rlimits(vps.limits)
     normal = read_normal_rlimits(pid)
-    for name, number in _NUMBERS.items():
-        before, after = now[name], wanted.get(name, normal.get(name, now[name]))
-        if before.limit == after.limit and name not in wanted:
-            continue
+    changes = {name: (now[name], wanted.get(name, normal.get(name, now[name]))) for name in _NUMBERS}
+    changes = {name: (before, after) for name, (before, after) in changes.items() if before.limit != after.limit or name in wanted}
+    done: set[int] = set()
+    for _pass in range(_PASSES if changes else 0):  # whoever was forked meanwhile has its parent's limits, old or new
+        others = set(members()) - done
         for process in others:
             with suppress(ProcessLookupError):
-                _set_one(process, number, before, after)
+                for name, (before, after) in changes.items():
+                    _set_one(process, name, before, after, raises=raises)
+        if not others:
+            break
+        done |= others
 
 
-def _set_one(process: int, number: int, before: Bound, after: Bound) -> None:
+def _set_one(process: int, name: str, before: Bound, after: Bound, *, raises: bool) -> None:
+    number = _NUMBERS[name]
     soft, hard = resource.prlimit(process, number)
-    new_soft, new_hard = _number(after.barrier), _number(after.limit)
-    if hard == _number(before.limit):  # as the VPS has it; whoever has less has chosen so
-        wanted = (new_soft if soft in (hard, _number(before.barrier)) else _lesser(soft, new_soft), new_hard)
+    new_soft, new_hard = (_number(name, value) for value in after)
+    if hard == _number(name, before.limit):  # as the VPS has it; whoever has less has chosen so
+        wanted = (new_soft if soft in (hard, _number(name, before.barrier)) else _lesser(soft, new_soft), new_hard)
     else:
         wanted = (_lesser(soft, new_soft), _lesser(hard, new_hard))
     if wanted == (soft, hard):
         return
     try:
         resource.prlimit(process, number, wanted)
-    except (PermissionError, ValueError):
-        pass  # to raise it takes CAP_SYS_RESOURCE, which this machine does not give us: the plan has said that it takes a restart
-    except OSError as error:
-        raise NothingDone(f"limits: the kernel refused {wanted[1]} for a process of '{process}': {error.strerror}.") from None
+    except ProcessLookupError:
+        raise
+    except (OSError, ValueError) as error:  # the latter is Python's for EPERM and EINVAL
+        if raises or not isinstance(error, (PermissionError, ValueError)):
+            raise NothingDone(f"limits.{controls.RLIMITS[name][0]}: the kernel refused {wanted[1]} for process {process}: {error}.") from None
 
 
 def _write_shared_memory(vps: Vps, pid: int) -> None:
@@ -133,12 +144,17 @@ def _monitor(pid: int) -> int:
         return int(file.read().rpartition(")")[2].split()[1])
 
 
-def _word(value: int | None) -> str:
-    return "unlimited" if value is None else str(value)
+def _word(name: str, value: int | None) -> str:
+    if value is not None:
+        return str(value)
+    return f"$(cat {_NR_OPEN})" if name == "NOFILE" else "unlimited"
 
 
-def _number(value: int | None) -> int:
-    return resource.RLIM_INFINITY if value is None else value
+def _number(name: str, value: int | None) -> int:
+    """The kernel refuses more open files than that to everybody, no limit included."""
+    if value is not None:
+        return value
+    return int(files.read(_NR_OPEN) or 1 << 20) if name == "NOFILE" else resource.RLIM_INFINITY
 
 
 def _lesser(first: int, second: int) -> int:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from ..core.errors import VpsError
-from . import cgroup, engine, locks
+from ..core.model import Vps
+from . import cgroup, engine, locks, unit
 from .parts import Parts
 from .storage.driver import Storage
 
@@ -35,9 +38,35 @@ def sweep(parts: Parts) -> list[str]:
     for driver in parts.drivers.values():
         for root in driver.in_use():
             _release(parts, driver, root)
+    if os.path.exists(_mark(parts)):
+        protect(parts)
     if parts.storage.recount():
         warnings.append("pool: the kernel had lost count of what the VPSs keep on disk, and no disk limit held; it is counting again now.")
     return warnings
+
+
+@contextmanager
+def protecting(parts: Parts, *vpss: Vps) -> Iterator[None]:
+    """Change records of these VPSs within: what is guaranteed to all together follows, after a run that is killed by the next one."""
+    if not any(unit.guarantees(vps) for vps in vpss):
+        yield
+        return
+    with open(_mark(parts), "w", encoding="ascii"):
+        pass
+    yield
+    protect(parts)
+
+
+def protect(parts: Parts) -> None:
+    """Have the cgroup above all VPSs say what the records say."""
+    with locks.hold("node", "allocation", timeout=parts.lock_timeout):
+        unit.protect([parts.keepable(vps) for vps in parts.vps.all()])
+        with suppress(FileNotFoundError):
+            os.unlink(_mark(parts))
+
+
+def _mark(parts: Parts) -> str:
+    return os.path.join(parts.settings.pool, "guarantees-changed")
 
 
 def _release(parts: Parts, driver: Storage, root: str) -> None:

@@ -44,45 +44,50 @@ def start_lines(vps: Vps) -> list[str]:
         if file in PROPERTIES:
             left = f"/run/systemd/system.control/{name}.d/50-{PROPERTIES[file]}.conf"  # by somebody, since the boot of the machine
             when = f"[ ! -e {left} ] || " if text == unset[file] else ""
+            if _for_bfq(file, text) != text:
+                when = f"weight={text}; [ ! -e {_bfq(vps.name)} ] || weight={_for_bfq(file, text)}\n"
+                text = "$weight"
             lines.append(f"{when}systemctl set-property --runtime {name} {PROPERTIES[file]}={text}")
     return lines
 
 
 def write(name: str, texts: dict[str, str]) -> None:
     """Tell systemd of a running VPS's files, as far as they are its unit's."""
-    properties = _properties({file: text for file, text in texts.items() if file in PROPERTIES})
+    shares_by_bfq = os.path.exists(_bfq(name))
+    own = {file: _for_bfq(file, text) if shares_by_bfq else text for file, text in texts.items() if file in PROPERTIES}
+    properties = [f"{PROPERTIES[file]}={text}" for file, text in own.items()]
     if properties and competes():
         tools.run(["systemctl", "set-property", "--runtime", unitfiles.unit_of(name), *properties])
 
 
 def guarantees(vps: Vps) -> bool:
     """Whether a VPS has a guarantee, which the cgroup above all VPSs must know of."""
-    return cgroup.version() == 2 and any(_guaranteed(vps).values())
+    return competes() and any(_guaranteed(vps).values())
 
 
 def protect(everybody: list[Vps]) -> None:
     """Give the cgroup above all VPSs what is guaranteed to them together: none below has more than its parent."""
-    if cgroup.version() == 1:
+    if not competes():
         return
-    sums = {file: sum(_guaranteed(vps)[file] for vps in everybody) for file in _GUARANTEES}
-    above = os.path.join(cgroup.MOUNT, unitfiles.SLICE if tools.has_systemd() else os.path.dirname(cgroup.folder("x")))
-    now = {file: int((files.read(os.path.join(above, file)) or "0").replace("max", "-1")) for file in _GUARANTEES}
-    if now == sums:
+    wanted = {PROPERTIES[file]: str(sum(_guaranteed(vps)[file] for vps in everybody)) for file in _GUARANTEES}
+    said = tools.run(["systemctl", "show", f"--property={','.join(wanted)}", unitfiles.SLICE])
+    if dict(line.split("=", 1) for line in said.splitlines()) == wanted:
         return
-    wanted = {file: str(number) for file, number in sums.items()}
-    if tools.has_systemd():
-        tools.run(["systemctl", "set-property", unitfiles.SLICE, *_properties(wanted)])
-        if any(sums.values()) and unitfiles.RECURSIVE not in (files.read("/proc/mounts") or ""):
-            tools.run(_INHERIT)
-    elif os.path.isdir(above):
-        for file, text in wanted.items():
-            files.overwrite(os.path.join(above, file), text)
+    tools.run(["systemctl", "set-property", unitfiles.SLICE, *(f"{name}={text}" for name, text in wanted.items())])
+    if any(text != "0" for text in wanted.values()) and unitfiles.RECURSIVE not in (files.read("/proc/mounts") or ""):
+        tools.run(_INHERIT)
+
+
+def _bfq(name: str) -> str:
+    """The file that is there where the scheduler bfq shares disks by the weights of units."""
+    return os.path.join(cgroup.MOUNT, unitfiles.cgroup_of(name), "io.bfq.weight")
+
+
+def _for_bfq(file: str, text: str) -> str:
+    """systemd's weight for a weight of bfq's: it maps its 100 to 10000 on the 100 to 1000 of that (its BFQ_WEIGHT)."""
+    return str(100 + (int(text) - 100) * 11) if file == "io.weight" and int(text) > 100 else text
 
 
 def _guaranteed(vps: Vps) -> dict[str, int]:
     texts = controls.cgroup_files(vps.limits, version=2)
     return {file: int(texts[file]) for file in _GUARANTEES}
-
-
-def _properties(texts: dict[str, str]) -> list[str]:
-    return [f"{PROPERTIES[file]}={text}" for file, text in texts.items()]

@@ -14,9 +14,9 @@ from ..core import capacity
 from ..core import plan as steps
 from ..core.errors import GuestInTheWay, NothingDone, VpsError
 from ..core.model import ID_RANGE, RUNNING, STOPPED, Vps
-from . import cgroup, configuration, controls, engine, files, guest, locks, network, processes, tools, unit
+from . import cgroup, configuration, controls, engine, files, guest, locks, network, processes, tools
 from .parts import Parts, node_nameservers
-from .sweep import erase_vps
+from .sweep import erase_vps, protecting
 from .tree import Tree
 
 SETTLE_TIMEOUT = 30  # s, for LXC's monitor between two states
@@ -49,16 +49,9 @@ def create(parts: Parts, step: steps.Create) -> None:
     except BaseException:
         erase_vps(parts, vps.name, directory)
         raise
-    parts.vps.commit(vps.name)
-    parts.storage.sync()  # before anybody works with it: a power cut must not make remains of it again
-    if unit.guarantees(kept):
-        _protect(parts)
-
-
-def _protect(parts: Parts) -> None:
-    """What is guaranteed to all VPSs together has changed."""
-    with locks.hold("node", "allocation", timeout=parts.lock_timeout):
-        unit.protect([parts.keepable(vps) for vps in parts.vps.all()])
+    with protecting(parts, kept):
+        parts.vps.commit(vps.name)
+        parts.storage.sync()  # before anybody works with it: a power cut must not make remains of it again
 
 
 def _clone(parts: Parts, vps: Vps, root: str) -> None:
@@ -109,26 +102,29 @@ def update(parts: Parts, step: steps.Update) -> None:
     A run that is killed on the way leaves a record that says what it had not finished. One that is refused puts the old
     record back: what was asked and cannot be must not be tried again at the next start.
     """
-    vps = step.vps
-    unfinished = tuple(sorted(step.options - configuration.STALE))
-    with ExitStack() as allocation:
+    vps, before = step.vps, parts.vps.known(step.vps.name)
+    with protecting(parts, parts.keepable(vps), parts.keepable(before)), ExitStack() as allocation:
         allocation.enter_context(locks.hold("node", "allocation", timeout=parts.lock_timeout))
         if "addresses" in step.options:
             _refuse_taken(vps, parts.reserved())
-        before = parts.vps.known(vps.name)
         if "limits" in step.options:
             _refuse_promised(parts, before, vps)
         leaving = tuple(sorted(before.claimed - set(vps.addresses)))
-        parts.vps.store(replace(vps, unfinished=unfinished, leaving=leaving))
-        if not capacity.raised(parts.settings.overcommit, vps.limits, before.limits):
+        parts.vps.store(replace(vps, unfinished=tuple(sorted(step.options - configuration.STALE)), leaving=leaving))
+        if not _gives_back(parts, before, vps):
             allocation.close()
-        # What it gives back is nobody else's before the kernel has taken it: refused, it would be promised twice.
         _bring_into_force(parts, step, before, leaving)
-    if "limits" in step.options and (unit.guarantees(parts.keepable(vps)) or unit.guarantees(parts.keepable(before))):
-        _protect(parts)
-    if step.options & {*guest.IDENTITY, "limits"}:
-        parts.storage.sync()  # the guest's files, and its disk's limit, before the record that says that they are so
-    parts.vps.store(replace(vps, unfinished=(), leaving=()))
+        if step.options & {*guest.IDENTITY, "limits"}:
+            parts.storage.sync()  # the guest's files, and its disk's limit, before the record that says that they are so
+        parts.vps.store(replace(vps, unfinished=(), leaving=()))
+
+
+def _gives_back(parts: Parts, before: Vps, after: Vps) -> bool:
+    """Whether somebody else may be promised something of it, which is nobody's before the kernel has taken it.
+
+    But for the disk: an image may take minutes to become smaller, and everybody else would wait for that.
+    """
+    return bool(set(capacity.raised(parts.settings.overcommit, after.limits, before.limits)) - {"disk"})
 
 
 def _bring_into_force(parts: Parts, step: steps.Update, before: Vps, leaving: tuple[str, ...]) -> None:
@@ -157,7 +153,7 @@ def _apply(parts: Parts, vps: Vps, options: frozenset[str], *, force: bool) -> N
         if found.pid is not None:
             folders = cgroup.find(vps.name, found.pid)
             controls.write(vps, folders, parts.abilities_of(vps).io_device, force=force)
-            processes.write(vps, found.pid, cgroup.members(folders))
+            processes.write(vps, found.pid, lambda: cgroup.members(folders), raises=parts.abilities.raises)
         driver.limit(root, vps.limits)  # before the guest's files: a disk that grows must have grown
     mine = options & frozenset(guest.IDENTITY)
     if mine:
@@ -239,8 +235,7 @@ def _console(parts: Parts, name: str) -> str:
 def destroy(parts: Parts, step: steps.Destroy) -> None:
     """One rename, and it is gone; then its remains."""
     vps = parts.keepable(parts.vps.known(step.name))
-    remains = parts.vps.discard(step.name)
-    parts.storage.sync()  # what is told to be gone does not start at the next boot
-    if unit.guarantees(vps):
-        _protect(parts)
+    with protecting(parts, vps):
+        remains = parts.vps.discard(step.name)
+        parts.storage.sync()  # what is told to be gone does not start at the next boot
     erase_vps(parts, step.name, remains)
