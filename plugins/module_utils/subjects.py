@@ -77,7 +77,7 @@ def read_info(node: Any, params: Any) -> dict[str, Any]:
 def _told(node: Any, name: str, earlier: dict[str, reading.Reading] | None) -> dict[str, Any] | None:
     """A VPS as it is told, with what it uses beside the limits that this machine keeps; None where it has been removed while we looked."""
     try:
-        actual = node.read_vps(name)
+        actual = node.read_vps(name, decides=False)
         told = describe_vps(node, actual)
         if told is None:
             return None

@@ -129,9 +129,9 @@ class MemoryNode:
             self.done.append(step)
         return notes
 
-    def read_vps(self, name: str) -> Actual:
+    def read_vps(self, name: str, *, decides: bool = True) -> Actual:
         """A VPS as it is: its record, where the kernel does not say something else."""
-        facts = self._facts(name)
+        facts = self._facts(name) if decides else NodeFacts(abilities=self.abilities)
         if name not in self.disks:
             return Actual(node=facts)
         disk, kernel, recorded = self.disks[name], self.kernels.get(name), self.recorded(name)
@@ -143,7 +143,7 @@ class MemoryNode:
         kept, addresses, at_restart, live = enforced(recorded.limits, abilities), recorded.addresses, set(), Live()
         if kernel:
             paths = {file: f"/cgroup/{name}/{file}" for file in kernel.files}
-            live = Live(kernel.files, paths, kernel.rlimits, kernel.shared_pages, kernel.terminals)
+            live = Live(kernel.files, paths, kernel.rlimits, shared_pages=kernel.shared_pages, terminals=kernel.terminals)
             at_restart |= live.at_restart(kept, abilities)
             if set(kernel.routes) != set(addresses):
                 addresses = tuple(kernel.routes)

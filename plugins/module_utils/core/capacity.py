@@ -97,6 +97,7 @@ def check(room: Room, before: Limits | None, after: Limits, *, vps: str) -> None
 
     What is not raised is not looked at: a node that has promised too much already may always promise less.
     """
+    _check_guarantees(room, before, after, vps=vps)
     for name in raised(room.overcommit, before, after):
         if room.unknown is not None:
             raise VpsError(room.unknown)
@@ -119,6 +120,23 @@ def check(room: Room, before: Limits | None, after: Limits, *, vps: str) -> None
             f"limits.{resource.key}: with {resource.show_up(wanted)} for VPS '{vps}' this node would have promised "
             f"{resource.show_up(others + wanted)} of {resource.word}, {resource.show_up(others)} of it to the others, and it promises no more than "
             f"{resource.show(allowed)} ({policy}); {left} is left for it."
+        )
+
+
+def _check_guarantees(room: Room, before: Limits | None, after: Limits, *, vps: str) -> None:
+    """What is guaranteed nobody gets back: more than there is would leave nothing to the node itself."""
+    wanted = limits.guaranteed_bytes(after)
+    if wanted <= (0 if before is None else limits.guaranteed_bytes(before)):
+        return
+    if room.unknown is not None:
+        raise VpsError(room.unknown)
+    others = sum(limits.guaranteed_bytes(other) for other in room.promised)
+    if others + wanted > room.present.memory:
+        resource = RESOURCES["memory"]
+        key = "memory_guarantee" if after.memory_guarantee else "oomguarpages"
+        raise VpsError(
+            f"limits.{key}: with {resource.show_up(wanted)} for VPS '{vps}' this node would have guaranteed {resource.show_up(others + wanted)}, and has "
+            f"{resource.show(room.present.memory)} of memory; guarantee less."
         )
 
 

@@ -167,7 +167,7 @@ def _create(desired: Desired, node: NodeFacts) -> Plan:
         known = ", ".join(sorted(node.templates)) or "none yet; make one with vps_template"
         raise VpsError(f"template: there is no template '{template}' on this node (there is: {known}).")
     _check_against_node(desired, node)
-    disk.check_new(enforced(desired.options.get("limits", Limits()), node.abilities), node.abilities)
+    disk.check_new(enforced(desired.options.get("limits", Limits()), node.abilities), node.abilities, least=node.images.get(template, 0))
     if node.damaged:
         raise VpsError(node.damaged)
     if node.free_bytes < LEAST_FREE:

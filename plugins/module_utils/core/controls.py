@@ -89,7 +89,7 @@ def cgroup_files(limits: Limits, *, version: int) -> dict[str, str]:
     burst = str(0 if limits.cpuburst is None else limits.cpuburst * PERIOD // 100)
     rates = _rates(limits)
     weight = str(((UNSET_PRIORITY if limits.ioprio is None else limits.ioprio) + 1) * UNSET_WEIGHT // (UNSET_PRIORITY + 1))
-    guarantee = max(limits.memory_guarantee or 0, _barrier(limits.oomguarpages))
+    guarantee = limits_.guaranteed_bytes(limits)
     if version == 2:
         return {
             "memory.high": _text(least(limits.memory_high, _below(limits.privvmpages))),

@@ -125,13 +125,15 @@ def held(limits: Limits, disk: Disk, abilities: Abilities) -> dict[str, Held]:
     return {name: value for name, value in found.items() if name in limits.named}
 
 
-def check_new(limits: Limits, abilities: Abilities, *, prefix: str = "limits.") -> None:
-    """Refuse limits that no new image can be made with."""
+def check_new(limits: Limits, abilities: Abilities, *, least: int = 0, prefix: str = "limits.") -> None:
+    """Refuse limits that no new image can be made with; `least` bytes are in the template."""
     if abilities.storage == BTRFS:
         return
     size = image_size(limits, None)
     if size < LEAST_SIZE:
         raise VpsError(f"{prefix}diskspace: {units.format_size(size)} is too small for an image; ask for {units.format_size(LEAST_SIZE)} or more.")
+    if size < least:
+        raise VpsError(f"{prefix}diskspace: an image of this template has {units.format_size(-(-least >> 20) << 20)} or more; ask for as much.")
     if not abilities.quota and limits.diskinodes is not None and _inodes(limits, size) == 0:
         least = 16 * -(-size // GROUP)
         raise VpsError(f"{prefix}diskinodes: a file system of {units.format_size(size)} has {least} or more; ask for as many.")

@@ -162,6 +162,12 @@ def memory_bytes(limits: Limits) -> int | None:
     return least(limits.memory, *(number * PAGE for number in pages))
 
 
+def guaranteed_bytes(limits: Limits) -> int:
+    """Bytes of memory that are never taken from the VPS."""
+    barrier = limits.oomguarpages.barrier if limits.oomguarpages is not None else None
+    return max(limits.memory_guarantee or 0, (barrier or 0) * PAGE)
+
+
 def swap_bytes(limits: Limits) -> int | None:
     """Swap in bytes, likewise."""
     bound = limits.swappages

@@ -82,11 +82,12 @@ class NodeFacts:
     """What the node says that decides whether a wish can be granted.
 
     `taken` maps an address to who has it: another VPS or the node. `networks` are the subnets it routes to VPSs.
-    `templates` maps a template's name to the kind of its init. `plans` are the named sets of limits of this node;
-    `room` is what it may promise besides what the other VPSs have.
+    `templates` maps a template's name to the kind of its init, `images` to the bytes that an image of it has at least. `plans` are the
+    named sets of limits of this node; `room` is what it may promise besides what the other VPSs have.
     """
 
     templates: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, int] = field(default_factory=dict)
     taken: Mapping[str, str] = field(default_factory=dict)
     networks: tuple[str, ...] = ()
     nameservers: tuple[str, ...] = ()

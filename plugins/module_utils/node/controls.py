@@ -73,7 +73,9 @@ def pinned(folders: Folders) -> int:
     """Bytes of a running VPS that the kernel can take from it only by killing, as long as there is no swap for them."""
     text = _read_if_there(os.path.join(folders["memory"], "memory.stat")) or ""
     counts = dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
-    return sum(int(counts.get(key, 0)) for key in ("anon", "shmem", "kernel_stack", "pagetables"))
+    # v1 counts in the very cgroup, where nobody is, but for its totals, and does not tell the kernel's own.
+    keys = ("anon", "shmem", "kernel_stack", "pagetables") if version() == 2 else ("total_rss", "total_shmem")
+    return sum(int(counts.get(key, 0)) for key in keys)
 
 
 def write(vps: Vps, folders: Folders, device: str | None, *, force: bool = False) -> None:

@@ -70,18 +70,21 @@ class Node:
             notes.update(_APPLY[type(step)](self._parts, step) or {})
         return notes
 
-    def read_vps(self, name: str) -> Actual:
-        """A VPS as it is: what its record says, where the kernel does not say something else."""
+    def read_vps(self, name: str, *, decides: bool = True) -> Actual:
+        """A VPS as it is: what its record says, where the kernel does not say something else.
+
+        Who `decides` nothing by it does without what the others have.
+        """
         for _attempt in range(5):
             try:
-                return self._read_vps(name)
+                return self._read_vps(name, decides)
             except (FileNotFoundError, ProcessLookupError):
                 continue  # it has stopped, rebooted or gone while we looked
         raise VpsError(f"name: VPS '{name}' does not hold still to be read, it stops and starts all the time; stop it first.")
 
-    def _read_vps(self, name: str) -> Actual:
+    def _read_vps(self, name: str, decides: bool) -> Actual:
         recorded = self._parts.vps.load(name)
-        facts = self._facts(name)
+        facts = self._facts(name) if decides else NodeFacts(abilities=self._parts.abilities)
         if recorded is None:
             return Actual(node=facts)
         abilities = self._parts.abilities_of(recorded)
@@ -125,8 +128,10 @@ class Node:
         for vps in others:
             taken.update({address: f"VPS {vps.name}" for address in vps.claimed})
         known = self._parts.settings
+        manifests = self._parts.templates.all()
         return NodeFacts(
-            templates={manifest.template.name: manifest.init for manifest in self._parts.templates.all()},
+            templates={manifest.template.name: manifest.init for manifest in manifests},
+            images={manifest.template.name: self._parts.least_image(manifest) for manifest in manifests},
             taken=taken,
             networks=known.networks,
             nameservers=node_nameservers(),
@@ -193,4 +198,4 @@ class Node:
             room = self._parts.room(self._parts.reserved())
         except VpsError as error:
             room = self._parts.room((), str(error))
-        return capacity.report(replace(room, present=self._parts.present), resources.used(self._parts.settings.pool))
+        return capacity.report(room, resources.used(self._parts.settings.pool))

@@ -14,11 +14,11 @@ from ..core import fidelity
 from ..core.beancounters import BTRFS, IMAGE
 from ..core.capacity import Present, Room
 from ..core.disk import Disk
-from ..core.model import Vps
+from ..core.model import Manifest, Vps
 from ..core.settings import Settings
 from . import abilities, cgroup, files, locks, resources
 from .record import TemplateRecords, VpsRecords
-from .storage import ext4
+from .storage import ext4, image
 from .storage.btrfs import Btrfs
 from .storage.driver import Startup, Storage
 from .storage.image import Image
@@ -57,11 +57,8 @@ class Parts:
         return resources.present(self.settings.pool)
 
     def room(self, vpss: Iterable[Vps], unknown: str | None = None) -> Room:
-        """What may be promised besides what these VPSs have; `unknown` says why they are not all.
-
-        Where nothing is bounded, nobody looks at what there is.
-        """
-        return Room(self.present if self.settings.overcommit else Present(), self.settings.overcommit, tuple(vps.limits for vps in vpss), unknown)
+        """What may be promised besides what these VPSs have; `unknown` says why they are not all."""
+        return Room(self.present, self.settings.overcommit, tuple(vps.limits for vps in vpss), unknown)
 
     @cached_property
     def drivers(self) -> dict[str, Storage]:
@@ -87,6 +84,11 @@ class Parts:
     def keepable(self, vps: Vps) -> Vps:
         """A VPS with those of its limits that this machine can keep: what its parts are to bring into force."""
         return replace(vps, limits=fidelity.enforced(vps.limits, self.abilities_of(vps)))
+
+    def least_image(self, manifest: Manifest) -> int:
+        """Bytes of the smallest image of a template: of the one that was made, or at least of what is to be in it."""
+        made = image.size_of(os.path.join(self.templates.path(manifest.template.name), "rootfs"))
+        return manifest.size if made is None else made
 
     def reserved(self) -> list[Vps]:
         """Every VPS whose ids, addresses and template are spoken for: the finished ones, and those that a run is making."""

@@ -21,7 +21,7 @@ from dataclasses import replace
 from ...core import disk as disk_
 from ...core import units
 from ...core.beancounters import IMAGE
-from ...core.disk import BLOCK, Disk, Used
+from ...core.disk import BLOCK, GROUP, Disk, Used
 from ...core.errors import NothingDone, VpsError
 from ...core.fidelity import Abilities
 from ...core.limits import Limits
@@ -38,7 +38,7 @@ _PROGRAMS = ("mke2fs", "e2fsck", "resize2fs", "tune2fs", "losetup", "mountpoint"
 _OPTIONS = ("loop", "nodev", "noatime", "discard", "noinit_itable", "errors=remount-ro")
 _LOOP_MAJOR = 7
 _FICLONE, _GETFLAGS, _SETFLAGS, _NO_COW = 0x40049409, 0x80086601, 0x40086602, 0x00800000
-_DROPPED = 16 << 20  # bytes: ext4 leaves a last group out that is hardly larger than its own tables
+_DROPPED = 16 << 20  # bytes: ext4 leaves out a last group of blocks that is hardly larger than its own tables
 _RESIZE_TIMEOUT = 1800  # s
 
 
@@ -126,7 +126,7 @@ class Image:
             return Disk()
         length = os.stat(image).st_size
         return Disk(
-            size=length if 0 <= length - found.size < _DROPPED else found.size,
+            size=length if 0 <= length - found.size < _DROPPED and found.size % GROUP == 0 else found.size,
             inodes=found.inodes,
             quota=ext4.read_quota(device) if device and found.quota else None,
             damaged=image if found.errors else None,
@@ -190,6 +190,14 @@ esac
         else:
             with self.opened(root):
                 _grow(root, size, now.size or 0)
+
+
+def size_of(root: str) -> int | None:
+    """Bytes of an image, those included that nobody has written; None where there is none."""
+    try:
+        return os.stat(_image(root)).st_size
+    except FileNotFoundError:
+        return None
 
 
 def _grow(root: str, size: int, before: int) -> None:
