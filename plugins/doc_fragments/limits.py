@@ -33,7 +33,7 @@ options:
     type: str
   memory_high:
     description:
-      - Bytes of RAM above which the VPS is slowed down and has to give back, before anything is killed. At least 1M.
+      - Bytes of RAM above which the VPS is slowed down and has to give back, before anything is killed. At least 1M. Not on cgroup v1.
     type: str
   cpuunits:
     description:
@@ -67,7 +67,8 @@ options:
   diskspace:
     description:
       - Bytes that the root file system refers to, its template's data included. At least 1M. A soft and a hard limit are written
-        V(9G:10G) where the storage has both.
+        V(9G:10G) where the storage has both; O(unsupported) V(warn) keeps the hard one alone where it has not. A number needs its suffix,
+        for vzctl takes one without for KiB.
       - With storage V(image) it is the size of the file system, at least 64M, and 10G where nothing is asked. It is made smaller only
         while the VPS is stopped, or by a task that stops or restarts it.
     type: str
@@ -90,15 +91,16 @@ options:
     type: str
   iolimit:
     description:
-      - Bytes per second to the pool's disk, and as many from it. At least 4096.
+      - Bytes per second to the pool's disk, and as many from it. At least 4K. A number needs its suffix, for vzctl takes one without
+        for MiB.
     type: str
   iolimit_read:
     description:
-      - Bytes per second from the pool's disk, at least 4096; the lesser of this and O(iolimit) counts.
+      - Bytes per second from the pool's disk, at least 4K; the lesser of this and O(iolimit) counts.
     type: str
   iolimit_write:
     description:
-      - Bytes per second to the pool's disk, at least 4096; the lesser of this and O(iolimit) counts.
+      - Bytes per second to the pool's disk, at least 4K; the lesser of this and O(iolimit) counts.
     type: str
   iopslimit:
     description:
@@ -115,6 +117,7 @@ options:
   kmemsize:
     description:
       - Kernel memory in bytes.
+      - No kernel keeps it; see O(unsupported).
     type: str
   lockedpages:
     description:
@@ -123,6 +126,7 @@ options:
   privvmpages:
     description:
       - Pages of private memory, counted when they are touched. The least of this, O(physpages) and O(memory) counts.
+      - A barrier below the limit is a mark as O(memory_high) is, and has no effect on cgroup v1.
     type: str
   shmpages:
     description:
@@ -147,10 +151,12 @@ options:
   numtcpsock:
     description:
       - TCP sockets.
+      - No kernel keeps it; see O(unsupported).
     type: str
   numflock:
     description:
       - File locks.
+      - No kernel keeps it; see O(unsupported).
     type: str
   numpty:
     description:
@@ -163,26 +169,32 @@ options:
   tcpsndbuf:
     description:
       - Bytes of buffers of TCP sockets, to send from.
+      - No kernel keeps it; see O(unsupported).
     type: str
   tcprcvbuf:
     description:
       - Bytes of buffers of TCP sockets, to receive into.
+      - No kernel keeps it; see O(unsupported).
     type: str
   othersockbuf:
     description:
       - Bytes of buffers of other sockets, to send from.
+      - No kernel keeps it; see O(unsupported).
     type: str
   dgramrcvbuf:
     description:
       - Bytes of buffers of datagram sockets, to receive into.
+      - No kernel keeps it; see O(unsupported).
     type: str
   numothersock:
     description:
       - Sockets other than TCP.
+      - No kernel keeps it; see O(unsupported).
     type: str
   dcachesize:
     description:
       - Bytes of cached names and inodes.
+      - No kernel keeps it; see O(unsupported).
     type: str
   numfile:
     description:
@@ -191,6 +203,7 @@ options:
   numiptent:
     description:
       - Rules of the packet filter inside.
+      - No kernel keeps it; see O(unsupported).
     type: str
   swappages:
     description:

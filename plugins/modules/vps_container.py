@@ -206,7 +206,9 @@ changes:
       type: raw
       sample: 1G
     effect:
-      description: When it is felt - C(live) at once, C(start) when the stopped VPS starts, C(restart) when the running VPS restarts.
+      description:
+        - When it is felt - C(live) at once, C(start) when the stopped VPS starts, C(restart) when the running VPS restarts, C(none) never,
+          for this node cannot keep the limit, and O(unsupported) says to go on.
       type: str
       sample: live
 fidelity:

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ansible_collections.mainline.vps.tests.node.play import play
+from ansible_collections.mainline.vps.tests.node.play import finish, play, start
 
 MIB = 1 << 20
 LIMITS = {"memory": "48M", "swap": "16M", "cpuunits": "500", "cpulimit": "20", "processes": "40", "diskspace": "100M"}
@@ -76,11 +76,27 @@ def test_swap_takes_what_was_asked_and_no_more(web):
     """48M of memory and 16M of swap: one process of 50M fits into both, one of 100M does not."""
     # No zeros: since Linux 6.12 pages of nothing but zeros take no memory any more once somebody wants it back.
     take = 'tr "\\000" a </dev/zero | dd of=/dev/null bs={} count=1 iflag=fullblock'
+    refused = events(web, "memory.swap.events")["max"]
     said = inside(web, f"{take.format('50M')}; echo then; {take.format('100M')}; true", timeout=300)
     assert "/swap" in web.root("cat /proc/swaps")
+    assert events(web, "memory.swap.events")["max"] > refused
     fits, _then, does_not = said.partition("then")
     assert "1+0 records out" in fits and "Killed" in does_not
     assert web.root("lxc-info -n web -pH")
+
+
+def test_memory_in_use_is_taken_away_by_force_alone(web):
+    play(web, [{"mainline.vps.vps_limits": {"name": "web", **LIMITS, "swap": "0"}}])
+    inside(web, '(x=$(head -c 14m /dev/zero | tr "\\000" a); sleep 1000) >/dev/null 2>&1 &')
+    web.root(f"for i in $(seq 100); do awk '/^anon / {{ exit $2 < {13 * MIB} }}' {FOLDER}/memory.stat && exit; sleep 0.3; done; exit 1")
+    less = {"name": "web", **LIMITS, "swap": "0", "memory": "12M"}
+    refused = finish(web, start(web, [{"mainline.vps.vps_limits": less}]))
+    assert refused.code != 0 and "memory: the VPS uses" in refused.output and files(web)["memory.max"] == str(48 * MIB)
+    before, killed = inits(web), events(web, "memory.events")["oom_kill"]
+    assert len(play(web, [{"mainline.vps.vps_limits": {**less, "force": True}}]).changed) == 1
+    assert events(web, "memory.events")["oom_kill"] > killed and files(web)["memory.max"] == str(12 * MIB) and inits(web) == before
+    play(web, [{"mainline.vps.vps_limits": {"name": "web", **LIMITS}}])
+    assert files(web) == FILES
 
 
 def test_cpu_time_is_what_was_asked(web):

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
+from ansible_collections.mainline.vps.tests.node.guest import give_perl
 from ansible_collections.mainline.vps.tests.node.play import finish, play, start
 
 MIB = 1 << 20
@@ -180,9 +183,18 @@ def test_what_somebody_set_by_hand_is_found_and_mended(held):
 
 
 def test_root_inside_cannot_lift_it(held):
-    """Its files count for project 0, which only the node's root can change; and quotactl(2) is the node's."""
-    said = inside(held, "chattr -p 5 /etc; chattr +P /etc; echo $?; cat /proc/self/uid_map", check=False)
-    assert "\n1\n" in said or "not found" in said
+    """Its files count for project 0, which only the node's root can change (FS_IOC_FSSETXATTR); and quotactl(2) is the node's."""
+    held.root(give_perl(ROOT))
+
+    def change(path: str, project: int) -> str:
+        code = f"open F, q(<), q({path}) or die; \\$a = pack(q(L5 x8), 0, 0, 0, {project}, 0); print ioctl(F, 0x401c5820, \\$a) ? q(done) : \\$! + 0"
+        return f'/bin/perl -e "{code}"'
+
+    assert inside(held, change("/etc", 7)) == str(errno.EINVAL)
+    assert held.root(change(f"{ROOT}/etc", 7)) == held.root(change(f"{ROOT}/etc", 0)) == "done", "this is not how a project is changed"
+    script = "import ctypes, sys; print(ctypes.CDLL(None, use_errno=True).quotactl(0x800003 << 8 | 2, sys.argv[1].encode(), 0, None), ctypes.get_errno())"
+    in_user_namespace = f"nsenter --user --target $(lxc-info -n quota -pH) python3 -c '{script}' {device(held)}"
+    assert held.root(in_user_namespace).split()[0] == "-1"
     assert kernel_says(held)["ihard"] == 2000
 
 

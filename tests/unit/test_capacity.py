@@ -82,9 +82,16 @@ def test_a_vps_without_a_limit_of_a_bounded_resource_is_refused(name):
 def test_who_gives_some_back_is_never_refused_however_much_is_promised(name):
     quarter, half, whole = SHARES[name]
     full = room(name, 10, whole, whole)
-    for before, after in ((whole, half), (half, quarter), (half, half), (Limits(), whole), (Limits(), Limits())):
+    for before, after in ((whole, half), (half, quarter), (half, half), (Limits(), Limits())):
         assert not refused(full, before, after)
     assert refused(full, quarter, half)
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_who_had_no_limit_was_promised_nothing_that_could_be_counted(name):
+    quarter, _half, whole = SHARES[name]
+    assert not refused(room(name, 100, quarter, quarter), Limits(), quarter)
+    assert "at most" in refused(room(name, 100, quarter, quarter), Limits(), whole)
 
 
 def test_a_refusal_has_the_numbers_in_it():

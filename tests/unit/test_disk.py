@@ -169,10 +169,23 @@ def test_a_new_vps_is_judged_by_the_storage_that_it_is_to_have():
     machine = Abilities(io_device=None, quota=False)
     image = machine.on(IMAGE)
     assert fidelity.refused(Limits(iolimit=4096), machine) and not fidelity.refused(Limits(iolimit=4096), image)
-    assert set(fidelity.refused(Limits(quotatime=1, diskinodes=Bound(1000, 2000), diskspace=Bound(1, 2)), image)) == {"quotatime", "diskinodes", "diskspace"}
+    assert set(fidelity.refused(Limits(quotatime=1, diskinodes=Bound(1000, 2000), diskspace=Bound(1, 2)), image)) == {"quotatime"}
     assert fidelity.fidelity("diskinodes", image).word == "approximate"
     assert fidelity.fidelity("diskinodes", replace(image, quota=True)).word == "exact"
     assert not fidelity.refused(Limits(quotatime=1, diskinodes=Bound(1000, 2000), diskspace=Bound(1, 2)), QUOTA)
+
+
+def test_without_soft_limits_the_hard_ones_are_kept():
+    asked = Limits(diskinodes=Bound(1000, 2000), diskspace=Bound(1, 2), numproc=Bound(3, 4))
+    for storage, quota, kept in ((BTRFS, True, Limits(diskspace=Bound(2, 2))), (IMAGE, False, Limits(diskspace=Bound(2, 2), diskinodes=Bound(2000, 2000)))):
+        can = Abilities(storage=storage, quota=quota)
+        assert fidelity.enforced(asked, can) == replace(kept, numproc=Bound(3, 4))
+        told = fidelity.check(asked, can, "warn")
+        assert any(sentence.startswith("diskspace: its soft limit cannot be kept") for sentence in told)
+        row = next(row for row in fidelity.report(asked, ["diskspace"], can, {}) if row["limit"] == "diskspace")
+        assert row["fidelity"] == "approximate" and row["why"].startswith("the soft limit has no effect")
+        assert "give one value" in sentence(lambda can=can: fidelity.check(Limits(diskspace=Bound(1, 2)), can, "fail"), "diskspace")
+    assert fidelity.enforced(asked, Abilities(storage=IMAGE)) == asked
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ PARTS = (
     "abilities", "boot", "build", "cgroup", "engine", "firewall", "guest", "lxcfs", "network", "processes", "record", "resources", "usage",
     "storage/btrfs", "storage/driver", "storage/ext4", "storage/image", "storage/pool",
 )
+# How limits are brought into force, which takes several parts' knowledge of where a VPS is; above the parts, and below the steps.
+LIMITS = {"controls": {"cgroup", "unit"}, "limits": {"cgroup", "controls", "processes"}, "unit": {"cgroup"}}
 # What every part may use: below them all, and of no kernel or disk part's knowledge.
 COMMON = {"tools", "files", "mounts", "settings", "tree", "syscalls"}
 
@@ -89,6 +91,12 @@ def test_the_parts_do_not_know_each_other(part):
     level = "." * (part.count("/") + 1)
     own = {name[len(level) :].split(".")[0] for name in imports(path) if name.startswith(level) and not name.startswith(level + ".")}
     assert own <= COMMON, own - COMMON
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_limits_know_these_parts_and_no_other(name):
+    own = {word[1:].split(".")[0] for word in imports(HOUSE / "node" / f"{name}.py") if word.startswith(".") and not word.startswith("..")}
+    assert own - COMMON == LIMITS[name]
 
 
 @pytest.mark.parametrize("path", files("node"), ids=named)

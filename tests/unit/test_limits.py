@@ -68,7 +68,7 @@ def test_there_are_21_beancounters_each_of_two_values():
         ("physpages", "0:65536", Bound(0, 65536)),
         ("physpages", "0:256M", Bound(0, 65536)),
         ("physpages", "65536P", Bound(65536, 65536)),
-        ("physpages", "5K", Bound(1, 1)),
+        ("physpages", "4099K", Bound(1024, 1024)),
         ("kmemsize", "14372700:14790164", Bound(14372700, 14790164)),
         ("kmemsize", "14M:1P", None),
         ("privvmpages", "65536:69632", Bound(65536, 69632)),

@@ -224,7 +224,7 @@ KEYS: dict[str, Key] = {
         PAGES, "Shared memory", _near("kernel.shmall", "counts System V segments, not tmpfs; from Linux 6.11 on root inside may raise it"), pair=True
     ),
     "numproc": Key(COUNT, "Processes and threads", _exact("pids.max"), pair=True, bounds={"minimum": 8, "maximum": 4_194_304}),
-    "physpages": Key(PAGES, "RAM", _exact("memory.max", "memory.limit_in_bytes"), pair=True),
+    "physpages": Key(PAGES, "RAM", _exact("memory.max", "memory.limit_in_bytes"), pair=True, bounds={"minimum": 1024}),
     "vmguarpages": Key(
         PAGES, "Memory that can always be asked for, the barrier",
         {

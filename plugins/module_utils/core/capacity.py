@@ -87,7 +87,8 @@ def raised(overcommit: Mapping[str, int], before: Limits | None, after: Limits) 
     for name, resource in RESOURCES.items():
         old = 0 if before is None else resource.promised(before)
         new = resource.promised(after)
-        if name in overcommit and old is not None and (new is None or new > old):
+        # What has no limit is promised nothing that could be counted: any number is more.
+        if name in overcommit and new != old and (new is None or new > (old or 0)):
             found.append(name)
     return tuple(found)
 

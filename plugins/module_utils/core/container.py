@@ -23,6 +23,7 @@ from .plan import (
     AT_RESTART,
     HIDDEN,
     LIVE,
+    NEVER,
     Change,
     Create,
     Destroy,
@@ -184,7 +185,8 @@ def _create(desired: Desired, node: NodeFacts) -> Plan:
     changes = [Change("state", "absent", _state_word(run), LIVE)]
     for option in OPTIONS:
         if option == "limits" and option in named:
-            changes += _limit_changes(Limits(), named[option], lambda _name: LIVE)
+            kept = enforced(named[option], node.abilities)
+            changes += _limit_changes(Limits(), named[option], lambda name: NEVER if getattr(kept, name) is None else LIVE)
         elif named.get(option) is not None:
             changes += _changes(option, None, named[option], LIVE)
     return Plan(changes=tuple(changes), steps=(Create(vps), *run_steps))
@@ -312,7 +314,7 @@ def _refuse_to_kill(before: Limits, after: Limits, desired: Desired, actual: Act
     if desired.force or wanted is None or wanted >= actual.pinned or wanted == limits_.memory_bytes(before):
         return
     raise VpsError(
-        f"limits.memory: the VPS uses {units.format_size(actual.pinned)} that cannot be reclaimed, more than {units.format_size(wanted)}; "
+        f"limits.{limits_.memory_key(after)}: the VPS uses {units.format_size(actual.pinned)} that cannot be reclaimed, more than {units.format_size(wanted)}; "
         "stop something in it first, ask for more, or set force to have the kernel kill in it."
     )
 
@@ -340,6 +342,8 @@ def _limit_changes(before: Limits, after: Limits, effect: Callable[[str], str]) 
 
 def _limit_effect(name: str, before: Limits, after: Limits, actual: Actual) -> str:
     """When a changed limit is felt."""
+    if getattr(after, name) is not None and getattr(enforced(after, actual.node.abilities), name) is None:
+        return NEVER
     if actual.run == STOPPED:
         return AT_START
     if name in controls.AT_START_ONLY:

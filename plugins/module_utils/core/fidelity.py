@@ -11,17 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from .beancounters import BTRFS, IMAGE, KEYS, PLAIN, UNSUPPORTED, V1, V2, Fidelity, format_value
+from .beancounters import APPROXIMATE, BTRFS, IMAGE, KEYS, PLAIN, UNSUPPORTED, V1, V2, Bound, Fidelity, format_value
 from .controls import RLIMITS, files_of
 from .errors import VpsError
 from .limits import Limits
 
 CONTROLLERS = frozenset({"memory", "cpu", "cpuset", "io", "pids"})
 _ANY_DISK = "0:0"  # an image is a disk of its own, with a number as long as it is mounted
-_NO_SOFT_LIMIT = {
-    BTRFS: "btrfs has no soft limit; give one value",
-    PLAIN: "an image without quota has no soft limit; give one value",
-}
+_NO_SOFT_LIMIT = {BTRFS: "btrfs has no soft limit", PLAIN: "an image without quota has no soft limit"}
 _GUARANTEES = ("memory_guarantee", "vmguarpages", "oomguarpages")
 _V1_NAMES = {"blkio": "io"}
 
@@ -85,40 +82,46 @@ def refused(limits: Limits, abilities: Abilities) -> dict[str, str]:
         told = fidelity(name, abilities)
         if told.word == UNSUPPORTED:
             found[name] = told.why
-    bound = limits.diskspace
-    if bound is not None and bound.barrier != bound.limit and abilities.disk in _NO_SOFT_LIMIT:
-        found["diskspace"] = _NO_SOFT_LIMIT[abilities.disk]
-    bound = limits.diskinodes
-    if bound is not None and bound.barrier != bound.limit and abilities.disk == PLAIN:
-        found["diskinodes"] = _NO_SOFT_LIMIT[PLAIN]
     bound = limits.numfile
     if bound is not None and max(value or 0 for value in bound) > abilities.most_files:
         found["numfile"] = f"no process may have more than {abilities.most_files} files open here; ask for less, or raise fs.nr_open"
     return found
 
 
+def softened(limits: Limits, abilities: Abilities) -> dict[str, str]:
+    """Those of which this machine keeps the hard limit alone, and why."""
+    why = _NO_SOFT_LIMIT.get(abilities.disk)
+    pairs = [name for name in ("diskspace", "diskinodes") if getattr(limits, name) is not None]
+    return {name: why for name in pairs if why and len(set(getattr(limits, name))) == 2 and fidelity(name, abilities).word != UNSUPPORTED}
+
+
 def enforced(limits: Limits, abilities: Abilities) -> Limits:
-    """The limits without those that this machine cannot keep."""
-    without = refused(limits, abilities)
-    return Limits(**{name: value for name, value in limits.named.items() if name not in without})
+    """The limits without what this machine cannot keep of them."""
+    without, soft = refused(limits, abilities), softened(limits, abilities)
+    kept = {name: value for name, value in limits.named.items() if name not in without}
+    return Limits(**{name: Bound(value.limit, value.limit) if name in soft else value for name, value in kept.items()})
 
 
 def check(limits: Limits, abilities: Abilities, policy: str, *, prefix: str = "") -> tuple[str, ...]:
     """Refuse limits that this machine cannot keep, or warn of them, as C(unsupported) says: fail, warn or ignore."""
     _check_masks(limits, abilities, prefix)
     sentences = tuple(f"{prefix}{name}: cannot be kept on this node: {why}." for name, why in refused(limits, abilities).items())
+    sentences += tuple(f"{prefix}{name}: its soft limit cannot be kept on this node: {why}." for name, why in softened(limits, abilities).items())
     if sentences and policy == "fail":
         more = f" Likewise {', '.join(sentence.split(':')[0] for sentence in sentences[1:])}." if len(sentences) > 1 else ""
-        raise VpsError(f"{sentences[0][:-1]}; leave it out, or set unsupported to warn or ignore.{more}")
+        instead = "give one value" if ": its soft limit" in sentences[0] else "leave it out"
+        raise VpsError(f"{sentences[0][:-1]}; {instead}, or set unsupported to warn or ignore.{more}")
     return sentences if policy == "warn" else ()
 
 
 def report(limits: Limits, asked: Iterable[str], abilities: Abilities, held: Mapping[str, Held]) -> list[dict[str, str]]:
     """A word on each key that is asked, as modules return it."""
-    without = refused(limits, abilities)
+    without, soft = refused(limits, abilities), softened(limits, abilities)
     rows = []
     for name in asked:
         told = Fidelity(UNSUPPORTED, "", without[name]) if name in without else fidelity(name, abilities)
+        if name in soft:
+            told = Fidelity(APPROXIMATE, told.by, f"the soft limit has no effect: {soft[name]}")
         found = held.get(name, Held()) if told.word != UNSUPPORTED else Held()
         rows.append(
             {

@@ -162,6 +162,13 @@ def memory_bytes(limits: Limits) -> int | None:
     return least(limits.memory, *(number * PAGE for number in pages))
 
 
+def memory_key(limits: Limits) -> str:
+    """The key that bounds memory: the one with the least value of those that do."""
+    bounds = {name: memory_bytes(replace(Limits(), **{name: getattr(limits, name)})) for name in ("memory", "physpages", "privvmpages")}
+    there = {name: value for name, value in bounds.items() if value is not None}
+    return min(there, key=lambda name: there[name], default="memory")
+
+
 def guaranteed_bytes(limits: Limits) -> int:
     """Bytes of memory that are never taken from the VPS."""
     barrier = limits.oomguarpages.barrier if limits.oomguarpages is not None else None

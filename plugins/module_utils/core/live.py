@@ -43,7 +43,7 @@ class Live:
         """The limits that are in force; the record's word for those that nobody can read, or that this machine cannot keep."""
         kept = enforced(recorded, abilities)
         found = controls.observed(kept, self.files, version=abilities.version)
-        beyond = {name: value for name, value in recorded.named.items() if getattr(kept, name) is None}
+        beyond = {name: value for name, value in recorded.named.items() if getattr(kept, name) != value}
         beyond.update(disk_.observed(kept, disk, abilities))
         if self.files:
             beyond.update(self._beside(kept))

@@ -14,7 +14,7 @@ from typing import Any
 
 from .model import Template, Vps
 
-LIVE, AT_RESTART = "live", "restart"
+LIVE, AT_RESTART, NEVER = "live", "restart", "none"
 HIDDEN = "(hidden)"
 
 

@@ -43,7 +43,7 @@ def parse_size(text: str, *, option: str, minimum: int = 0, unit: int = 1) -> in
     size = int(whole) * factor
     if fraction:
         size += int(fraction) * factor // 10 ** len(fraction)
-    return _bounded(size, text, option, minimum, _LARGEST, format_size)
+    return _bounded(size, text, option, minimum, _LARGEST, format_size, "pages" if unit == PAGE else "bytes")
 
 
 def parse_pages(text: str, *, option: str, minimum: int = 0) -> int | None:
@@ -105,9 +105,9 @@ def format_text(text: str | None) -> str:
     return UNLIMITED if text is None else text
 
 
-def _bounded(value: int, text: str, option: str, minimum: int, maximum: int, show) -> int:
+def _bounded(value: int, text: str, option: str, minimum: int, maximum: int, show, counted: str = "") -> int:
     if value < minimum:
-        unit = " bytes" if show is format_size and text.isdigit() else ""  # who writes 512 means 512M
+        unit = f" {counted}" if counted and text.isdigit() else ""  # who writes 512 means 512M
         raise VpsError(f"{option}: {shown(text)}{unit} is too small; the least is {show(minimum)}, or {UNLIMITED} for no limit.")
     if value > maximum:
         raise VpsError(f"{option}: {shown(text)} is too large; the most is {show(maximum)}, or {UNLIMITED} for no limit.")

@@ -14,7 +14,7 @@ import os
 
 from ..core import controls, units
 from ..core.errors import NothingDone, VpsError
-from ..core.limits import Limits
+from ..core.limits import Limits, memory_key
 from ..core.model import Vps
 from . import cgroup, files, unit
 from .cgroup import INNER, MOUNT, Folders, version
@@ -25,6 +25,10 @@ _V1_UNLIMITED = 1 << 62
 _OUT_OF_THE_WAY = {
     "memory.limit_in_bytes": ("memory.memsw.limit_in_bytes", "-1"), "cpu.max": ("cpu.max.burst", "0"), "cpu.cfs_quota_us": ("cpu.cfs_burst_us", "0"),
 }
+
+
+class _InUse(VpsError):
+    """Memory that the kernel could not reclaim."""
 
 
 def start_echoes(vps: Vps, device: str | None) -> list[tuple[str, str]]:
@@ -86,13 +90,14 @@ def write(vps: Vps, folders: Folders, device: str | None, *, force: bool = False
     wanted, now = _wanted(vps), read(vps, folders, device)
     differing = {file for file, text in wanted.items() if now[file] != text}
     if not force and "memory.max" in differing:
-        _refuse_to_kill(folders, wanted["memory.max"])
+        _refuse_to_kill(folders, wanted["memory.max"], memory_key(vps.limits))
     differing |= {other for file, (other, _text) in _OUT_OF_THE_WAY.items() if file in differing}
     try:
         _write_all(vps.name, folders, {file: text for file, text in wanted.items() if file in differing}, device)
     except VpsError as error:
         _write_all(vps.name, folders, {file: now[file] for file in wanted if file in differing}, device)  # all of them, or none
-        raise NothingDone(str(error), **error.details) from None
+        said = f"limits.{memory_key(vps.limits)}: {error}" if isinstance(error, _InUse) else str(error)
+        raise NothingDone(said, **error.details) from None
 
 
 def _wanted(vps: Vps) -> dict[str, str]:
@@ -211,18 +216,18 @@ def _write(path: str, text: str, *, missing_ok: bool) -> None:
             raise VpsError(f"limits: this kernel has no {os.path.basename(path)}; leave the limit out.") from None
     except OSError as error:
         if error.errno == errno.EBUSY and "memory" in os.path.basename(path):
-            raise VpsError(
-                f"limits.memory: the VPS uses more than {units.format_size(int(text))} now and the kernel could not reclaim it; "
+            raise _InUse(
+                f"the VPS uses more than {units.format_size(int(text))} now and the kernel could not reclaim it; "
                 "stop something in it first, or ask for more."
             ) from None
         raise VpsError(f"limits: the kernel refused {text} for {os.path.basename(path)}: {error.strerror}.") from None
 
 
-def _refuse_to_kill(folders: Folders, wanted: str) -> None:
+def _refuse_to_kill(folders: Folders, wanted: str, key: str) -> None:
     """v2 kills processes to get below a new memory.max; what no reclaim can free must fit first."""
     bound = pinned(folders)
     if wanted != "max" and bound > int(wanted):
         raise NothingDone(
-            f"limits.memory: the VPS uses {units.format_size(bound)} that cannot be reclaimed, more than {units.format_size(int(wanted))}; "
+            f"limits.{key}: the VPS uses {units.format_size(bound)} that cannot be reclaimed, more than {units.format_size(int(wanted))}; "
             "stop something in it first, ask for more, or set force to have the kernel kill in it."
         )

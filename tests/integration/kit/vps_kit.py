@@ -34,6 +34,7 @@ PREFIX = "it-"
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 V2 = (CGROUPS / "cgroup.controllers").exists()
 SWAP = V2 or (CGROUPS / "memory/memory.memsw.limit_in_bytes").exists()
+SYSTEMD = pathlib.Path("/run/systemd/system").exists()
 LOCKS = pathlib.Path("/run/lock/mainline-vps")
 LXC = pathlib.Path("/var/lib/lxc")
 

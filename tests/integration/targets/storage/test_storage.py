@@ -87,7 +87,8 @@ def test_what_is_in_it_outlives_reboot_restart_and_stop(minimal, storage):
     assert kit.said("it-storage", "cat", "/mine") == "mine"
     kit.container("it-storage", state="stopped")
     assert kit.mounts() == kit.loops() == []
-    kit.run("lxc-start", "-n", "it-storage")  # by hand
+    by_hand = ["systemctl", "start", "vps@it-storage"] if kit.SYSTEMD else ["lxc-start", "-n", "it-storage"]
+    kit.run(*by_hand)
     kit.until("it runs", lambda: kit.pid("it-storage"))
     kit.ok("vps_container", name="it-storage", wait="booted")
     assert kit.said("it-storage", "cat", "/mine") == "mine"
