@@ -9,6 +9,7 @@ What cgroup v1 does not have (memory_high, a guarantee that holds) is in tests/n
 from __future__ import annotations
 
 import errno
+import pathlib
 
 import pytest
 import vps_kit as kit
@@ -145,6 +146,25 @@ def test_cpuburst_lets_saved_time_be_used(vps):
         counted[burst] = {name: after[name] - before[name] for name in ("nr_bursts", "nr_throttled")}
     assert counted[None]["nr_bursts"] == 0 and counted["20"]["nr_bursts"] >= 2, counted
     assert counted["20"]["nr_throttled"] < counted[None]["nr_throttled"], counted
+
+
+def test_a_limit_goes_below_the_burst_that_there_was(vps):
+    """The kernel has no quota below a burst: the one goes out of the other's way."""
+    for section in ({"cpulimit": "200", "cpuburst": "200"}, {"cpulimit": "100", "cpuburst": "100"}, {"cpulimit": "50"}, {"cpulimit": "200", "cpuburst": "150"}):
+        kit.foretold("vps_limits", name=vps, **section)
+    kit.foretold("vps_limits", name=vps)
+
+
+def test_no_limit_of_open_files_is_as_many_as_the_node_has(vps):
+    """More is refused to everybody (fs.nr_open), at a start too."""
+    most = int(pathlib.Path("/proc/sys/fs/nr_open").read_text(encoding="ascii"))
+    assert f"no process may have more than {most}" in kit.fails("vps_limits", name=vps, numfile=str(most + 1))
+    limits(vps, numfile="512:unlimited")
+    kit.container(vps, state="restarted", wait="booted")
+    assert kit.shell(vps, "ulimit -Sn").stdout.strip() == "512"
+    assert not kit.ok("vps_limits", name=vps, numfile="512:unlimited")["changed"]
+    limits(vps)
+    kit.container(vps, state="restarted", wait="booted")
 
 
 UNSUPPORTED = {

@@ -243,6 +243,14 @@ def test_diskspace_stops_root_inside_and_nobody_else(minimal, beside):
     kit.shell("it-disk", "dd if=/dev/zero of=/root/more bs=1M count=100 conv=fsync")
 
 
+def test_without_a_soft_limit_the_hard_one_holds(vps):
+    """Of a pair, as every configuration of OpenVZ's has it."""
+    assert "give one value" in kit.fails("vps_limits", name=vps, diskspace="40M:50M")
+    done = kit.foretold("vps_limits", name=vps, diskspace="40M:50M", unsupported="warn")
+    assert kit.disk_limit(vps) == 50 * MIB and "soft limit" in done["warnings"][0] and done["fidelity"][0]["fidelity"] == "approximate"
+    kit.foretold("vps_limits", name=vps)
+
+
 def test_a_lost_count_of_disk_use_is_mended_by_the_next_run(vps):
     """As when somebody groups counters by hand: btrfs then says that its numbers are no longer to be trusted."""
     group = f"0/{kit.run('btrfs', 'inspect-internal', 'rootid', str(kit.rootfs(vps))).strip()}"

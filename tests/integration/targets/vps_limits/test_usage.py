@@ -199,6 +199,6 @@ def test_people_read_it_as_openvz_has_shown_it(vps, tmp_path):
     )
     lines = [line.split() for line in json.loads(out.read_text(encoding="utf-8"))]
     assert lines[0] == ["name", "resource", "held", "maxheld", "barrier", "limit", "failcnt", "since"]
-    assert lines[1][:2] == [f"{vps}:", "kmemsize"] and len(lines) == 29
+    assert lines[1][:2] == [f"{vps}:", "kmemsize"] and len(lines) == 30
     numproc = next(line for line in lines if "numproc" in line)
     assert numproc[-4:] == ["30", "30", "0", "0"]
