@@ -57,7 +57,7 @@ class Live:
         if not abilities.raises:
             for name, bound in {**self.normal, **controls.rlimits(kept)}.items():
                 there = self.rlimits[name].limit if name in self.rlimits else None
-                wanted = abilities.most_files if bound.limit is None and name == "NOFILE" else bound.limit
+                wanted = bound.limit if bound.limit is not None or name not in self.normal else self.normal[name].limit
                 if there is not None and (wanted is None or there < wanted):
                     found.add(f"limits.{controls.RLIMITS[name][0]}")
         return found

@@ -32,10 +32,10 @@ _UNSET_SHMALL = (1 << 64) - (1 << 24) - 1  # pages; the kernel's default, ULONG_
 def start_lines(vps: Vps) -> list[str]:
     """Lines of shell of the start hook that bring all but the terminals into force before init runs."""
     lines = []
-    wanted = controls.rlimits(vps.limits)
-    if wanted:
-        options = " ".join(f"--{name.lower()}={_word(name, bound.barrier)}:{_word(name, bound.limit)}" for name, bound in wanted.items())
-        lines.append(f"prlimit --pid=$LXC_PID {options}")
+    for name, (soft, hard) in controls.rlimits(vps.limits).items():
+        option = f"--{name.lower()}={_word(name, soft)}"
+        # Without a limit it has what the node gives, which only CAP_SYS_RESOURCE makes more of.
+        lines.append(f"prlimit --pid=$LXC_PID {option}:{_word(name, hard)}" + (f" 2>/dev/null || prlimit --pid=$LXC_PID {option}:" if hard is None else ""))
     pages = controls.shared_memory_pages(vps.limits)
     if pages is not None:
         # From Linux 6.11 on the setting belongs to the root of the VPS, before to the node's.

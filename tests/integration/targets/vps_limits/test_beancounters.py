@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import pathlib
+import resource
 
 import pytest
 import vps_kit as kit
@@ -161,7 +162,7 @@ def test_no_limit_of_open_files_is_as_many_as_the_node_has(vps):
     assert f"no process may have more than {most}" in kit.fails("vps_limits", name=vps, numfile=str(most + 1))
     limits(vps, numfile="512:unlimited")
     kit.container(vps, state="restarted", wait="booted")
-    assert kit.shell(vps, "ulimit -Sn").stdout.strip() == "512"
+    assert resource.prlimit(kit.pid(vps), resource.RLIMIT_NOFILE)[0] == 512
     assert not kit.ok("vps_limits", name=vps, numfile="512:unlimited")["changed"]
     limits(vps)
     kit.container(vps, state="restarted", wait="booted")
