@@ -85,7 +85,7 @@ def test_a_limit_that_is_no_cgroups_is_felt(beans, limit):
     assert number == refused and count - 1 <= got <= count
 
 
-@pytest.mark.parametrize("mark", [{"memory_high": "40M"}, {"privvmpages": "10240:16384"}])
+@pytest.mark.parametrize("mark", [{"memory_high": "40M"}, pytest.param({"privvmpages": "10240:16384"}, marks=pytest.mark.long)])
 def test_more_than_the_high_mark_is_slowed_down_and_nothing_killed(beans, mark):
     others = {name: value for name, value in LIMITS.items() if name != "memory_high"}
     play(beans, [{"mainline.vps.vps_limits": {"name": "beans", **others, **mark}}])

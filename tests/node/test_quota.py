@@ -114,6 +114,7 @@ def test_the_hard_limit_of_space_is_the_size_of_the_image(held):
     assert held.root("stat --format=%s /var/lib/vps/vps/quota/root.img") == str(300 * MIB)
 
 
+@pytest.mark.long
 def test_it_grows_while_it_runs_and_its_limits_change_live(held):
     init = held.root("lxc-info -n quota -pH")
     before = int(inside(held, "df -k / | tail -n 1").split()[1])
@@ -132,6 +133,7 @@ def test_it_grows_while_it_runs_and_its_limits_change_live(held):
     assert kernel_says(held)["isoft"] == 1500
 
 
+@pytest.mark.long
 def test_quota_of_users_is_switched_live(held):
     assert flags(held) & 0b1010 == 0b1010
     play(held, [limits(**{name: value for name, value in LIMITS.items() if name != "quotaugidlimit"})])
@@ -140,6 +142,7 @@ def test_quota_of_users_is_switched_live(held):
     assert flags(held) & 0b1010 == 0b1010
 
 
+@pytest.mark.long
 def test_a_user_inside_runs_into_a_quota_of_its_own(held):
     """As the node's setquota(8) sets it, by the user's number inside: on disk it has that one."""
     script = "import ctypes, struct, sys; b = ctypes.create_string_buffer(struct.pack('8QI4x', 5 << 10, 0, 0, 0, 0, 0, 0, 0, 1))\n"
@@ -159,6 +162,7 @@ def flags(node) -> int:
     return int(node.root(f"python3 - {device(node)} <<'END'\n{script}\nEND"))
 
 
+@pytest.mark.long
 def test_limits_outlive_a_reboot_from_inside_a_restart_and_a_stop(held):
     init = held.root("lxc-info -n quota -pH")
     inside(held, "reboot", check=False)
