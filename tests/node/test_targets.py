@@ -44,7 +44,8 @@ def suite(node):
 
 def send(node, paths: list[pathlib.Path], folder: str) -> None:
     """Copy files and folders to a machine."""
-    pack = ["tar", "--create", "--exclude=__pycache__", "--exclude=*.so", "--exclude=output", "--directory", str(paths[0].parent), *(path.name for path in paths)]
+    names = [path.name for path in paths]
+    pack = ["tar", "--create", "--exclude=__pycache__", "--exclude=*.so", "--exclude=output", "--directory", str(paths[0].parent), *names]
     with subprocess.Popen(pack, stdout=subprocess.PIPE) as archive:
         unpack = f"sudo mkdir -p {folder}; sudo tar --extract --no-same-owner --directory={folder}"
         subprocess.run(["ssh", *node.ssh_options(), f"{USER}@127.0.0.1", unpack], stdin=archive.stdout, check=True, timeout=100 * SLOW)
@@ -54,6 +55,7 @@ def send(node, paths: list[pathlib.Path], folder: str) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("target", ["contract", "storage", "vps_limits"])
 def test_a_target_passes(suite, target):
-    said = suite.root(f"cd {PLACE}/ansible_collections/mainline/vps/tests/integration/targets/{target}; env {ENVIRONMENT} bash runme.sh 2>&1", timeout=400 * SLOW, check=False)
+    folder = f"{PLACE}/ansible_collections/mainline/vps/tests/integration/targets/{target}"
+    said = suite.root(f"cd {folder}; env {ENVIRONMENT} bash runme.sh 2>&1", timeout=400 * SLOW, check=False)
     print(said)
     assert re.search(r"^=+ \d+ passed[^\n]*=+$", said.splitlines()[-1]), said[-6000:]

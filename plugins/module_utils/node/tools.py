@@ -13,7 +13,7 @@ import selectors
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
-from typing import IO
+from typing import IO, cast
 
 from ..core.errors import VpsError
 
@@ -55,11 +55,11 @@ def attempt(
         raise _not_installed(argv[0]) from None
     except OSError as error:
         raise VpsError(f"{argv[0]}: cannot be run on this node: {error.strerror}.", command=list(argv)) from None
-    assert process.stdout is not None
+    stdout = cast("IO[bytes]", process.stdout)
     if stdin is not None and process.stdin is not None:
         _give(process.stdin, stdin.encode())
-    output, in_time = _read(process.stdout.fileno(), time.monotonic() + timeout, limit)
-    process.stdout.close()
+    output, in_time = _read(stdout.fileno(), time.monotonic() + timeout, limit)
+    stdout.close()
     if not in_time:
         process.kill()
         process.wait()
