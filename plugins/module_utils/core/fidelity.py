@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .beancounters import APPROXIMATE, BTRFS, IMAGE, KEYS, PLAIN, UNSUPPORTED, V1, V2, Bound, Fidelity, format_value
 from .controls import RLIMITS, files_of
@@ -98,8 +99,9 @@ def softened(limits: Limits, abilities: Abilities) -> dict[str, str]:
 def enforced(limits: Limits, abilities: Abilities) -> Limits:
     """The limits without what this machine cannot keep of them."""
     without, soft = refused(limits, abilities), softened(limits, abilities)
-    kept = {name: value for name, value in limits.named.items() if name not in without}
-    return Limits(**{name: Bound(value.limit, value.limit) if name in soft else value for name, value in kept.items()})
+    kept: dict[str, Any] = {name: value for name, value in limits.named.items() if name not in without}
+    kept.update({name: Bound(kept[name].limit, kept[name].limit) for name in soft})
+    return Limits(**kept)
 
 
 def check(limits: Limits, abilities: Abilities, policy: str, *, prefix: str = "") -> tuple[str, ...]:
