@@ -188,6 +188,13 @@ def test_without_soft_limits_the_hard_ones_are_kept():
     assert fidelity.enforced(asked, Abilities(storage=IMAGE)) == asked
 
 
+def test_what_a_plan_asks_and_a_node_cannot_is_told_as_the_plans():
+    asked = Limits(kmemsize=Bound(1, 1), numtcpsock=Bound(2, 2))
+    told = fidelity.check(asked, Abilities(), "warn", own={"numtcpsock": "2"}, plan="small")
+    assert told[0].startswith("kmemsize: of plan 'small', cannot be kept") and told[1].startswith("numtcpsock: cannot be kept")
+    assert "beside the plan, such as unlimited" in sentence(lambda: fidelity.check(asked, Abilities(), "fail", own={}, plan="small"), "kmemsize")
+
+
 @pytest.mark.parametrize(
     ("text", "word"), [("$DISK rbps=5 wbps=max", '"$DISK "\'rbps=5 wbps=max\''), ("8:0 rbps=5", "'8:0 rbps=5'"), ("5", "5"), ("$(reboot) x", "'$(reboot) x'")]
 )

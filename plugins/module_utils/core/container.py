@@ -139,7 +139,7 @@ def _settle_limits(desired: Desired, node: NodeFacts) -> tuple[Desired, tuple[st
     if not isinstance(wish, Wish):
         return desired, ()
     limits = limits_.settle(wish, node.plans)
-    warnings = fidelity.check(limits, node.abilities, desired.unsupported, prefix=wish.prefix)
+    warnings = fidelity.check(limits, node.abilities, desired.unsupported, prefix=wish.prefix, own=wish.given, plan=wish.plan)
     return replace(desired, options={**desired.options, "limits": limits, "plan": wish.plan}), warnings
 
 

@@ -104,14 +104,26 @@ def enforced(limits: Limits, abilities: Abilities) -> Limits:
     return Limits(**kept)
 
 
-def check(limits: Limits, abilities: Abilities, policy: str, *, prefix: str = "") -> tuple[str, ...]:
-    """Refuse limits that this machine cannot keep, or warn of them, as C(unsupported) says: fail, warn or ignore."""
+def check(
+    limits: Limits, abilities: Abilities, policy: str, *, prefix: str = "", own: Mapping[str, Any] | None = None, plan: str | None = None
+) -> tuple[str, ...]:
+    """Refuse limits that this machine cannot keep, or warn of them, as C(unsupported) says: fail, warn or ignore.
+
+    `own` are the keys of the task; the others came by its `plan`.
+    """
     _check_masks(limits, abilities, prefix)
-    sentences = tuple(f"{prefix}{name}: cannot be kept on this node: {why}." for name, why in refused(limits, abilities).items())
-    sentences += tuple(f"{prefix}{name}: its soft limit cannot be kept on this node: {why}." for name, why in softened(limits, abilities).items())
+
+    def said(name: str, what: str, why: str) -> str:
+        of = f"of plan '{plan}', " if plan is not None and name not in (own or {}) else ""
+        return f"{prefix}{name}: {of}{what} on this node: {why}."
+
+    sentences = tuple(said(name, "cannot be kept", why) for name, why in refused(limits, abilities).items())
+    sentences += tuple(said(name, "its soft limit cannot be kept", why) for name, why in softened(limits, abilities).items())
     if sentences and policy == "fail":
         more = f" Likewise {', '.join(sentence.split(':')[0] for sentence in sentences[1:])}." if len(sentences) > 1 else ""
-        instead = "give one value" if ": its soft limit" in sentences[0] else "leave it out"
+        instead = "give one value" if "its soft limit" in sentences[0] else "leave it out"
+        if ": of plan" in sentences[0]:
+            instead = "write another value beside the plan, such as unlimited"
         raise VpsError(f"{sentences[0][:-1]}; {instead}, or set unsupported to warn or ignore.{more}")
     return sentences if policy == "warn" else ()
 

@@ -118,7 +118,8 @@ def read_key(given: dict[str, Any], word: str, value: object, *, prefix: str = "
     if name not in KEYS:
         raise VpsError(f"{prefix}{unknown(word)}")
     if name in given:
-        raise VpsError(f"{prefix}{word}: is the same as {name}, which is given too; leave one of them out.")
+        words = ", ".join((name, *(alias for alias, real in ALIASES.items() if real == name)))
+        raise VpsError(f"{prefix}{name}: is given twice, under two of its names ({words}); leave one of them out.")
     parsed = parse_value(name, value, option=f"{prefix}{word}")
     given[name] = parsed - parsed % PAGE if name in ("memory", "swap", "memory_guarantee", "memory_high") and parsed else parsed
 
