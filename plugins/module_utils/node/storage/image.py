@@ -33,7 +33,7 @@ from .driver import Startup
 FILE = "root.img"
 DEVICE = "$DISK"  # in the start hook: the loop device's number is known at the start only
 MAKING = ".new"
-_PROGRAMS = ("mke2fs", "e2fsck", "resize2fs", "tune2fs", "losetup", "mountpoint")
+_PROGRAMS = ("mke2fs", "e2fsck", "resize2fs", "tune2fs", "losetup", "mountpoint", "flock")
 # Read by the kernel alone. nodev: a privileged guest's devices are nobody's on the node; discard: what is deleted inside leaves the pool.
 _OPTIONS = ("loop", "nodev", "noatime", "discard", "noinit_itable", "errors=remount-ro")
 _LOOP_MAJOR = 7
@@ -159,17 +159,22 @@ class Image:
         With systemd the VPS's unit runs it too, before LXC does: AppArmor has no mounting of ours in LXC's hooks. At a reboot from
         inside it stays: LXC may hold it until it has started again. Mounting what is in use once more gives the same file system:
         mount(8) takes the loop device that a file has. Why it cannot be mounted goes where LXC says why it does not start.
+
+        LXC calls a VPS stopped, and another start may begin, before it runs the last hook: whoever listens for the VPS by then is
+        that start, which found it mounted. The lock keeps the two from looking at the same moment.
         """
         image, place, log = (shlex.quote(path) for path in (_image(root), root, os.path.join(os.path.dirname(root), "lxc.log")))
         options = ",".join(_options(_image(made_in or root), owners=bool(limits.quotaugidlimit)))
         hook = f"""#!/bin/sh -e
 # Written by mainline.vps from vps.json beside it.
+exec 9<{image}
+flock 9
 case $3 in
 pre-start)
     mountpoint -q {place} && exit
     said=$(mount -t ext4 -o {options} {image} {place} 2>&1) || {{ echo "disk $1 now ERROR storage - mount:0 - $said" >>{log}; exit 1; }}
     ;;
-post-stop) [ "$LXC_TARGET" = reboot ] || ! mountpoint -q {place} || umount {place} ;;
+post-stop) [ "$LXC_TARGET" = reboot ] || grep -q " 00010000 .*@.*/$1/command$" /proc/net/unix || ! mountpoint -q {place} || umount {place} ;;
 esac
 """
         return Startup(DEVICE, hook, (f"DISK=$(mountpoint -d {place})",))
