@@ -72,6 +72,7 @@ def test_memory_ends_a_process_inside_and_nothing_else(web):
     assert web.root("systemctl is-active vps@web vps@neighbour").split() == ["active", "active"]
 
 
+@pytest.mark.long
 def test_swap_takes_what_was_asked_and_no_more(web):
     """48M of memory and 16M of swap: one process of 50M fits into both, one of 100M does not."""
     # No zeros: since Linux 6.12 pages of nothing but zeros take no memory any more once somebody wants it back.
@@ -85,11 +86,12 @@ def test_swap_takes_what_was_asked_and_no_more(web):
     assert web.root("lxc-info -n web -pH")
 
 
+@pytest.mark.long
 def test_memory_in_use_is_taken_away_by_force_alone(web):
     """A shell inside holds 14M; less than that is refused, or the shell has to go."""
     wanted = {"name": "web", "memory": "48M", "swap": "0"}
     play(web, [{"mainline.vps.vps_limits": wanted}])
-    inside(web, '(x=$(head -c 14680064 /dev/zero | tr "\\000" a); sleep 1000) >/dev/null 2>&1 &')
+    inside(web, '(x=$(head -c 14680064 /dev/zero | tr "\\000" a); sleep 1000; : "$x") >/dev/null 2>&1 &')
     web.root(f"for i in $(seq 200); do [ $(awk '/^anon / {{ print $2 }}' {FOLDER}/memory.stat) -gt {13 * MIB} ] && exit; sleep 0.3; done; exit 1")
     try:
         refused = finish(web, start(web, [{"mainline.vps.vps_limits": {**wanted, "memory": "12M"}}]))
