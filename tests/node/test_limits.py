@@ -88,18 +88,19 @@ def test_swap_takes_what_was_asked_and_no_more(web):
 
 @pytest.mark.long
 def test_memory_in_use_is_taken_away_by_force_alone(web):
-    """A shell inside holds 14M; less than that is refused, or the shell has to go."""
-    wanted = {"name": "web", "memory": "48M", "swap": "0"}
+    """A shell inside holds 30M; less than that is refused, or the shell has to go."""
+    wanted = {"name": "web", "memory": "96M", "swap": "0"}
     play(web, [{"mainline.vps.vps_limits": wanted}])
-    inside(web, '(x=$(head -c 14680064 /dev/zero | tr "\\000" a); sleep 1000; : "$x") >/dev/null 2>&1 &')
-    web.root(f"for i in $(seq 200); do [ $(awk '/^anon / {{ print $2 }}' {FOLDER}/memory.stat) -gt {13 * MIB} ] && exit; sleep 0.3; done; exit 1")
+    inside(web, '(x=$(head -c 31457280 /dev/zero | tr "\\000" a); sleep 1000; : "$x") >/dev/null 2>&1 &')
+    web.root(f"for i in $(seq 200); do [ $(awk '/^anon / {{ print $2 }}' {FOLDER}/memory.stat) -gt {28 * MIB} ] && exit; sleep 0.3; done; exit 1")
     try:
-        refused = finish(web, start(web, [{"mainline.vps.vps_limits": {**wanted, "memory": "12M"}}]))
-        assert refused.code != 0 and "memory: the VPS uses" in refused.output and files(web)["memory.max"] == str(48 * MIB)
+        refused = finish(web, start(web, [{"mainline.vps.vps_limits": {**wanted, "memory": "20M"}}]))
+        assert refused.code != 0 and "memory: the VPS uses" in refused.output and files(web)["memory.max"] == str(96 * MIB)
         before, killed = inits(web), events(web, "memory.events")["oom_kill"]
-        assert len(play(web, [{"mainline.vps.vps_limits": {**wanted, "memory": "12M", "force": True}}]).changed) == 1
-        assert events(web, "memory.events")["oom_kill"] > killed and files(web)["memory.max"] == str(12 * MIB) and inits(web) == before
+        assert len(play(web, [{"mainline.vps.vps_limits": {**wanted, "memory": "20M", "force": True}}]).changed) == 1
+        assert events(web, "memory.events")["oom_kill"] > killed and files(web)["memory.max"] == str(20 * MIB) and inits(web) == before
     finally:
+        print(web.root("dmesg | grep -i 'killed process' | tail -n 5"))
         play(web, [{"mainline.vps.vps_limits": {"name": "web", **LIMITS}}])
     assert files(web) == FILES
 

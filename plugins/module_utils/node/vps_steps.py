@@ -153,7 +153,10 @@ def _apply(parts: Parts, vps: Vps, options: frozenset[str], *, force: bool) -> N
         if found.pid is not None:
             folders = cgroup.find(vps.name, found.pid)
             controls.write(vps, folders, parts.abilities_of(vps).io_device, force=force)
-            processes.write(vps, found.pid, lambda: cgroup.members(folders), raises=parts.abilities.raises)
+            try:
+                processes.write(vps, found.pid, lambda: cgroup.members(folders), raises=parts.abilities.raises)
+            except (FileNotFoundError, ProcessLookupError):  # less memory may have ended it, where the task has forced that
+                raise VpsError(f"state: VPS '{vps.name}' ended while its limits were changed; run this again.") from None
         driver.limit(root, vps.limits)  # before the guest's files: a disk that grows must have grown
     mine = options & frozenset(guest.IDENTITY)
     if mine:
