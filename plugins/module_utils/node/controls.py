@@ -47,7 +47,7 @@ def start_echoes(vps: Vps, device: str | None) -> list[tuple[str, str]]:
             echoes.append((text, os.path.join(os.path.dirname(own), file)))
         if file.startswith("cpuset.") and version() == 1:
             echoes.append((text, os.path.join(own, INNER, file)))  # no less than those below: they go first
-        echoes += [(line, os.path.join(own, _actual(own, file))) for line in _lines(file, text, device)]
+        echoes.append((_line(file, text, device), os.path.join(own, _actual(own, file))))
     return echoes
 
 
@@ -125,11 +125,11 @@ def _actual(folder: str, file: str) -> str:
     return "io.bfq.weight" if file == "io.weight" and os.path.exists(os.path.join(folder, "io.bfq.weight")) else file
 
 
-def _lines(file: str, text: str, device: str | None) -> list[str]:
+def _line(file: str, text: str, device: str | None) -> str:
     """What is written into a file: I/O limits are for a disk, and an empty text would write nothing at all."""
     if file == "io.max" or ".throttle." in file:
-        return [f"{device} {text}"]
-    return [text or "\n"]
+        return f"{device} {text}"
+    return text or "\n"
 
 
 def _normal(file: str, text: str, path: str, device: str | None, unset: str) -> str:
@@ -168,8 +168,7 @@ def _write_all(name: str, folders: Folders, texts: dict[str, str], device: str |
         if file.startswith("cpuset."):
             _write_cpuset(path, text)
             continue
-        for line in _lines(file, text, device):
-            _write(path, line, missing_ok=optional)
+        _write(path, _line(file, text, device), missing_ok=optional)
 
 
 def _write_cpuset(path: str, text: str) -> None:

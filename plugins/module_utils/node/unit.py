@@ -53,10 +53,12 @@ def start_lines(vps: Vps) -> list[str]:
 
 def write(name: str, texts: dict[str, str]) -> None:
     """Tell systemd of a running VPS's files, as far as they are its unit's."""
+    if not competes():
+        return
     shares_by_bfq = os.path.exists(_bfq(name))
     own = {file: _for_bfq(file, text) if shares_by_bfq else text for file, text in texts.items() if file in PROPERTIES}
     properties = [f"{PROPERTIES[file]}={text}" for file, text in own.items()]
-    if properties and competes():
+    if properties:
         tools.run(["systemctl", "set-property", "--runtime", unitfiles.unit_of(name), *properties])
 
 
