@@ -113,17 +113,18 @@ def check(
     """
     _check_masks(limits, abilities, prefix)
 
-    def said(name: str, what: str, why: str) -> str:
-        of = f"of plan '{plan}', " if plan is not None and name not in (own or {}) else ""
-        return f"{prefix}{name}: {of}{what} on this node: {why}."
-
-    sentences = tuple(said(name, "cannot be kept", why) for name, why in refused(limits, abilities).items())
-    sentences += tuple(said(name, "its soft limit cannot be kept", why) for name, why in softened(limits, abilities).items())
+    own = limits.named if plan is None or own is None else own
+    without, soft = refused(limits, abilities), softened(limits, abilities)
+    sentences = tuple(
+        f"{prefix}{name}: {'' if name in own else f'of plan {plan!r}, '}{'cannot' if name in without else 'its soft limit cannot'} be kept on this node: {why}."
+        for name, why in {**without, **soft}.items()
+    )
     if sentences and policy == "fail":
-        more = f" Likewise {', '.join(sentence.split(':')[0] for sentence in sentences[1:])}." if len(sentences) > 1 else ""
-        instead = "give one value" if "its soft limit" in sentences[0] else "leave it out"
-        if ": of plan" in sentences[0]:
+        first = next(iter({**without, **soft}))
+        instead = "leave it out" if first in without else "give one value"
+        if first not in own:
             instead = "write another value beside the plan, such as unlimited"
+        more = f" Likewise {', '.join(sentence.split(':')[0] for sentence in sentences[1:])}." if len(sentences) > 1 else ""
         raise VpsError(f"{sentences[0][:-1]}; {instead}, or set unsupported to warn or ignore.{more}")
     return sentences if policy == "warn" else ()
 
