@@ -1,14 +1,14 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the modules are about, each as the runner wants it: how it is parsed, read, compared and told."""
+"""What the modules about VPSs are about, each as the runner wants it: how it is parsed, read, compared and told."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .core import container, fidelity, limits, reading, template, usage
-from .core.model import RUNNING, Actual, Manifest, TemplateActual
+from .core import container, fidelity, limits, reading, usage
+from .core.model import RUNNING, Actual, Manifest
 from .runner import Subject
 
 
@@ -35,11 +35,6 @@ def describe_vps(node: Any, actual: Actual) -> dict[str, Any] | None:
         "pid": actual.pid,
         **node.describe_vps(vps),
     }
-
-
-def describe_template(actual: TemplateActual) -> dict[str, Any] | None:
-    """A template as modules return it; None where there is none."""
-    return None if actual.manifest is None else describe_manifest(actual.manifest, actual.used_by)
 
 
 def describe_manifest(manifest: Manifest, used_by: tuple[str, ...]) -> dict[str, Any]:
@@ -119,11 +114,4 @@ LIMITS = Subject(
     compare=container.compare,
     result=_with_fidelity,
     section="limits.",
-)
-TEMPLATE = Subject(
-    lock="template",
-    parse=template.parse_template,
-    read=lambda node, desired: node.read_template(desired.name, desired.template),
-    compare=template.compare,
-    result=lambda _node, _desired, actual: {"template": describe_template(actual)},
 )

@@ -153,7 +153,7 @@ template:
 """
 
 from ansible_collections.mainline.vps.plugins.module_utils.runner import run
-from ansible_collections.mainline.vps.plugins.module_utils.subjects import TEMPLATE
+from ansible_collections.mainline.vps.plugins.module_utils.template_subject import TEMPLATE
 
 
 def main() -> None:

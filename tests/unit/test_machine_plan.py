@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.mainline.vps.plugins.module_utils.core import machine, nodefiles, unitfiles
+from ansible_collections.mainline.vps.plugins.module_utils.core import machine, nodefiles, places, unitfiles
 from ansible_collections.mainline.vps.plugins.module_utils.core.machine import Actual, Barrier, Boot, Pool, PoolFile, SetBoot
 from ansible_collections.mainline.vps.plugins.module_utils.core.machine_plan import compare
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import Vps
@@ -204,7 +204,7 @@ def test_a_unit_that_somebody_edited_is_written_and_loaded_again():
 def test_each_vps_is_below_the_slice_of_all_and_needs_the_pool():
     unit = SYSTEMD_NODE.texts["vps_unit"].splitlines()
     assert {"Slice=vps.slice", "Delegate=yes", f"RequiresMountsFor={POOL}", "OOMPolicy=continue"} <= set(unit)
-    assert unitfiles.cgroup_of("web") == "vps.slice/vps@web.service/"
+    assert places.cgroup_of("web") == "vps.slice/vps@web.service/"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from . import limits, machine, nodefiles, parse, unitfiles, units
 from .errors import VpsError, shown
 from .limits import Limits
 from .machine import Actual, Desired, Pool, PoolFile, SetFile
-from .model import HOST_PREFIX, ID_RANGE
+from .model import ID_RANGE
+from .places import BOOT_UNIT, HOST_PREFIX
 from .plan import Change, Plan
 from .settings import Made, Settings
 
@@ -314,7 +315,7 @@ def _warnings(actual: Actual) -> tuple[str, ...]:
     ]
     if actual.boot is not None and actual.boot.enabled and not actual.boot.started and actual.vpss:
         told.append(
-            f"boot: {unitfiles.BOOT_UNIT} has been stopped, or the pool was missing at boot; run 'systemctl start {unitfiles.BOOT_UNIT}', "
+            f"boot: {BOOT_UNIT} has been stopped, or the pool was missing at boot; run 'systemctl start {BOOT_UNIT}', "
             "which starts the VPSs that start with the node."
         )
     return tuple(told)

@@ -24,7 +24,6 @@ SYSTEMD, BUSYBOX, OTHER_INIT = "systemd", "busybox", "other"
 BOOTED_MARK = "/run/booted"  # made in a guest by the minimal template's init when it is through
 
 ID_RANGE = 65536  # the uids and gids of one VPS
-HOST_PREFIX = "vps"  # what the node's ends of all VPSs' links are called, and nothing else
 
 
 @dataclass(frozen=True)

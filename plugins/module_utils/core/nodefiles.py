@@ -13,9 +13,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from .errors import VpsError, shown
-from .model import HOST_PREFIX
+from .places import HOST_PREFIX, TABLE
 
-TABLE = "mainline_vps"
 NO_RULES = f"add table inet {TABLE}\ndelete table inet {TABLE}\n"  # added before, so that it is no error where it is gone
 WRITTEN = "# Written by mainline.vps.vps_node; changes made here are undone by its next run.\n"
 

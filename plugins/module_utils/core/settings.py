@@ -14,12 +14,6 @@ from dataclasses import asdict, dataclass, field
 
 from .limits import Limits
 
-FOLDER = "/etc/vps"  # of the files that are ours alone
-PATH = f"{FOLDER}/node.json"
-SECCOMP = f"{FOLDER}/seccomp"
-NETWORK = f"{FOLDER}/network.nft"
-BOOT = f"{FOLDER}/boot"
-
 
 @dataclass(frozen=True)
 class Made:

@@ -9,19 +9,10 @@ NetworkManager(8).
 
 from __future__ import annotations
 
-from .model import HOST_PREFIX
 from .nodefiles import WRITTEN
-from .settings import BOOT, NETWORK
+from .places import BOOT, BOOT_UNIT, DISK, HOST_PREFIX, LXCPATH, NETWORK, NETWORK_UNIT, ORDER_KEY, RECURSIVE, RUNTIME, SLICE
 
-SLICE = "vps.slice"  # of all VPSs: they share the CPU with the node's own services as one
-NETWORK_UNIT, BOOT_UNIT = "vps-network.service", "vps-boot.service"
 STOP_TIMEOUT = 60  # s, for a VPS's init when the node goes down
-LXCPATH = "/var/lib/lxc"
-RECURSIVE = "memory_recursiveprot"  # see node/unit.py
-DISK = "disk"  # the hook, in a VPS's directory, that mounts what its storage has to have mounted
-RUNTIME = "/run/vps"  # with a folder for each VPS whose unit is not through with it
-# In the configuration of a VPS that starts with the node. LXC's own boot service starts containers of other groups.
-ORDER_KEY, GROUP = "lxc.start.order", "mainline-vps"
 PATHS = {
     "vps_unit": "/etc/systemd/system/vps@.service",
     "network_unit": f"/etc/systemd/system/{NETWORK_UNIT}",
@@ -33,16 +24,6 @@ PATHS = {
     "link": "/etc/systemd/network/00-mainline-vps.link",
     "udev": "/etc/udev/rules.d/60-mainline-vps.rules",
 }
-
-
-def unit_of(name: str) -> str:
-    """The unit of a VPS."""
-    return f"vps@{name}.service"
-
-
-def cgroup_of(name: str) -> str:
-    """The cgroup of that unit, from the root of the hierarchy, with a slash at its end."""
-    return f"{SLICE}/{unit_of(name)}/"
 
 
 def files(pool: str) -> dict[str, str]:

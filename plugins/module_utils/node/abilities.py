@@ -8,6 +8,7 @@ Documents: capabilities(7), sysfs block/*/queue of the kernel, admin-guide/cgrou
 
 from __future__ import annotations
 
+import glob
 import os
 
 from ..core.fidelity import Abilities
@@ -17,8 +18,8 @@ from .mounts import mount_of
 _CAP_SYS_RESOURCE = 24
 
 
-def read(pool: str, *, version: int, controllers: frozenset[str], swap: bool, quota: bool) -> Abilities:
-    """All of it; what is of cgroups and of the kernel's quota is told."""
+def read(pool: str, *, version: int, controllers: frozenset[str], swap: bool) -> Abilities:
+    """All of it; what is of cgroups is told."""
     disk = _disk(pool)
     return Abilities(
         version=version,
@@ -30,7 +31,7 @@ def read(pool: str, *, version: int, controllers: frozenset[str], swap: bool, qu
         cpus=(files.read("/sys/devices/system/cpu/online") or "").strip(),
         mems=(files.read("/sys/devices/system/node/online") or "0").strip(),
         units=tools.has_systemd(),
-        quota=quota,
+        quota=has_quota(),
         most_files=int(files.read("/proc/sys/fs/nr_open") or 1 << 20),
     )
 
@@ -60,3 +61,13 @@ def _may_raise() -> bool:
         if line.startswith("CapEff:"):
             return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
     return False
+
+
+def has_quota() -> bool:
+    """Whether this kernel has the format of quota that ext4 keeps; loaded, built in, or as a module."""
+    if os.path.isdir("/sys/module/quota_v2"):
+        return True
+    modules = f"/lib/modules/{os.uname().release}"
+    if "/fs/quota/quota_v2.ko" in (files.read(f"{modules}/modules.builtin") or ""):
+        return True
+    return bool(glob.glob(f"{modules}/kernel/fs/quota/quota_v2.ko*"))

@@ -12,7 +12,7 @@ import os
 from contextlib import suppress
 
 from ..core.machine import Boot
-from ..core.unitfiles import BOOT_UNIT, NETWORK_UNIT, RUNTIME, SLICE
+from ..core.places import BOOT_UNIT, NETWORK_UNIT, RUNTIME, SLICE
 from . import tools
 
 PATIENCE = 120  # s, for a daemon-reload of a busy machine

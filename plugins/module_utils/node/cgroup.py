@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from ..core import unitfiles
 from ..core.errors import VpsError
 from ..core.model import Vps
+from ..core.places import cgroup_of
 from . import files, tools
 
 MOUNT = "/sys/fs/cgroup"
@@ -60,7 +60,7 @@ def _unit(name: str) -> str:
 
     The path is absolute: one relative to the monitor would lead elsewhere after a reboot from inside, out of its limits.
     """
-    return unitfiles.cgroup_of(name) if tools.has_systemd() else ""
+    return cgroup_of(name) if tools.has_systemd() else ""
 
 
 def config(vps: Vps) -> dict[str, str]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 
 from ..core.model import Vps
-from ..core.settings import SECCOMP
-from ..core.unitfiles import DISK
-from . import cgroup, controls, engine, files, firewall, network, processes, unit
+from ..core.places import DISK, SECCOMP
+from . import cgroup, controls, engine, files, network, processes, unit
 from .storage.driver import Startup
 
 _MODE = 0o710
@@ -45,7 +44,9 @@ def write(vps: Vps, directory: str, disk: Startup, *, into: str | None = None) -
     os.chown(into or directory, 0, _group(vps))
     os.chmod(into or directory, _MODE)
     for file, text in _texts(vps, directory, disk).items():
-        files.write(os.path.join(into or directory, file), text, mode=_MODES[file])
+        path = os.path.join(into or directory, file)
+        if files.read(path) != text or os.stat(path).st_mode & 0o7777 != _MODES[file]:  # each costs the time that the disk takes
+            files.write(path, text, mode=_MODES[file])
     if into is None:
         engine.register(vps.name, directory)
 
@@ -67,7 +68,7 @@ def _texts(vps: Vps, directory: str, disk: Startup) -> dict[str, str]:
             vps, directory=directory, seccomp=SECCOMP, parts=[cgroup.config(vps), processes.config(vps), network.config(vps), lines]
         ),
         "start": engine.render_start(
-            checks=[firewall.START_CHECK, *unit.start_lines(vps), *processes.start_lines(vps), *disk.lines],
+            checks=[network.START_CHECK, *unit.start_lines(vps), *processes.start_lines(vps), *disk.lines],
             echoes=controls.start_echoes(vps, disk.device) + network.start_echoes(vps),
             inside=inside,
             outside=outside,

@@ -15,10 +15,9 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..core import unitfiles
 from ..core.errors import VpsError
 from ..core.model import BUSYBOX, FROZEN, ID_RANGE, RUNNING, STOPPED, Vps
-from ..core.unitfiles import LXCPATH, RUNTIME, unit_of
+from ..core.places import GROUP, LXCPATH, ORDER_KEY, RUNTIME, unit_of
 from . import files, tools
 
 LXC_CONFIG = "/usr/share/lxc/config"
@@ -60,9 +59,9 @@ def render(vps: Vps, *, directory: str, seccomp: str, parts: Iterable[Mapping[st
     if vps.init == BUSYBOX:
         lines += [("lxc.signal.halt", "SIGUSR2"), ("lxc.signal.reboot", "SIGTERM")]
     if vps.onboot:
-        lines += [("lxc.start.auto", "1"), (unitfiles.ORDER_KEY, str(vps.boot_order))]
+        lines += [("lxc.start.auto", "1"), (ORDER_KEY, str(vps.boot_order))]
         if tools.has_systemd():  # where our own unit starts it, and LXC's leaves it alone
-            lines.append(("lxc.group", unitfiles.GROUP))
+            lines.append(("lxc.group", GROUP))
     text = "".join(f"{key} = {value}\n" for key, value in lines)
     return f"# Written by mainline.vps from vps.json beside it; changes made here are undone by the next run.\n{text}"
 

@@ -12,13 +12,8 @@ import json
 from collections.abc import Iterable, Iterator
 
 from ..core.machine import Barrier
-from ..core.model import HOST_PREFIX
-from ..core.nodefiles import TABLE
-from ..core.settings import NETWORK
+from ..core.places import HOST_PREFIX, TABLE
 from . import tools
-
-# One line of shell for a VPS's start: after a boot of the machine, or a flush by somebody else, the table comes back first.
-START_CHECK = f"nft list table inet {TABLE} >/dev/null 2>&1 || nft -f {NETWORK}"
 
 
 def read() -> tuple[str, ...] | None:

@@ -19,9 +19,10 @@ from ..core import machine as steps
 from ..core import nodefiles, unitfiles, units
 from ..core.errors import VpsError
 from ..core.machine import Actual, Desired
-from ..core.model import HOST_PREFIX, Vps
+from ..core.model import Vps
+from ..core.places import FOLDER, HOST_PREFIX, NETWORK, SECCOMP, SETTINGS
 from ..core.plan import Plan
-from ..core.settings import FOLDER, NETWORK, PATH, SECCOMP, Settings
+from ..core.settings import Settings
 from . import boot, cgroup, engine, files, firewall, locks, lxcfs, settings, tools
 from .parts import Parts
 from .record import TemplateRecords
@@ -36,7 +37,7 @@ FILES = {
     "sysctl": "/etc/sysctl.d/60-mainline-vps.conf",
     "seccomp": SECCOMP,
     "network": NETWORK,
-    "settings": PATH,
+    "settings": SETTINGS,
     **unitfiles.PATHS,
 }
 _READ_BY_SYSTEMD = {"fstab", *unitfiles.PATHS}  # which makes a mount unit of each line of fstab

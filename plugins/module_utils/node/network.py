@@ -14,7 +14,8 @@ import socket
 import struct
 
 from ..core.errors import VpsError
-from ..core.model import HOST_PREFIX, Vps
+from ..core.model import Vps
+from ..core.places import HOST_PREFIX, NETWORK, TABLE
 from . import tools
 
 GATEWAY = "169.254.1.1"  # answered by every veth for itself: a VPS needs no address of the node's
@@ -38,6 +39,10 @@ def config(vps: Vps) -> dict[str, str]:
         "lxc.net.0.hwaddr": "02:76:" + ":".join(f"{byte:02x}" for byte in base),
         "lxc.net.0.flags": "up",
     }
+
+
+# One line of shell for a VPS's start: after a boot of the machine, or a flush by somebody else, the packet filter comes back first.
+START_CHECK = f"nft list table inet {TABLE} >/dev/null 2>&1 || nft -f {NETWORK}"
 
 
 def start_echoes(vps: Vps) -> list[tuple[str, str]]:

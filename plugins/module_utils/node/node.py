@@ -9,34 +9,21 @@ contract that both keep is tests/contract/.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from ..core import capacity
 from ..core import plan as steps
+from ..core import usage as counts
 from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
-from ..core.usage import Counters
 from . import build, cgroup, configuration, engine, locks, network, resources, settings, template_steps, tools, vps_steps
 from . import limits as limits_
 from . import usage
 from .parts import Parts, node_nameservers
 from .sweep import sweep
-
-_APPLY: Mapping[type, Callable] = {
-    steps.Create: vps_steps.create,
-    steps.Update: vps_steps.update,
-    steps.Start: vps_steps.start,
-    steps.Stop: vps_steps.stop,
-    steps.Freeze: vps_steps.freeze,
-    steps.Thaw: vps_steps.thaw,
-    steps.Wait: vps_steps.wait,
-    steps.Destroy: vps_steps.destroy,
-    steps.BuildTemplate: template_steps.build_template,
-    steps.RemoveTemplate: template_steps.remove_template,
-}
 
 PROGRAMS = ("lxc-start", "lxc-stop", "lxc-info", "lxc-attach", "btrfs", "ip", "nft", "nsenter", "hostname", "ssh-keygen")
 
@@ -67,7 +54,8 @@ class Node:
         """Carry out a plan's steps, in their order; gives what is worth telling besides the changes."""
         notes: dict[str, object] = {}
         for step in plan.steps:
-            notes.update(_APPLY[type(step)](self._parts, step) or {})
+            apply = vps_steps.APPLY.get(type(step)) or template_steps.APPLY[type(step)]
+            notes.update(apply(self._parts, step) or {})
         return notes
 
     def read_vps(self, name: str, *, decides: bool = True) -> Actual:
@@ -164,16 +152,16 @@ class Node:
             "disk_used": self._parts.driver(vps).usage(self._parts.root(vps.name)),
         }
 
-    def counters(self, actual: Actual) -> Counters:
+    def counters(self, actual: Actual) -> counts.Counters:
         """What the kernel counts of a VPS that has been read. One that has stopped since then is told as stopped."""
         vps, texts = actual.vps, {}
         if vps is None:
-            return Counters()
+            return counts.Counters()
         abilities = self._parts.abilities_of(vps)
         if actual.pid is not None:
             with suppress(FileNotFoundError, ProcessLookupError):
                 texts = usage.read(cgroup.find(vps.name, actual.pid), version=abilities.version)
-        return Counters(abilities.version, texts, self._parts.driver(vps).used(self._parts.root(vps.name)), abilities.io_device)
+        return counts.Counters(abilities.version, texts, self._parts.driver(vps).used(self._parts.root(vps.name)), abilities.io_device)
 
     def vps_names(self) -> list[str]:
         """All VPSs of this node."""

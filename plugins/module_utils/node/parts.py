@@ -18,10 +18,9 @@ from ..core.model import Manifest, Vps
 from ..core.settings import Settings
 from . import abilities, cgroup, files, locks, resources
 from .record import TemplateRecords, VpsRecords
-from .storage import ext4, image
+from .storage import image
 from .storage.btrfs import Btrfs
-from .storage.driver import Startup, Storage
-from .storage.image import Image
+from .storage.driver import Startup, Storage, image_of
 
 
 @dataclass
@@ -48,7 +47,6 @@ class Parts:
             version=cgroup.version(),
             controllers=cgroup.controllers(),
             swap=cgroup.swap_accounting(),
-            quota=ext4.kernel_has_quota(),
         )
 
     @cached_property
@@ -63,11 +61,11 @@ class Parts:
     @cached_property
     def drivers(self) -> dict[str, Storage]:
         """The storage drivers, by their names; in the order in which what is left of a root file system is theirs to delete."""
-        return {IMAGE: Image(self.settings.pool), BTRFS: self.storage}
+        return {IMAGE: image.Image(quota=self.abilities.quota), BTRFS: self.storage}
 
     def driver(self, vps: Vps) -> Storage:
         """The driver of a VPS's disk."""
-        return self.drivers[vps.storage]
+        return self.storage if vps.storage == BTRFS else self.drivers[vps.storage]  # most need no other
 
     def abilities_of(self, vps: Vps) -> fidelity.Abilities:
         """What this machine can limit of a VPS."""
@@ -87,8 +85,10 @@ class Parts:
 
     def least_image(self, manifest: Manifest) -> int:
         """Bytes of the smallest image of a template: of the one that was made, or at least of what is to be in it."""
-        made = image.size_of(os.path.join(self.templates.path(manifest.template.name), "rootfs"))
-        return manifest.size if made is None else made
+        try:
+            return os.stat(image_of(os.path.join(self.templates.path(manifest.template.name), "rootfs"))).st_size
+        except FileNotFoundError:
+            return manifest.size
 
     def reserved(self) -> list[Vps]:
         """Every VPS whose ids, addresses and template are spoken for: the finished ones, and those that a run is making."""

@@ -9,18 +9,19 @@ import json
 import os
 
 from ..core.errors import VpsError
-from ..core.settings import PATH, Settings
+from ..core.places import SETTINGS
+from ..core.settings import Settings
 
 
 def load() -> Settings | None:
     """The node's settings; None where the role has not been here."""
     try:
-        with open(PATH, encoding="utf-8") as file:
+        with open(SETTINGS, encoding="utf-8") as file:
             return Settings.from_record(json.load(file))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise VpsError(f"{PATH}: cannot be read as the node's settings ({error}); restore it from a backup.") from None
+        raise VpsError(f"{SETTINGS}: cannot be read as the node's settings ({error}); restore it from a backup.") from None
 
 
 def require() -> Settings:
@@ -29,7 +30,7 @@ def require() -> Settings:
         raise VpsError("become: this module needs root on the node; set become: true.")
     settings = load()
     if settings is None:
-        raise VpsError(f"node: this machine is not a VPS node yet ({PATH} is missing); run the role mainline.vps.node.")
+        raise VpsError(f"node: this machine is not a VPS node yet ({SETTINGS} is missing); run the role mainline.vps.node.")
     if not os.path.isdir(os.path.join(settings.pool, "vps")):
         raise VpsError(f"pool: {settings.pool} is not mounted; mount it, or run the role mainline.vps.node.")
     return settings

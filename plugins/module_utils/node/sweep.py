@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 from ..core.errors import VpsError
 from ..core.model import Vps
 from . import cgroup, engine, locks, unit
+from .mounts import points_below
 from .parts import Parts
-from .storage.driver import Storage
 
 
 def sweep(parts: Parts) -> list[str]:
@@ -35,9 +35,9 @@ def sweep(parts: Parts) -> list[str]:
                 continue
             except (VpsError, OSError) as error:
                 warnings.append(f"What a killed run left of {kind} '{name}' cannot be removed yet: {error}")
-    for driver in parts.drivers.values():
-        for root in driver.in_use():
-            _release(parts, driver, root)
+    for point in points_below(parts.vps.folder):
+        if os.path.basename(point) == "rootfs":
+            _release(parts, point)
     if os.path.exists(_mark(parts)):
         protect(parts)
     if parts.storage.recount():
@@ -69,20 +69,16 @@ def _mark(parts: Parts) -> str:
     return os.path.join(parts.settings.pool, "guarantees-changed")
 
 
-def _release(parts: Parts, driver: Storage, root: str) -> None:
+def _release(parts: Parts, root: str) -> None:
     """Let go of the disk of a VPS that does not run, and that no run works on: a killed run held it, or a killed monitor."""
     name = os.path.basename(os.path.dirname(root))
     if name.startswith(".") or engine.has_monitor(name) or engine.is_in_hand(name):
         return
-    if locks.is_at(parts.lock, locks.path("vps", name)):
-        driver.release(root)
-        return
-    try:
-        with locks.hold("vps", name, timeout=0):
-            if not engine.has_monitor(name):
+    ours = locks.is_at(parts.lock, locks.path("vps", name))
+    with suppress(locks.Held), nullcontext() if ours else locks.hold("vps", name, timeout=0):
+        if not engine.has_monitor(name):
+            for driver in parts.drivers.values():
                 driver.release(root)
-    except locks.Held:
-        pass
 
 
 def _sweep_one(parts: Parts, kind: str, name: str, path: str) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 
 from ..core import plan as steps
@@ -71,3 +72,9 @@ def _disk_use(root: str) -> int:
                 seen.add(status.st_ino)
                 total += status.st_blocks * 512
     return total
+
+
+APPLY: Mapping[type, Callable] = {
+    steps.BuildTemplate: build_template,
+    steps.RemoveTemplate: remove_template,
+}

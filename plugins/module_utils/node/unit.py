@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from ..core import controls, unitfiles
+from ..core import controls, places
 from ..core.limits import Limits
 from ..core.model import Vps
 from . import cgroup, files, tools
@@ -21,7 +21,7 @@ ONLY_HERE = frozenset({"cpu.weight", "io.weight"})  # within its unit a VPS has 
 _GUARANTEES = ("memory.min", "memory.low")
 # What is guaranteed to a cgroup holds for those below it, a guest's own, by this option of the mount. systemd sets it; lxcfs, which
 # mounts the hierarchy for itself without, takes it away from all. A VPS's unit sets it again before each start.
-_INHERIT = ["mount", "-o", f"remount,nsdelegate,{unitfiles.RECURSIVE}", cgroup.MOUNT]
+_INHERIT = ["mount", "-o", f"remount,nsdelegate,{places.RECURSIVE}", cgroup.MOUNT]
 
 
 def competes() -> bool:
@@ -38,7 +38,7 @@ def start_lines(vps: Vps) -> list[str]:
     """Lines of shell of the start hook that bring into force what is the unit's."""
     if not competes():
         return []
-    name, unset = unitfiles.unit_of(vps.name), controls.cgroup_files(Limits(), version=2)
+    name, unset = places.unit_of(vps.name), controls.cgroup_files(Limits(), version=2)
     lines = []
     for file, text in controls.cgroup_files(vps.limits, version=2).items():
         if file in PROPERTIES:
@@ -59,7 +59,7 @@ def write(name: str, texts: dict[str, str]) -> None:
     own = {file: _for_bfq(file, text) if shares_by_bfq else text for file, text in texts.items() if file in PROPERTIES}
     properties = [f"{PROPERTIES[file]}={text}" for file, text in own.items()]
     if properties:
-        tools.run(["systemctl", "set-property", "--runtime", unitfiles.unit_of(name), *properties])
+        tools.run(["systemctl", "set-property", "--runtime", places.unit_of(name), *properties])
 
 
 def guarantees(vps: Vps) -> bool:
@@ -72,17 +72,17 @@ def protect(everybody: list[Vps]) -> None:
     if not competes():
         return
     wanted = {PROPERTIES[file]: str(sum(_guaranteed(vps)[file] for vps in everybody)) for file in _GUARANTEES}
-    said = tools.run(["systemctl", "show", f"--property={','.join(wanted)}", unitfiles.SLICE])
+    said = tools.run(["systemctl", "show", f"--property={','.join(wanted)}", places.SLICE])
     if dict(line.split("=", 1) for line in said.splitlines()) == wanted:
         return
-    tools.run(["systemctl", "set-property", unitfiles.SLICE, *(f"{name}={text}" for name, text in wanted.items())])
-    if any(text != "0" for text in wanted.values()) and unitfiles.RECURSIVE not in (files.read("/proc/mounts") or ""):
+    tools.run(["systemctl", "set-property", places.SLICE, *(f"{name}={text}" for name, text in wanted.items())])
+    if any(text != "0" for text in wanted.values()) and places.RECURSIVE not in (files.read("/proc/mounts") or ""):
         tools.run(_INHERIT)
 
 
 def _bfq(name: str) -> str:
     """The file that is there where the scheduler bfq shares disks by the weights of units."""
-    return os.path.join(cgroup.MOUNT, unitfiles.cgroup_of(name), "io.bfq.weight")
+    return os.path.join(cgroup.MOUNT, places.cgroup_of(name), "io.bfq.weight")
 
 
 def _for_bfq(file: str, text: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -14,10 +15,9 @@ from ..core import capacity
 from ..core import plan as steps
 from ..core.errors import GuestInTheWay, NothingDone, VpsError
 from ..core.model import ID_RANGE, RUNNING, STOPPED, Vps
-from . import cgroup, configuration, controls, engine, files, guest, locks, network, processes, tools
+from . import cgroup, configuration, controls, engine, files, guest, locks, network, processes, tools, tree
 from .parts import Parts, node_nameservers
 from .sweep import erase_vps, protecting
-from .tree import Tree
 
 SETTLE_TIMEOUT = 30  # s, for LXC's monitor between two states
 
@@ -40,8 +40,8 @@ def create(parts: Parts, step: steps.Create) -> None:
     try:
         kept, driver = parts.keepable(vps), parts.driver(vps)
         _clone(parts, kept, root)
-        with driver.opened(root), Tree(root) as tree:
-            guest.prepare(tree, vps, node_nameservers())
+        with driver.opened(root), tree.Tree(root) as inside:
+            guest.prepare(inside, vps, node_nameservers())
         driver.limit(root, kept.limits)
         configuration.write(kept, parts.vps.path(vps.name), parts.startup(kept, made_in=root), into=directory)
         # Before it is real: from the rename on, a boot of the node starts it by this link.
@@ -113,9 +113,12 @@ def update(parts: Parts, step: steps.Update) -> None:
         parts.vps.store(replace(vps, unfinished=tuple(sorted(step.options - configuration.STALE)), leaving=leaving))
         if not _gives_back(parts, before, vps):
             allocation.close()
+        disk = parts.disk(vps)
         _bring_into_force(parts, step, before, leaving)
-        if step.options & {*guest.IDENTITY, "limits"}:
-            parts.storage.sync()  # the guest's files, and its disk's limit, before the record that says that they are so
+        if step.options & set(guest.IDENTITY) or before.unfinished or parts.disk(vps) != disk:
+            # The guest's files, and its disk's limit, before the record that says that they are so; all that others have written
+            # goes to the disk with it, which may take a while.
+            parts.storage.sync()
         parts.vps.store(replace(vps, unfinished=(), leaving=()))
 
 
@@ -160,8 +163,8 @@ def _apply(parts: Parts, vps: Vps, options: frozenset[str], *, force: bool) -> N
         driver.limit(root, vps.limits)  # before the guest's files: a disk that grows must have grown
     mine = options & frozenset(guest.IDENTITY)
     if mine:
-        with driver.opened(root), Tree(root) as tree:
-            guest.apply(tree, vps, mine, node_nameservers())
+        with driver.opened(root), tree.Tree(root) as inside:
+            guest.apply(inside, vps, mine, node_nameservers())
     configuration.write(vps, parts.vps.path(vps.name), parts.startup(vps))
     if found.pid is not None:
         if "addresses" in options:
@@ -242,3 +245,15 @@ def destroy(parts: Parts, step: steps.Destroy) -> None:
         remains = parts.vps.discard(step.name)
         parts.storage.sync()  # what is told to be gone does not start at the next boot
     erase_vps(parts, step.name, remains)
+
+
+APPLY: Mapping[type, Callable] = {
+    steps.Create: create,
+    steps.Update: update,
+    steps.Start: start,
+    steps.Stop: stop,
+    steps.Freeze: freeze,
+    steps.Thaw: thaw,
+    steps.Wait: wait,
+    steps.Destroy: destroy,
+}

@@ -91,7 +91,7 @@ class Btrfs:
 
     def limit(self, root: str, limits: Limits) -> None:
         """Hold the VPS to the limits of its disk."""
-        if limits.disk_bytes() is not None or os.path.isdir(self._qgroup(root)):
+        if limits.disk_bytes() != self.read_limit(root):
             self.set_limit(root, limits.disk_bytes())
 
     def read(self, root: str) -> Disk:
@@ -106,12 +106,8 @@ class Btrfs:
         """Nothing has to be done; I/O limits are for the pool's disk."""
         return Startup(machine.io_device)
 
-    def in_use(self) -> list[str]:
-        """Nothing is held open."""
-        return []
-
     def release(self, root: str) -> None:
-        """So there is nothing to let go of."""
+        """Nothing is mounted."""
 
     def set_limit(self, path: str, size: int | None) -> None:
         """Limit what a root file system refers to, in bytes, its template's shared data included.

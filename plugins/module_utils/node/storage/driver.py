@@ -9,6 +9,7 @@ Everything may be done again after a run was killed in it.
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,6 +29,11 @@ class Startup:
     device: str | None
     hook: str | None = None
     lines: tuple[str, ...] = ()
+
+
+def image_of(root: str) -> str:
+    """The file that a root file system is in, where it is in one; for a template, the one that was made to be copied."""
+    return os.path.join(os.path.dirname(root), "root.img")
 
 
 class Storage(Protocol):
@@ -68,8 +74,5 @@ class Storage(Protocol):
     def startup(self, root: str, limits: Limits, machine: Abilities, *, made_in: str | None = None) -> Startup:
         """What is done at a start. `made_in` is where the root file system is as long as it is being made."""
 
-    def in_use(self) -> list[str]:
-        """The places that the driver holds open for VPSs, running or not."""
-
     def release(self, root: str) -> None:
-        """Let go of one, if nobody works there."""
+        """Let go of what is mounted there, if nobody works in it."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
-import glob
 import os
 import struct
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from ...core.beancounters import Bound
 from ...core.disk import BLOCK, GROUP, LEAST_SIZE, MOST_INODES, QUOTA_UNIT, Quota, Used
 from ...core.errors import VpsError
-from .. import files, tools
+from .. import tools
 
 JOURNAL = 16  # MiB
 RESERVED = 128  # blocks for the node's root, in an image that is full; below 1 % of any, or the kernel would add as it grows
@@ -62,16 +61,6 @@ def read(path: str) -> Superblock | None:
     blocks, free = low | high << 32, free_low | free_high << 32
     used = Used((blocks - tables - free) * size, inodes - free_inodes)
     return Superblock(blocks * size, inodes, bool(state & _HAS_ERRORS), features & both == both, used)
-
-
-def kernel_has_quota() -> bool:
-    """Whether this kernel has the format of quota that ext4 keeps; loaded, built in, or as a module."""
-    if os.path.isdir("/sys/module/quota_v2"):
-        return True
-    modules = f"/lib/modules/{os.uname().release}"
-    if "/fs/quota/quota_v2.ko" in (files.read(f"{modules}/modules.builtin") or ""):
-        return True
-    return bool(glob.glob(f"{modules}/kernel/fs/quota/quota_v2.ko*"))
 
 
 def make(path: str, tree: str, *, size: int | None = None, inodes: int | None = None, quota: bool) -> None:

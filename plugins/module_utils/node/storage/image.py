@@ -26,11 +26,9 @@ from ...core.errors import NothingDone, VpsError
 from ...core.fidelity import Abilities
 from ...core.limits import Limits
 from .. import files, tools
-from ..mounts import points_below
 from . import ext4
-from .driver import Startup
+from .driver import Startup, image_of
 
-FILE = "root.img"
 DEVICE = "$DISK"  # in the start hook: the loop device's number is known at the start only
 MAKING = ".new"
 _PROGRAMS = ("mke2fs", "e2fsck", "resize2fs", "tune2fs", "losetup", "mountpoint", "flock")
@@ -47,20 +45,20 @@ class Image:
 
     name = IMAGE
 
-    def __init__(self, pool: str) -> None:
-        self.pool = pool
+    def __init__(self, *, quota: bool) -> None:
+        self.quota = quota  # whether the kernel has it; an image is made for the one or the other
 
     def ready(self, source: str) -> bool:
         """Whether the template has an image that is as this kernel can mount it."""
-        found = ext4.read(_image(source))
-        return found is not None and found.quota == ext4.kernel_has_quota()
+        found = ext4.read(image_of(source))
+        return found is not None and found.quota == self.quota
 
     def make_ready(self, source: str) -> None:
         """Make the template's image: under another name, and a rename."""
         tools.require(_PROGRAMS)
-        image = _image(source)
+        image = image_of(source)
         staging = _empty(image + MAKING)
-        ext4.make(staging, source, quota=ext4.kernel_has_quota())
+        ext4.make(staging, source, quota=self.quota)
         _rename(staging, image)
 
     def clone(self, source: str, root: str, limits: Limits) -> None:
@@ -69,15 +67,15 @@ class Image:
         One that has to be made with another number of inodes is made from the template's tree, and shares nothing.
         """
         tools.require(_PROGRAMS)
-        size, image, quota = disk_.image_size(limits, None), _image(root), ext4.kernel_has_quota()
+        size, image, quota = disk_.image_size(limits, None), image_of(root), self.quota
         os.mkdir(root)
         if limits.diskinodes is not None and limits.diskinodes.limit is not None and not quota:
             ext4.make(_empty(image), source, size=size, inodes=disk_.inodes_of(limits.diskinodes.limit, size), quota=False)
             return
-        least = os.stat(_image(source)).st_size
+        least = os.stat(image_of(source)).st_size
         if size < least:
             raise VpsError(f"limits.diskspace: an image of this template has {units.format_size(least)} or more; ask for as much.")
-        _copy(_image(source), image)
+        _copy(image_of(source), image)
         tools.run(["tune2fs", "-U", "random", image])
         if size > least:
             os.truncate(image, size)
@@ -87,7 +85,7 @@ class Image:
         """Unmount and unlink. Where somebody has a file open in it, its blocks are freed when he has closed it."""
         if _mounted(root) and tools.attempt(["umount", root])[0] != 0:
             tools.run(["umount", "--lazy", root])
-        for path in (_image(root), _image(root) + MAKING):
+        for path in (image_of(root), image_of(root) + MAKING):
             with suppress(FileNotFoundError):
                 os.unlink(path)
 
@@ -97,7 +95,7 @@ class Image:
         if _mounted(root):
             yield
             return
-        image = _image(root)
+        image = image_of(root)
         code, output = tools.attempt(["mount", "-t", "ext4", "-o", ",".join(_options(image, owners=False)), image, root], timeout=300)
         if code != 0:
             raise VpsError(f"storage: {image} cannot be mounted: {tools.last_words(output)}; see also the kernel's log.", output=output)
@@ -112,14 +110,14 @@ class Image:
         size = disk_.image_size(limits, now.size)
         if size != now.size:
             self._resize(root, size, now)
-        found = ext4.read(_image(root))
+        found = ext4.read(image_of(root))
         if found is not None and found.quota:
             with self.opened(root):
                 ext4.write_quota(_device_path(os.stat(root).st_dev), disk_.quota_of(limits))
 
     def read(self, root: str) -> Disk:
         """From the superblock; what is mounted is read through its device, where the kernel has it."""
-        image = _image(root)
+        image = image_of(root)
         device = _device_path(os.stat(root).st_dev) if _mounted(root) else None
         found = ext4.read(device or image)
         if found is None:
@@ -134,19 +132,19 @@ class Image:
 
     def usage(self, root: str) -> int:
         """Bytes of the pool that the image's file refers to."""
-        return os.stat(_image(root)).st_blocks * 512
+        return os.stat(image_of(root)).st_blocks * 512
 
     def used(self, root: str) -> Used:
         """As the guest's df(1) has it; of what is mounted the kernel knows, of what is not the superblock."""
         if not _mounted(root):
-            found = ext4.read(_image(root))
+            found = ext4.read(image_of(root))
             return Used() if found is None else found.used
         now = os.statvfs(root)
         return Used((now.f_blocks - now.f_bfree) * now.f_frsize, now.f_files - now.f_ffree)
 
     def abilities(self, root: str, machine: Abilities) -> Abilities:
         """The disk that I/O limits are for is the loop device; whether there is quota was decided when the image was made."""
-        found = ext4.read(_image(root))
+        found = ext4.read(image_of(root))
         can = replace(machine.on(IMAGE), quota=machine.quota if found is None else found.quota)
         if not _mounted(root):
             return can
@@ -163,8 +161,8 @@ class Image:
         LXC calls a VPS stopped, and another start may begin, before it runs the last hook: whoever listens for the VPS by then is
         that start, which found it mounted. The lock keeps the two from looking at the same moment.
         """
-        image, place, log = (shlex.quote(path) for path in (_image(root), root, os.path.join(os.path.dirname(root), "lxc.log")))
-        options = ",".join(_options(_image(made_in or root), owners=bool(limits.quotaugidlimit)))
+        image, place, log = (shlex.quote(path) for path in (image_of(root), root, os.path.join(os.path.dirname(root), "lxc.log")))
+        options = ",".join(_options(image_of(made_in or root), owners=bool(limits.quotaugidlimit)))
         hook = f"""#!/bin/sh -e
 # Written by mainline.vps from vps.json beside it.
 exec 9<{image}
@@ -179,35 +177,23 @@ esac
 """
         return Startup(DEVICE, hook, (f"DISK=$(mountpoint -d {place})",))
 
-    def in_use(self) -> list[str]:
-        """The mounts of VPSs."""
-        return [point for point in points_below(os.path.join(self.pool, "vps")) if os.path.basename(point) == "rootfs"]
-
     def release(self, root: str) -> None:
         """Unmount it, if nobody works in it."""
         tools.attempt(["umount", root])
 
     def _resize(self, root: str, size: int, now: Disk) -> None:
-        if not _mounted(root) and not _has_device(_image(root)):
-            _resize_copy(_image(root), size, now)
+        if not _mounted(root) and not _has_device(image_of(root)):
+            _resize_copy(image_of(root), size, now)
         elif size < (now.size or 0):
-            raise NothingDone(f"limits.diskspace: {_image(root)} is in use, and is made smaller only while it is not; stop the VPS first.")
+            raise NothingDone(f"limits.diskspace: {image_of(root)} is in use, and is made smaller only while it is not; stop the VPS first.")
         else:
             with self.opened(root):
                 _grow(root, size, now.size or 0)
 
 
-def size_of(root: str) -> int | None:
-    """Bytes of an image, those included that nobody has written; None where there is none."""
-    try:
-        return os.stat(_image(root)).st_size
-    except FileNotFoundError:
-        return None
-
-
 def _grow(root: str, size: int, before: int) -> None:
     """The file, the loop device, the file system: in use."""
-    image, device = _image(root), _device_path(os.stat(root).st_dev)
+    image, device = image_of(root), _device_path(os.stat(root).st_dev)
     os.truncate(image, size)
     tools.run(["losetup", "--set-capacity", device])
     try:
@@ -245,10 +231,6 @@ def _least(output: str, size: int) -> str:
     found = re.search(r"smaller than minimum \((\d+)\)", output)
     least = f" goes down to {units.format_size(-(-int(found.group(1)) * BLOCK >> 20) << 20)}, and" if found else ""
     return f"what is in the image{least} does not fit into {units.format_size(size)}"
-
-
-def _image(root: str) -> str:
-    return os.path.join(os.path.dirname(root), FILE)
 
 
 def _options(image: str, *, owners: bool) -> tuple[str, ...]:

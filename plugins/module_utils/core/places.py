@@ -1,0 +1,34 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where things of a node and of its VPSs are, and what they are called: what several parts, and the files that they write, agree on."""
+
+from __future__ import annotations
+
+FOLDER = "/etc/vps"  # of the files that are ours alone
+SETTINGS = f"{FOLDER}/node.json"
+SECCOMP = f"{FOLDER}/seccomp"
+NETWORK = f"{FOLDER}/network.nft"
+BOOT = f"{FOLDER}/boot"
+TABLE = "mainline_vps"  # in the packet filter
+HOST_PREFIX = "vps"  # what the node's ends of all VPSs' links are called, and nothing else
+
+LXCPATH = "/var/lib/lxc"
+DISK = "disk"  # the hook, in a VPS's directory, that mounts what its storage has to have mounted
+# In the configuration of a VPS that starts with the node. LXC's own boot service starts containers of other groups.
+ORDER_KEY, GROUP = "lxc.start.order", "mainline-vps"
+
+SLICE = "vps.slice"  # of all VPSs: they share the CPU with the node's own services as one
+NETWORK_UNIT, BOOT_UNIT = "vps-network.service", "vps-boot.service"
+RUNTIME = "/run/vps"  # with a folder for each VPS whose unit is not through with it
+RECURSIVE = "memory_recursiveprot"  # see node/unit.py
+
+
+def unit_of(name: str) -> str:
+    """The unit of a VPS."""
+    return f"vps@{name}.service"
+
+
+def cgroup_of(name: str) -> str:
+    """The cgroup of that unit, from the root of the hierarchy, with a slash at its end."""
+    return f"{SLICE}/{unit_of(name)}/"

@@ -1,0 +1,101 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The collection's code out of an archive, as a node has it: by a Python of its own, which has imported nothing yet."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.mainline.vps.plugins import module_utils
+
+PACKAGE = module_utils.__name__
+HOUSE = Path(next(iter(module_utils.__path__)))
+COUNT = """
+import builtins, collections, json, sys
+archive, package, compiled, compile_ = sys.argv[1], sys.argv[2], collections.Counter(), builtins.compile
+def compile(source, name, *more, **options):
+    compiled[str(name).partition("module_utils/")[2]] += package.replace(".", "/") in str(name)
+    return compile_(source, name, *more, **options)
+builtins.compile = compile
+sys.path.insert(0, archive)
+"""
+TELL = "\nprint(json.dumps({name: times for name, times in compiled.items() if times}))\n"
+BEFORE = {"__init__.py", "core/__init__.py", "loading.py"}  # what Python itself loads, until ours takes over
+# What a task on one VPS needs none of.
+ELSEWHERE = {
+    "core/machine.py", "core/machine_plan.py", "core/nodefiles.py", "core/unitfiles.py", "core/template.py", "core/usage.py", "core/reading.py",
+    "node/build.py", "node/guest.py", "node/machine.py", "node/template_steps.py", "node/tree.py", "node/usage.py", "node/firewall.py",
+    "node/storage/ext4.py", "node/storage/image.py", "node/storage/pool.py",
+}
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """What Ansible makes of a module's imports: all of them, whether they are used or not, in packages that it makes up down to ours."""
+    path = tmp_path_factory.mktemp("sent") / "code.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        parts = PACKAGE.split(".")
+        for depth in range(1, len(parts) + 1):
+            packed.writestr("/".join([*parts[:depth], "__init__.py"]), "")
+        for file in HOUSE.rglob("*.py"):
+            packed.write(file, "/".join([*parts, *file.relative_to(HOUSE).parts]))
+    return path
+
+
+def compiled(archive: Path, script: str) -> dict[str, int]:
+    """How often each of our files is compiled in a script."""
+    command = [sys.executable, "-I", "-c", COUNT + script + TELL, str(archive), PACKAGE]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()[-1])
+
+
+def test_what_is_used_is_compiled_once(archive):
+    times = compiled(archive, f"from {PACKAGE}.core import limits, units\nlimits.Limits(), units.PAGE")
+    assert {"core/limits.py", "core/units.py", "core/errors.py"} <= set(times)
+    assert not [name for name, number in times.items() if number > 1 and name not in BEFORE]
+
+
+def test_what_is_not_used_is_not_compiled(archive):
+    assert "core/limits.py" not in compiled(archive, f"from {PACKAGE}.core import limits")
+
+
+def test_a_task_on_a_vps_loads_the_code_for_that_alone(archive):
+    script = f"""
+from {PACKAGE} import subjects
+from {PACKAGE}.node.node import Node
+from {PACKAGE}.node import vps_steps, configuration, limits, sweep
+subjects.LIMITS.parse, Node, vps_steps.APPLY, configuration.stale, limits.read, sweep.sweep
+"""
+    times = compiled(archive, script)
+    assert "node/vps_steps.py" in times and "core/container.py" in times
+    assert not set(times) & ELSEWHERE
+
+
+def test_an_error_names_the_line_in_the_archive(archive):
+    script = f"import traceback\nfrom {PACKAGE}.core import units\ntry: units.parse_size(None, option='x')\nexcept Exception: last = traceback.format_exc()\n"
+    command = [sys.executable, "-I", "-c", COUNT + script + "print(last)", str(archive), PACKAGE]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert f'code.zip/{PACKAGE.replace(".", "/")}/core/units.py", line ' in said
+
+
+def test_a_name_that_is_not_there_is_an_import_error(archive):
+    script = f"""
+try:
+    from {PACKAGE}.core import nothing
+except ImportError as error:
+    assert "nothing" in str(error)
+else:
+    raise AssertionError
+"""
+    compiled(archive, script)
+
+
+def test_outside_an_archive_python_loads_it_as_it_always_does():
+    assert type(module_utils.__spec__.loader).__name__ != "Importer"
+    assert not any(hook.__module__.endswith("module_utils.loading") for hook in sys.path_hooks if hasattr(hook, "__module__"))
