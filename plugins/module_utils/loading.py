@@ -1,21 +1,28 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How this collection's code comes out of the archive that Ansible sends to a node: compiled once, and only where it is used.
+"""How this collection's code comes out of the archive that Ansible sends to a node: what is used, compiled once and for all tasks.
 
-Most of what a task on one VPS costs is Python reading source. zipimport compiles a module to tell its file's name, throws that
-away, and compiles it again to run it (CPython's zipimport.get_filename); and a task that changes a limit needs no code that builds
-templates. So a module imported as a whole, `from . import tree`, is read when something of it is first used; one of which a name is
-imported, at once. benchmarks/ has what that gives. Outside an archive, in tests and filters, nothing of this happens.
+Most of what a task on one VPS costs is Python compiling source. zipimport compiles a module to tell its file's name, throws that
+away, and compiles it again to run it (CPython's zipimport.get_filename); the next task does all of it anew; and a task that changes a
+limit needs no code that builds templates. So compiled code is kept on the node until it boots, found by what its source says; and a
+module imported as a whole, `from . import tree`, is read when something of it is first used, while one of which a name is imported is
+read at once. benchmarks/ has what that gives. Outside an archive, in tests and filters, nothing of this happens.
 """
 
 from __future__ import annotations
 
+import hashlib
+import marshal
+import os
 import sys
+from contextlib import suppress
 from importlib.machinery import ModuleSpec
-from importlib.util import LazyLoader
-from types import ModuleType
+from importlib.util import MAGIC_NUMBER, LazyLoader
+from types import CodeType, ModuleType
 from zipimport import zipimporter
+
+KEPT = "/run/vps.code"  # root's alone, as what is in it is run by root
 
 
 class Importer(zipimporter):
@@ -26,12 +33,32 @@ class Importer(zipimporter):
         end = "/__init__.py" if self.is_package(fullname) else ".py"
         return f"{self.archive}/{self.prefix}{fullname.rpartition('.')[2]}{end}"
 
+    def get_code(self, fullname: str) -> CodeType:
+        """A module's code, compiled by an earlier task from the same source for the same Python, or now."""
+        source = self.get_data(self.get_filename(fullname))
+        path = os.path.join(KEPT, hashlib.sha256(MAGIC_NUMBER + source).hexdigest())
+        with suppress(OSError, EOFError, ValueError, TypeError), open(path, "rb") as file:
+            return marshal.load(file)
+        code = super().get_code(fullname)
+        with suppress(OSError):  # we are not root, or there is no room
+            _keep(path, marshal.dumps(code))
+        return code
+
     def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
         """A module, which is read when it is used; None where there is none."""
         spec = super().find_spec(fullname, target)
         if spec is not None and spec.loader is not None and spec.submodule_search_locations is None:
             spec.loader = LazyLoader(spec.loader)
         return spec
+
+
+def _keep(path: str, code: bytes) -> None:
+    """By a rename: whoever reads it meanwhile, or after we are killed, has all of it or none."""
+    os.makedirs(KEPT, mode=0o700, exist_ok=True)
+    staging = f"{path}.{os.getpid()}"
+    with open(staging, "xb") as file:
+        file.write(code)
+    os.rename(staging, path)
 
 
 def install(package: str) -> None:

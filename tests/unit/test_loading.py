@@ -25,6 +25,8 @@ def compile(source, name, *more, **options):
     return compile_(source, name, *more, **options)
 builtins.compile = compile
 sys.path.insert(0, archive)
+__import__(package + ".loading")
+sys.modules[package + ".loading"].KEPT = sys.argv[3]
 """
 TELL = "\nprint(json.dumps({name: times for name, times in compiled.items() if times}))\n"
 BEFORE = {"__init__.py", "core/__init__.py", "loading.py"}  # what Python itself loads, until ours takes over
@@ -36,10 +38,10 @@ ELSEWHERE = {
 }
 
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
+@pytest.fixture
+def archive(tmp_path):
     """What Ansible makes of a module's imports: all of them, whether they are used or not, in packages that it makes up down to ours."""
-    path = tmp_path_factory.mktemp("sent") / "code.zip"
+    path = tmp_path / "code.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
         parts = PACKAGE.split(".")
         for depth in range(1, len(parts) + 1):
@@ -49,51 +51,95 @@ def archive(tmp_path_factory):
     return path
 
 
-def compiled(archive: Path, script: str) -> dict[str, int]:
-    """How often each of our files is compiled in a script."""
-    command = [sys.executable, "-I", "-c", COUNT + script + TELL, str(archive), PACKAGE]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()[-1])
+@pytest.fixture
+def run(archive, tmp_path):
+    """Runs a script, again and again on one node; gives how often it compiled each of our files."""
+
+    def run(script: str) -> dict[str, int]:
+        command = [sys.executable, "-I", "-c", COUNT + script + TELL, str(archive), PACKAGE, str(tmp_path / "kept")]
+        return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout.splitlines()[-1])
+
+    return run
 
 
-def test_what_is_used_is_compiled_once(archive):
-    times = compiled(archive, f"from {PACKAGE}.core import limits, units\nlimits.Limits(), units.PAGE")
+LIMITS = f"from {PACKAGE}.core import limits, units\nlimits.Limits(), units.PAGE"
+
+
+def test_what_is_used_is_compiled_once(run):
+    times = run(LIMITS)
     assert {"core/limits.py", "core/units.py", "core/errors.py"} <= set(times)
     assert not [name for name, number in times.items() if number > 1 and name not in BEFORE]
 
 
-def test_what_is_not_used_is_not_compiled(archive):
-    assert "core/limits.py" not in compiled(archive, f"from {PACKAGE}.core import limits")
+def test_and_not_again_by_the_next_task(run):
+    run(LIMITS)
+    assert set(run(LIMITS)) <= BEFORE
 
 
-def test_a_task_on_a_vps_loads_the_code_for_that_alone(archive):
-    script = f"""
+def test_what_is_not_used_is_not_compiled(run):
+    assert "core/limits.py" not in run(f"from {PACKAGE}.core import limits")
+
+
+def test_a_task_on_a_vps_loads_the_code_for_that_alone(run):
+    times = run(f"""
 from {PACKAGE} import subjects
 from {PACKAGE}.node.node import Node
 from {PACKAGE}.node import vps_steps, configuration, limits, sweep
 subjects.LIMITS.parse, Node, vps_steps.APPLY, configuration.stale, limits.read, sweep.sweep
-"""
-    times = compiled(archive, script)
+""")
     assert "node/vps_steps.py" in times and "core/container.py" in times
     assert not set(times) & ELSEWHERE
 
 
-def test_an_error_names_the_line_in_the_archive(archive):
-    script = f"import traceback\nfrom {PACKAGE}.core import units\ntry: units.parse_size(None, option='x')\nexcept Exception: last = traceback.format_exc()\n"
-    command = [sys.executable, "-I", "-c", COUNT + script + "print(last)", str(archive), PACKAGE]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    assert f'code.zip/{PACKAGE.replace(".", "/")}/core/units.py", line ' in said
+@pytest.mark.parametrize("spoil", [lambda code: b"", lambda code: code[: len(code) // 2], lambda code: b"\xff" * len(code)], ids=["empty", "half", "other"])
+def test_what_is_damaged_is_compiled_anew(run, tmp_path, spoil):
+    first = run(LIMITS)
+    for file in (tmp_path / "kept").iterdir():
+        file.write_bytes(spoil(file.read_bytes()))
+    assert run(LIMITS) == first
 
 
-def test_a_name_that_is_not_there_is_an_import_error(archive):
-    script = f"""
+def test_another_source_is_other_code(run, archive, tmp_path):
+    run(LIMITS)
+    kept = set((tmp_path / "kept").iterdir())
+    with zipfile.ZipFile(archive, "a") as packed, pytest.warns(UserWarning, match="Duplicate"):
+        packed.writestr(f"{PACKAGE.replace('.', '/')}/core/errors.py", (HOUSE / "core" / "errors.py").read_text() + "# another release\n")
+    assert "core/errors.py" in run(LIMITS)
+    assert len(set((tmp_path / "kept").iterdir()) - kept) == 1
+
+
+def test_root_alone_may_write_there(run, tmp_path):
+    run(LIMITS)
+    assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o700
+
+
+def test_where_nothing_can_be_kept_it_runs_all_the_same(run, tmp_path):
+    (tmp_path / "kept").write_text("a file")
+    assert run(LIMITS) == run(LIMITS) != {}
+
+
+def test_an_error_names_the_line_in_the_archive(run):
+    run(f"""
+import traceback
+from {PACKAGE}.core import units
+try:
+    units.parse_size(None, option="x")
+except Exception:
+    assert 'code.zip/{PACKAGE.replace(".", "/")}/core/units.py", line ' in traceback.format_exc()
+else:
+    raise AssertionError
+""")
+
+
+def test_a_name_that_is_not_there_is_an_import_error(run):
+    run(f"""
 try:
     from {PACKAGE}.core import nothing
 except ImportError as error:
     assert "nothing" in str(error)
 else:
     raise AssertionError
-"""
-    compiled(archive, script)
+""")
 
 
 def test_outside_an_archive_python_loads_it_as_it_always_does():
