@@ -38,7 +38,7 @@ class Importer(zipimporter):
         source = self.get_data(self.get_filename(fullname))
         path = os.path.join(KEPT, hashlib.sha256(MAGIC_NUMBER + source).hexdigest())
         with suppress(OSError, EOFError, ValueError, TypeError), open(path, "rb") as file:
-            return marshal.load(file)
+            return marshal.loads(file.read())
         code = super().get_code(fullname)
         with suppress(OSError):  # we are not root, or there is no room
             _keep(path, marshal.dumps(code))
