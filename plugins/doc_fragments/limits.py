@@ -229,7 +229,7 @@ options:
   force:
     description:
       - Lower the memory of a running VPS even below what it uses and the kernel cannot reclaim. The kernel then kills processes
-        in it, its init too where it finds that necessary. On cgroup v1 the kernel refuses that all the same.
+        in it, but not its init. On cgroup v1 the kernel refuses that all the same.
     type: bool
     default: false
 """

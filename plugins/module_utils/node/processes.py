@@ -3,15 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Limits that are no cgroup's: rlimits of every process in a VPS, its System V shared memory, its pseudo-terminals.
 
-Documents: getrlimit(2), prlimit(1), proc(5), setns(2), ipc_namespaces(7); the kernel's filesystems/devpts.rst.
+Documents: getrlimit(2), prlimit(1), proc(5), setns(2), ipc_namespaces(7); the kernel's filesystems/{devpts,proc}.rst.
 """
 
 from __future__ import annotations
 
 import re
 import resource
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from ..core import controls
 from ..core.beancounters import Bound
@@ -25,6 +25,7 @@ _IN_PROC = {"NOFILE": "Max open files", "MEMLOCK": "Max locked memory", "SIGPEND
 _CONSOLE, _TTYS = 1, 4  # of the pseudo-terminals, those that LXC itself opens; it gives devpts lxc.tty.max (common.conf) more
 _SHMALL = "/proc/sys/kernel/shmall"
 _NR_OPEN = "/proc/sys/fs/nr_open"
+_SPARED = "-1000"  # the oom_score_adj of whom the kernel never kills for memory
 _PASSES = 20  # over the processes of a guest that forks all the time
 _UNSET_SHMALL = (1 << 64) - (1 << 24) - 1  # pages; the kernel's default, ULONG_MAX - (1UL << 24)
 
@@ -124,6 +125,45 @@ def _set_one(process: int, name: str, before: Bound, after: Bound, *, raises: bo
     except (OSError, ValueError) as error:  # the latter is Python's for EPERM and EINVAL
         if raises or not isinstance(error, (PermissionError, ValueError)):
             raise NothingDone(f"limits.{controls.RLIMITS[name][0]}: the kernel refused {wanted[1]} for process {process}: {error}.") from None
+
+
+@contextmanager
+def sparing_init(pid: int, members: Callable[[], Iterable[int]], *, raises: bool) -> Iterator[None]:
+    """Within, the kernel ends what it likes in a VPS for want of memory, but not its init: it would end them one after the other.
+
+    The kernel does not wait for all that the first one leaves before it chooses the next (seen with 6.1). `members` lists all
+    processes; what they fork meanwhile is spared too, and made mortal afterwards. Without `raises` we may spare nobody.
+    """
+    if not raises:
+        yield
+        return
+    usual = _read_score(_monitor(pid) if is_spared(pid) else pid)
+    spared = set() if is_spared(pid) else {process for process in members() if is_spared(process)}  # a guest with the node's uids can do that
+    _write_score(pid, _SPARED)
+    try:
+        yield
+    finally:
+        _write_score(pid, usual)
+        for _pass in range(_PASSES):
+            inherited = [process for process in set(members()) - spared if is_spared(process)]
+            for process in inherited:
+                _write_score(process, usual)
+            if not inherited:
+                break
+
+
+def is_spared(process: int) -> bool:
+    """Whether the kernel never ends a process for want of memory; an init, because a run was killed that had said so."""
+    return _read_score(process) == _SPARED
+
+
+def _read_score(process: int) -> str:
+    return (files.read(f"/proc/{process}/oom_score_adj") or "0").strip()
+
+
+def _write_score(process: int, score: str) -> None:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        files.overwrite(f"/proc/{process}/oom_score_adj", score)
 
 
 def _write_shared_memory(vps: Vps, pid: int) -> None:

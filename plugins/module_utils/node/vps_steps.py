@@ -154,12 +154,7 @@ def _apply(parts: Parts, vps: Vps, options: frozenset[str], *, force: bool) -> N
     root, driver = parts.root(vps.name), parts.driver(vps)
     if "limits" in options:  # first of all: where memory is refused, nothing else has been done
         if found.pid is not None:
-            folders = cgroup.find(vps.name, found.pid)
-            controls.write(vps, folders, parts.abilities_of(vps).io_device, force=force)
-            try:
-                processes.write(vps, found.pid, lambda: cgroup.members(folders), raises=parts.abilities.raises)
-            except (FileNotFoundError, ProcessLookupError):  # less memory may have ended it, where the task has forced that
-                raise VpsError(f"state: VPS '{vps.name}' ended while its limits were changed; run this again.") from None
+            _limit_running(parts, vps, found.pid, force=force)
         driver.limit(root, vps.limits)  # before the guest's files: a disk that grows must have grown
     mine = options & frozenset(guest.IDENTITY)
     if mine:
@@ -171,6 +166,17 @@ def _apply(parts: Parts, vps: Vps, options: frozenset[str], *, force: bool) -> N
             network.set_addresses(vps, found.pid)
         if "hostname" in options:
             guest.set_hostname(found.pid, vps.hostname)
+
+
+def _limit_running(parts: Parts, vps: Vps, pid: int, *, force: bool) -> None:
+    """Its cgroups, then its processes."""
+    folders, raises = cgroup.find(vps.name, pid), parts.abilities.raises
+    with processes.sparing_init(pid, lambda: cgroup.members(folders), raises=raises and (force or processes.is_spared(pid))):
+        controls.write(vps, folders, parts.abilities_of(vps).io_device, force=force)
+    try:
+        processes.write(vps, pid, lambda: cgroup.members(folders), raises=raises)
+    except (FileNotFoundError, ProcessLookupError):  # less memory may have ended all that it was about
+        raise VpsError(f"state: VPS '{vps.name}' ended while its limits were changed; run this again.") from None
 
 
 def start(parts: Parts, step: steps.Start) -> None:
