@@ -128,10 +128,13 @@ def test_a_record_that_is_written_again_leaves_nothing_beside_it(vpss):
 
 
 DAMAGED = [b"", b"{", b'{"name": "web"', b"\xff\xfe\x00", b"\x00" * 100, b"nonsense"]
-STRANGE = [b"null", b"[]", b'"text"', b"7", b"{}", b'{"limits": 1}', b'[["a", 1]]']
+STRANGE = [b"null", b"[]", b'"text"', b"7", b"{}", b'{"limits": 1}', b'[["a", 1]]', b'{"limits": "ab"}', b'{"limits": [1]}']
 
 
-@pytest.mark.parametrize("content", [*DAMAGED, *STRANGE, json.dumps({**WEB.to_record(), "colour": "red"}).encode()])
+OTHERS = ({"colour": "red"}, {"limits": "ab"}, {"limits": ["ab", 1]}, {"limits": {"numproc": 1, "colour": 2}}, {"limits": {"numproc": [1, 2, 3]}}, {"addresses": 7})
+
+
+@pytest.mark.parametrize("content", [*DAMAGED, *STRANGE, *(json.dumps({**WEB.to_record(), **other}).encode() for other in OTHERS)])
 def test_a_damaged_record_is_an_error_that_names_the_file_and_touches_nothing(vpss, content):
     make(vpss)
     path = os.path.join(vpss.path("web"), "vps.json")

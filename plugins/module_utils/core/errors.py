@@ -6,6 +6,10 @@
 from __future__ import annotations
 
 
+# What making a thing of plain data raises, where somebody else has written it.
+NOT_OURS = (ValueError, TypeError, KeyError, AttributeError)
+
+
 class VpsError(Exception):
     """What was asked, what stands in the way, and what to do: one sentence, starting with the option's name.
 

@@ -78,7 +78,7 @@ class Limits:
 
     @classmethod
     def from_record(cls, record: Mapping) -> Limits:
-        """From plain data; raises TypeError for what is none."""
+        """From plain data; raises one of errors.NOT_OURS for what is none."""
         known = dict(record)
         for name, value in known.items():
             if name in KEYS and KEYS[name].pair and value is not None:

@@ -68,7 +68,7 @@ class Vps:
 
     @classmethod
     def from_record(cls, record: Mapping) -> Vps:
-        """From what `to_record` gave; raises TypeError for anything else."""
+        """From what `to_record` gave; raises one of errors.NOT_OURS for anything else."""
         data = dict(record)
         data["limits"] = Limits.from_record(data["limits"])
         for name in ("addresses", "nameservers", "authorized_keys", "unfinished", "leaving"):

@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from ..core.errors import VpsError
+from ..core.errors import NOT_OURS, VpsError
 from ..core.model import Manifest, Template, Vps
 from . import files
 
@@ -124,7 +124,7 @@ class VpsRecords(Shelf):
             return None
         try:
             return Vps.from_record(record)
-        except (TypeError, KeyError) as error:
+        except NOT_OURS as error:
             raise self.strange(directory, error) from None
 
 
@@ -142,7 +142,7 @@ class TemplateRecords(Shelf):
         try:
             inputs = record["template"]
             return Manifest(**{**record, "template": Template(**{**inputs, "packages": tuple(inputs["packages"])})})
-        except (TypeError, KeyError) as error:
+        except NOT_OURS as error:
             raise self.strange(self.path(name), error) from None
 
     def all(self) -> list[Manifest]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 
-from ..core.errors import VpsError
+from ..core.errors import NOT_OURS, VpsError
 from ..core.places import SETTINGS
 from ..core.settings import Settings
 
@@ -20,7 +20,7 @@ def load() -> Settings | None:
             return Settings.from_record(json.load(file))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except NOT_OURS as error:
         raise VpsError(f"{SETTINGS}: cannot be read as the node's settings ({error}); restore it from a backup.") from None
 
 
