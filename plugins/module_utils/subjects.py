@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from .core import container, fidelity, limits, reading, usage
+from .core.beancounters import Bound
 from .core.model import RUNNING, Actual, Manifest
 from .runner import Subject
 
@@ -77,6 +79,8 @@ def _told(node: Any, name: str, earlier: dict[str, reading.Reading] | None) -> d
         if told is None:
             return None
         kept = fidelity.enforced(actual.vps.limits, actual.node.abilities)
+        if container.TERMINALS in actual.at_restart and actual.terminals is not None:  # what it was started with holds until then
+            kept = replace(kept, numpty=Bound(actual.terminals, actual.terminals))
         used = usage.tell(node.counters(actual), kept)
     except FileNotFoundError:
         return None

@@ -51,6 +51,15 @@ def test_a_stopped_vps_uses_its_disk_and_nothing_else(bench):
         assert set(vps["usage"][part].values()) == {None}
 
 
+def test_what_takes_a_restart_is_told_as_it_is_until_then(bench):
+    bench.new(A, state="started", limits={"numpty": "7"})
+    bench.limits(numpty="5")
+    assert rows(*info(bench, A))["numpty"]["limit"] == 7
+    bench.vps(state="stopped")
+    bench.vps(state="started")
+    assert rows(*info(bench, A))["numpty"]["limit"] == 5
+
+
 def test_nothing_is_refused_to_a_vps_that_does_nothing(bench):
     bench.new(A, state="started", limits={"processes": "50"})
     before = info(bench, A)
