@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 
 from ..core.errors import VpsError
 from ..core.model import Vps
 from ..core.places import cgroup_of
 from . import files, tools
+from .descent import read, walk, write
 
 MOUNT = "/sys/fs/cgroup"
 UNIFIED = "unified"  # on v1, where v2 may be mounted beside: without controllers, and with what the kernel tells of pressure
@@ -101,9 +103,18 @@ def find(name: str, pid: int) -> dict[str, str]:
 def members(folders: Folders) -> list[int]:
     """Every process of a running VPS, as the node sees them."""
     found = []
-    for current, _below, _files in os.walk(os.path.join(folders["memory"], INNER)):
-        found += [int(word) for word in (files.read(os.path.join(current, "cgroup.procs")) or "").split()]
+    for above, name, entering in walk(os.path.join(folders["memory"], INNER)):
+        if entering:
+            found += [int(word) for word in read(above, f"{name}/cgroup.procs").split()]
     return found
+
+
+def thaw(name: str) -> None:
+    """Wake what is frozen of a VPS, by whomever: on v1 it does not even die. (On v2 it does.)"""
+    for above, below, entering in walk(os.path.join(MOUNT, "freezer", folder(name))):
+        if entering:
+            with suppress(OSError):
+                write(above, f"{below}/freezer.state", "THAWED")
 
 
 def is_watched(name: str) -> bool:
@@ -118,25 +129,22 @@ def is_watched(name: str) -> bool:
 
 def sweep(name: str) -> None:
     """Remove the empty cgroups that a killed VPS left; its next start would otherwise avoid them by another name."""
+    thaw(name)
     for root in _roots():
         for path in (folder(name), monitor_folder(name)):
-            for current, _below, _files in os.walk(os.path.join(root, path), topdown=False):
-                _remove_if_empty(current)
+            for above, below, entering in walk(os.path.join(root, path)):
+                if not entering:
+                    with suppress(OSError):
+                        os.rmdir(below, dir_fd=above)
 
 
 def sweep_parents() -> None:
     """Remove the cgroups above all VPSs, once there are none. Never beside a start, which may be about to use them."""
     for root in _roots():
         for path in (os.path.dirname(folder("x")), os.path.dirname(monitor_folder("x"))):
-            _remove_if_empty(os.path.join(root, path))
+            with suppress(OSError):
+                os.rmdir(os.path.join(root, path))
 
 
 def _roots() -> list[str]:
     return [MOUNT] if version() == 2 else [os.path.join(MOUNT, hierarchy) for hierarchy in os.listdir(MOUNT)]
-
-
-def _remove_if_empty(path: str) -> None:
-    try:
-        os.rmdir(path)
-    except OSError:
-        pass

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 
 from ..core import controls, units
 from ..core.errors import NothingDone, VpsError
 from ..core.limits import Limits, memory_key
 from ..core.model import Vps
-from . import cgroup, files, unit
+from . import cgroup, descent, files, unit
 from .cgroup import INNER, MOUNT, Folders, version
 
 _V1_UNLIMITED = 1 << 62
+_QUOTA, _PERIOD = "cpu.cfs_quota_us", "cpu.cfs_period_us"  # of v1
+_PASSES = 20  # against a guest that gives its cgroups again what is taken from them
 # Before a file is written, another is put out of its way, which gets its own value afterwards: memory and swap together may never be
 # below memory alone, and a burst never above what it is saved from.
 _OUT_OF_THE_WAY = {
@@ -168,6 +171,9 @@ def _write_all(name: str, folders: Folders, texts: dict[str, str], device: str |
         if file.startswith("cpuset."):
             _write_cpuset(path, text)
             continue
+        if file == _QUOTA and not optional:
+            _write_quota(path, text)
+            continue
         _write(path, _line(file, text, device), missing_ok=optional)
 
 
@@ -182,11 +188,30 @@ def _write_cpuset(path: str, text: str) -> None:
         return
     folder, file = os.path.split(path)
     both = f"{_read_if_there(path)},{wanted}"
-    below = [current for current, _below, _files in os.walk(folder)]
-    for current in below:
-        _write(os.path.join(current, file), both, missing_ok=current != folder)
-    for current in reversed(below):
-        _write(os.path.join(current, file), wanted, missing_ok=current != folder)
+    for above, name, entering in descent.walk(folder):
+        try:
+            descent.write(above, f"{name}/{file}", both if entering else wanted)
+        except OSError as error:
+            raise VpsError(f"limits: the kernel refused {wanted} for {file} of cgroup {name[:60]}: {error.strerror}.") from None
+
+
+def _write_quota(path: str, text: str) -> None:
+    """On v1 no cgroup may have more than those above it: what a guest has given its own goes where it is in the way."""
+    folder, file = os.path.split(path)
+    for _pass in range(_PASSES):
+        try:
+            files.overwrite(path, text)
+            return
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                break
+        period = int(_read_if_there(os.path.join(folder, _PERIOD)) or 0)
+        for above, name, entering in descent.walk(os.path.join(folder, INNER)):
+            own, its = descent.read(above, f"{name}/{file}"), descent.read(above, f"{name}/{_PERIOD}")
+            if entering and own and its and int(own) * period > int(text) * int(its):
+                with suppress(OSError):
+                    descent.write(above, f"{name}/{file}", "-1")
+    _write(path, text, missing_ok=False)
 
 
 def _from_above(path: str) -> str:

@@ -12,7 +12,8 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..core.errors import VpsError
@@ -22,6 +23,7 @@ from . import files, tools
 
 LXC_CONFIG = "/usr/share/lxc/config"
 START_TIMEOUT = 120  # s
+_KILL_TIMEOUT = 20  # s, that lxc-stop has for the last of it: where something is frozen, it would wait for ever
 _CGROUPS = "/sys/fs/cgroup"
 _LOGGED = re.compile(r" ERROR +\S+ - \S+:\d+ - (.*)")  # program, name, time, level, part - file:function:line - what
 _VARIABLE = re.compile(r"\$[A-Z]+")
@@ -211,15 +213,19 @@ def _why(log: str) -> str:
     return errors[0].strip().rstrip(".") if errors else tools.last_words(log).rstrip(".")
 
 
-def stop(name: str, *, timeout: int, keep_open: int) -> None:
+def stop(name: str, *, timeout: int, keep_open: int, thaw: Callable[[], None]) -> None:
     """Ask init to stop and wait; after `timeout` seconds, at once for 0, kill everything in the VPS.
 
-    Should we be killed, `keep_open`, a lock, is held until LXC is through: nobody takes a VPS that is stopping for a running one.
+    What a guest has frozen in itself keeps it from ending: `thaw` wakes that. Should we be killed, `keep_open`, a lock, is held
+    until LXC is through: nobody takes a VPS that is stopping for a running one.
     """
+    thaw()
     how = ["-t", str(timeout)] if timeout else ["-k"]
-    tools.attempt(["lxc-stop", "-P", LXCPATH, "-n", name, *how], timeout=timeout + 60, keep_open=keep_open)
+    with suppress(tools.TooLate):
+        tools.attempt(["lxc-stop", "-P", LXCPATH, "-n", name, *how], timeout=timeout + _KILL_TIMEOUT, keep_open=keep_open)
     deadline = time.monotonic() + 30
     while status(name).run != STOPPED:
+        thaw()
         if time.monotonic() > deadline:
             raise VpsError(f"state: VPS '{name}' does not stop; see lxc-info -n {name} and the kernel's log on the node.")
         time.sleep(0.05)

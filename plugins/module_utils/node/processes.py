@@ -25,6 +25,7 @@ _IN_PROC = {"NOFILE": "Max open files", "MEMLOCK": "Max locked memory", "SIGPEND
 _CONSOLE, _TTYS = 1, 4  # of the pseudo-terminals, those that LXC itself opens; it gives devpts lxc.tty.max (common.conf) more
 _SHMALL = "/proc/sys/kernel/shmall"
 _NR_OPEN = "/proc/sys/fs/nr_open"
+_FLAGS, _PF_EXITING = 6, 0x4  # in /proc/PID/stat after the name; include/linux/sched.h
 _SPARED = "-1000"  # the oom_score_adj of whom the kernel never kills for memory
 _PASSES = 20  # over the processes of a guest that forks all the time
 _UNSET_SHMALL = (1 << 64) - (1 << 24) - 1  # pages; the kernel's default, ULONG_MAX - (1UL << 24)
@@ -48,6 +49,12 @@ def start_lines(vps: Vps) -> list[str]:
 def config(vps: Vps) -> dict[str, str]:
     """The lines of LXC's configuration for the rest."""
     return {} if vps.limits.numpty is None else {"lxc.pty.max": str(controls.terminals(vps.limits) + _CONSOLE)}
+
+
+def is_ending(pid: int) -> bool:
+    """Whether a process has ended but for what is left of its own: an init does not go as long as anything is left in its VPS (proc(5), stat)."""
+    fields = (files.read(f"/proc/{pid}/stat", errors="replace") or "").rpartition(")")[2].split()
+    return len(fields) <= _FLAGS or fields[0] in ("Z", "X") or bool(int(fields[_FLAGS]) & _PF_EXITING)
 
 
 def read_rlimits(pid: int) -> dict[str, Bound]:

@@ -9,10 +9,12 @@ Documents: admin-guide/cgroup-v2.rst, admin-guide/cgroup-v1/ and accounting/psi.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 
 from ..core import usage
+from .descent import read as read_in
+from .descent import walk
 
 _LONGEST = 1 << 16  # bytes of one file: a memory.stat of v1 with NUMA has 3 KiB, an io.stat some 100 bytes for each disk
 _MOST_FOLDERS = 1000  # a guest makes as many cgroups in its own as it likes
@@ -33,14 +35,11 @@ def read(folders: Mapping[str, str], *, version: int) -> dict[str, str]:
     for file, instead in usage.WITH_THOSE_BELOW[version].items():
         top = folders.get(file.partition(".")[0])
         if top is not None and instead not in texts:
-            found = [text for folder in islice(_tree(top), _MOST_FOLDERS) if (text := _read(folder, file)) is not None]
+            folders_ = islice(((above, name) for above, name, entering in walk(top) if entering), _MOST_FOLDERS)
+            found = [text for above, name in folders_ if (text := read_in(above, f"{name}/{file}"))]
             if found:
                 texts[file] = "\n".join(found)
     return texts
-
-
-def _tree(top: str) -> Iterator[str]:
-    return (folder for folder, _below, _files in os.walk(top))
 
 
 def _read(folder: str | None, file: str) -> str | None:

@@ -23,12 +23,18 @@ SETTLE_TIMEOUT = 30  # s, for LXC's monitor between two states
 
 
 def status(name: str) -> engine.Status:
-    """Whether a VPS runs. One that is between two states, such as a reboot from inside, is waited for."""
+    """Whether a VPS runs. One that is between two states, such as a reboot from inside, is waited for.
+
+    One whose init has ended, and which does not go, has something in it that is frozen; it is let go.
+    """
     deadline = time.monotonic() + SETTLE_TIMEOUT
     while True:
         found = engine.status(name)
-        between = engine.is_in_hand(name) or cgroup.is_watched(name)
-        if found.run != STOPPED or not between or time.monotonic() > deadline:
+        if found.pid is not None and processes.is_ending(found.pid):
+            cgroup.thaw(name)
+            if time.monotonic() > deadline:
+                raise VpsError(f"state: the init of VPS '{name}' has ended, but something in the VPS does not end; see the kernel's log on the node.")
+        elif found.run != STOPPED or time.monotonic() > deadline or not (engine.is_in_hand(name) or cgroup.is_watched(name)):
             return found
         time.sleep(0.02)
 
@@ -188,7 +194,7 @@ def start(parts: Parts, step: steps.Start) -> None:
 
 def stop(parts: Parts, step: steps.Stop) -> None:
     """Stop it, and wait until LXC is through with it."""
-    engine.stop(step.name, timeout=step.timeout, keep_open=parts.lock)
+    engine.stop(step.name, timeout=step.timeout, keep_open=parts.lock, thaw=lambda: cgroup.thaw(step.name))
     status(step.name)
 
 

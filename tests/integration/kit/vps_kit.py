@@ -478,6 +478,7 @@ def cgroup_folders() -> list[str]:
     for folder, names, _files in os.walk(CGROUPS):
         if os.path.basename(folder) in ("vps", "vps.monitor"):
             found += [os.path.join(folder, name) for name in names if name.startswith(PREFIX)]
+            names.clear()  # what is below is the guests', and may be deeper than a walk bears
     return sorted(found)
 
 
