@@ -409,6 +409,12 @@ def test_the_guests_way_round_the_disk_limit_is_closed():
         assert f"ioctl errno 1 [1,{0x50009400 | number},SCMP_CMP_MASKED_EQ,4294967295]\n" in text
 
 
+@pytest.mark.parametrize(("direction", "size", "number"), [(3, 16, 40), (1, 24, 41), (1, 16, 42), (2, 48, 43), (1, 64, 44)])  # linux/btrfs.h
+def test_what_changes_quota_is_refused_to_a_root_that_has_the_nodes_capabilities(direction, size, number):
+    command = direction << 30 | size << 16 | 0x94 << 8 | number
+    assert f"ioctl errno 1 [1,{command},SCMP_CMP_MASKED_EQ,4294967295]\n" in NODE.texts["seccomp"]
+
+
 # -- what people write --------------------------------------------------------------------------------------------------
 
 

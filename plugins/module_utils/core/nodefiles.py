@@ -49,6 +49,11 @@ SYSCTLS: dict[str, Sysctl] = {
 # one (linux/btrfs.h: SUBVOL_CREATE, SNAP_CREATE, SNAP_CREATE_V2, SUBVOL_CREATE_V2) are refused. The kernel looks at the
 # low 32 bits of the number only, whatever a guest puts into the high ones: so does the rule.
 _SUBVOLUME_IOCTLS = (1342215182, 1342215169, 1342215191, 1342215192)
+# Root of a privileged VPS has CAP_SYS_ADMIN on the node, and with these could lift the disk limit through any directory of its own:
+# QUOTA_CTL, _IOWR(0x94, 40) of 16 bytes; QGROUP_ASSIGN, _IOW(0x94, 41) of 24; QGROUP_CREATE, _IOW(0x94, 42) of 16; QGROUP_LIMIT,
+# _IOR(0x94, 43) of 48; QUOTA_RESCAN, _IOW(0x94, 44) of 64. A number is direction << 30 | size << 16 | 0x94 << 8 | the last one
+# (asm-generic/ioctl.h; _IOW is 1, _IOR is 2).
+_QUOTA_IOCTLS = (3222311976, 1075352617, 1074828330, 2150667307, 1077974060)
 
 
 def raised(live: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
@@ -75,7 +80,7 @@ def sysctl_file(ours: Iterable[str], live: Iterable[str]) -> str:
 
 def seccomp_profile(common: str) -> str:
     """LXC's own profile, and after it what a guest of ours must not do either (lxc.container.conf(5), lxc.seccomp.profile)."""
-    lines = "".join(f"ioctl errno 1 [1,{number},SCMP_CMP_MASKED_EQ,4294967295]\n" for number in _SUBVOLUME_IOCTLS)
+    lines = "".join(f"ioctl errno 1 [1,{number},SCMP_CMP_MASKED_EQ,4294967295]\n" for number in (*_SUBVOLUME_IOCTLS, *_QUOTA_IOCTLS))
     return common.rstrip("\n") + "\n" + lines
 
 

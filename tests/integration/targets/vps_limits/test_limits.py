@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 
 import pytest
@@ -351,3 +352,37 @@ def test_root_inside_cannot_make_a_subvolume_to_write_past_its_limit(debian, pri
         made = kit.run("perl", "-MErrno", "-e", ATTEMPT, str(kit.rootfs(name)), str(number), "1" if ioctl.endswith("V2") else "0")
         assert made == "made", f"{ioctl}: the attempt is wrong, so the refusal inside shows nothing: {made}"
         kit.run("btrfs", "subvolume", "delete", str(nested))
+
+
+# What changes quota: the number, and arguments that do no harm where they are taken. QGROUP_LIMIT is of the subvolume itself (qgroup 0),
+# its max_rfer 8 GiB; a command of 0 is none; the qgroups of the others are not there; a rescan has no flags.
+QUOTA_IOCTLS = {
+    "QUOTA_CTL": (0xC0109428, struct.pack("2Q", 0, 0)),
+    "QGROUP_ASSIGN": (0x40189429, struct.pack("3Q", 0, 77777, 1 << 48 | 77777)),
+    "QGROUP_CREATE": (0x4010942A, struct.pack("2Q", 0, 77777)),
+    "QGROUP_LIMIT": (0x8030942B, struct.pack("6Q", 0, 1, 8 << 30, 0, 0, 0)),
+    "QUOTA_RESCAN": (0x4040942C, struct.pack("8Q", 1, *[0] * 7)),
+}
+QUOTA_ATTEMPT = r"""
+sysopen(my $folder, $ARGV[0], 0200000) or die "open: $!";
+print ioctl($folder, $ARGV[1], pack("H*", $ARGV[2])) ? "done" : $!{EPERM} ? "EPERM" : "$!";
+"""
+
+
+def test_root_of_a_privileged_vps_cannot_lift_its_disk_limit(debian):
+    """It has CAP_SYS_ADMIN on the node. That the attempts are right is shown on the node, which refuses none of them so."""
+    name = "it-quota"
+    kit.container(name, template=debian, privileged=True, limits={"diskspace": "2G"})
+
+    def attempt(folder: str, number: int, arguments: bytes) -> list[str]:
+        return ["perl", "-MErrno", "-e", QUOTA_ATTEMPT, folder, str(number), arguments.hex()]
+
+    inside = {ioctl: kit.said(name, *attempt("/", *call)) for ioctl, call in QUOTA_IOCTLS.items()}
+    assert inside == dict.fromkeys(QUOTA_IOCTLS, "EPERM")
+    assert kit.disk_limit(name) == 2 << 30
+    assert not kit.ok("vps_limits", name=name, diskspace="2G")["changed"]
+
+    outside = {ioctl: kit.run(*attempt(str(kit.rootfs(name)), *call)) for ioctl, call in QUOTA_IOCTLS.items()}
+    assert "EPERM" not in outside.values(), f"an attempt is wrong, so the refusal inside shows nothing: {outside}"
+    assert outside["QGROUP_LIMIT"] == "done"
+    assert kit.disk_limit(name) == 8 << 30
