@@ -25,7 +25,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters imp
 from ansible_collections.mainline.vps.plugins.module_utils.core.capacity import Present, Room
 from ansible_collections.mainline.vps.plugins.module_utils.core.controls import cgroup_files, rlimits, shared_memory_pages, terminals
 from ansible_collections.mainline.vps.plugins.module_utils.core.fidelity import Abilities, enforced
-from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
+from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits, least
 from ansible_collections.mainline.vps.plugins.module_utils.core.live import Live
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import (
     BUSYBOX,
@@ -143,7 +143,7 @@ class MemoryNode:
         kept, addresses, at_restart, live = enforced(recorded.limits, abilities), recorded.addresses, set(), Live()
         if kernel:
             paths = {file: f"/cgroup/{name}/{file}" for file in kernel.files}
-            live = Live(kernel.files, paths, kernel.rlimits, shared_pages=kernel.shared_pages, terminals=kernel.terminals)
+            live = Live(kernel.files, paths, kernel.rlimits, normal=self._normal(), shared_pages=kernel.shared_pages, terminals=kernel.terminals)
             at_restart |= live.at_restart(kept, abilities)
             if set(kernel.routes) != set(addresses):
                 addresses = tuple(kernel.routes)
@@ -161,6 +161,7 @@ class MemoryNode:
             terminals=live.terminals,
             held=live.held(limits, disk.held, abilities),
             disk=disk.held,
+            live=live,
         )
 
     def read_template(self, name: str, wanted: object = None) -> TemplateActual:
@@ -225,9 +226,12 @@ class MemoryNode:
     def _Start(self, step: steps.Start) -> None:
         assert self._run(step.name) == STOPPED
         vps = Vps.from_record(json.loads(self.disks[step.name].config))
+        for name, bound in rlimits(self._kept(vps)).items():
+            if max(value or 0 for value in bound) > self.abilities.hard_limits.get(name, 1 << 62):
+                raise VpsError(f"state: VPS '{vps.name}' did not start: the kernel refused {bound} for {name}.")
         self._pids += 1
         kernel = Kernel(
-            self._pids, cgroup_files(Limits(), version=self.version), dict(UNLIMITED), None, terminals(self._kept(vps)), list(vps.addresses),
+            self._pids, cgroup_files(Limits(), version=self.version), self._fresh(), None, terminals(self._kept(vps)), list(vps.addresses),
             vps.privileged, vps.hostname, counters=dict(COUNTERS[self.version]),
         )
         self._hold(kernel, self._kept(vps))
@@ -290,11 +294,21 @@ class MemoryNode:
         disk.held = disks.Disk(size, inodes, disks.quota_of(kept) if self.abilities.quota else None)
 
     def _hold(self, kernel: Kernel, limits: Limits) -> None:
-        kernel.rlimits = {**UNLIMITED, **rlimits(limits)}
+        for name, bound in {**self._fresh(), **rlimits(limits)}.items():
+            before = kernel.rlimits[name]
+            hard = least(before.limit, bound.limit) if not self.abilities.raises else bound.limit
+            kernel.rlimits[name] = Bound(least(bound.barrier, hard), hard)
         kernel.shared_pages = shared_memory_pages(limits)
         kernel.files.update(
             {file: text for file, text in cgroup_files(limits, version=self.version).items() if file not in self.refused_files}
         )
+
+    def _fresh(self) -> dict[str, Bound]:
+        """What a process has where nobody has limited it."""
+        return {name: Bound(hard, hard) for name, hard in {**dict.fromkeys(UNLIMITED), **self.abilities.hard_limits}.items()}
+
+    def _normal(self) -> dict[str, Bound]:
+        return {} if self.abilities.raises else self._fresh()
 
     def _room(self, names: Iterable[str]) -> Room:
         return Room(self.present, self.overcommit, tuple(self.recorded(name).limits for name in names))

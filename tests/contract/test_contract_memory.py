@@ -114,3 +114,67 @@ def test_a_frozen_vps_is_thawed_before_it_is_killed(memory):
     memory.node.done.clear()
     memory.vps(A, state="absent")
     assert [type(step).__name__ for step in memory.node.done] == ["Thaw", "Stop", "Destroy"]
+
+
+# -- limits of processes where root lacks CAP_SYS_RESOURCE ---------------------------------------------------------------
+
+
+@pytest.fixture
+def unable(memory):
+    """A node whose root may raise no hard limit, with a VPS that runs."""
+    memory.node.abilities = replace(memory.node.abilities, raises=False, hard_limits={"NOFILE": 20000, "MEMLOCK": 8 << 20, "SIGPENDING": 96365})
+    memory.new(A, state="started")
+    return memory
+
+
+def soft_and_hard(bench, name="NOFILE"):
+    """What the kernel holds the processes of the VPS to."""
+    return tuple(bench.node.kernels[A].rlimits[name])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "most"),
+    [("numfile", "30000", 20000), ("numfile", "70:20001", 20000), ("numsiginfo", "200000", 96365), ("lockedpages", "3000:unlimited", 2048)],
+)
+def test_more_than_the_nodes_own_hard_limit_is_refused_where_nobody_can_raise_that(unable, key, value, most):
+    said = f"^{key}: cannot be kept on this node: the node's own hard limit is {most} .*CAP_SYS_RESOURCE.*; leave it out, or set unsupported"
+    with pytest.raises(VpsError, match=said):
+        unable.limits(**{key: value})
+    unable.limits(**{key: value}, unsupported="warn")
+    assert unable.once("vps_container", name=A, state="restarted")["changed"], "what is kept in the record keeps no VPS from starting"
+
+
+@pytest.mark.parametrize(("key", "value"), [("numfile", "20000"), ("numfile", "64:unlimited"), ("lockedpages", "2048:unlimited")])
+def test_as_much_as_the_nodes_own_hard_limit_is_granted(unable, key, value):
+    unable.limits(**{key: value})
+    unable.vps(A, state="stopped")
+    unable.vps(A, state="started")
+
+
+def test_root_with_the_capability_is_refused_nothing(memory):
+    memory.new(A, state="started")
+    memory.limits(numfile="30000", numsiginfo="200000", lockedpages="3000:unlimited")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "effect", "held", "then"),
+    [
+        (None, "70:unlimited", "live", (70, 20000), (70, 20000)),
+        ("64:unlimited", None, "live", (20000, 20000), (20000, 20000)),
+        ("70:80", "65:80", "live", (65, 80), (65, 80)),
+        ("65:80", "70:80", "live", (70, 80), (70, 80)),
+        ("20000", "70:unlimited", "live", (70, 20000), (70, 20000)),
+        ("70:80", "70:unlimited", "restart", (70, 80), (70, 20000)),
+        ("70:80", None, "restart", (80, 80), (20000, 20000)),
+        ("70:80", "100:200", "restart", (80, 80), (100, 200)),
+    ],
+)
+def test_a_soft_limit_goes_up_and_down_at_once_and_only_a_hard_one_waits_for_a_restart(unable, first, second, effect, held, then):
+    unable.limits(**({"numfile": first} if first else {}))
+    result = unable.limits(**({"numfile": second} if second else {}))
+    assert [change["effect"] for change in result["changes"]] == [effect]
+    assert result["restart_required"] == (effect == "restart")
+    assert unable.limits(**({"numfile": second} if second else {}))["restart_required"] == (effect == "restart")
+    assert soft_and_hard(unable) == held
+    unable.once("vps_container", name=A, state="restarted")
+    assert soft_and_hard(unable) == then

@@ -226,7 +226,7 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
             changes += _limit_changes(
                 before,
                 named[option],
-                lambda name: AT_RESTART if at_rest and name == "diskspace" else _limit_effect(name, before, named["limits"], actual),
+                lambda name: AT_RESTART if at_rest and name == "diskspace" else _limit_effect(name, named["limits"], actual),
             )
             if controls.terminals(named[option]) == actual.terminals:
                 back |= {TERMINALS}
@@ -340,20 +340,18 @@ def _limit_changes(before: Limits, after: Limits, effect: Callable[[str], str]) 
     ]
 
 
-def _limit_effect(name: str, before: Limits, after: Limits, actual: Actual) -> str:
+def _limit_effect(name: str, after: Limits, actual: Actual) -> str:
     """When a changed limit is felt."""
-    if getattr(after, name) is not None and getattr(enforced(after, actual.node.abilities), name) is None:
+    kept = enforced(after, actual.node.abilities)
+    if getattr(after, name) is not None and getattr(kept, name) is None:
         return NEVER
     if actual.run == STOPPED:
         return AT_START
     if name in controls.AT_START_ONLY:
         return LIVE if controls.terminals(after) == actual.terminals else AT_RESTART
-    rlimit = controls.RLIMIT_OF.get(name)
-    if rlimit is None or actual.node.abilities.raises:
-        return LIVE
-    now, then = controls.rlimits(before).get(rlimit), controls.rlimits(after).get(rlimit)
-    lowered = then is not None and then.limit is not None and (now is None or now.limit is None or then.limit < now.limit)
-    return LIVE if lowered else AT_RESTART
+    # What the next run will find: a soft limit goes up and down, a hard one up only with CAP_SYS_RESOURCE.
+    waiting = actual.live.at_restart(kept, actual.node.abilities)
+    return AT_RESTART if f"limits.{name}" in waiting else LIVE
 
 
 def _changes(option: str, before: object, after: object, effect: str) -> list[Change]:

@@ -61,7 +61,6 @@ _KEYS_OF = {
 }
 # Limits of each process, by getrlimit(2)'s names: the key, and how many units of the kernel's its own is.
 RLIMITS = {"NOFILE": ("numfile", 1), "MEMLOCK": ("lockedpages", PAGE), "SIGPENDING": ("numsiginfo", 1)}
-RLIMIT_OF = {key: name for name, (key, _unit) in RLIMITS.items()}
 # What the kernel takes only when the VPS starts.
 AT_START_ONLY = frozenset({"numpty"})
 

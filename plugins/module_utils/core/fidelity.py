@@ -9,11 +9,11 @@ Pure. What the kernel in general makes of a key is core/beancounters.py; here is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .beancounters import APPROXIMATE, BTRFS, IMAGE, KEYS, PLAIN, UNSUPPORTED, V1, V2, Bound, Fidelity, format_value
-from .controls import RLIMITS, files_of
+from .controls import RLIMITS, files_of, rlimits
 from .errors import VpsError
 from .limits import Limits
 
@@ -33,6 +33,7 @@ class Abilities:
     `raises`: we may give processes back more than they have (CAP_SYS_RESOURCE); `cpus` and `mems` are those that are online,
     as the kernel lists them, empty where that is unknown; `units`: each VPS is a unit of systemd's. `storage` is the driver of the
     VPS that is asked about; `quota`: an image is, or would be, made with quota. `most_files`: no process may have more open (fs.nr_open).
+    `hard_limits`, by getrlimit(2)'s names and in the kernel's units, are those that no VPS can go beyond; empty where `raises`.
     """
 
     version: int = 2
@@ -47,6 +48,7 @@ class Abilities:
     units: bool = False
     quota: bool = True
     most_files: int = 1 << 20
+    hard_limits: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def disk(self) -> str:
@@ -86,6 +88,11 @@ def refused(limits: Limits, abilities: Abilities) -> dict[str, str]:
     bound = limits.numfile
     if bound is not None and max(value or 0 for value in bound) > abilities.most_files:
         found["numfile"] = f"no process may have more than {abilities.most_files} files open here; ask for less, or raise fs.nr_open"
+    for rlimit, bound in rlimits(limits).items():
+        name, unit = RLIMITS[rlimit]
+        hard = abilities.hard_limits.get(rlimit)
+        if hard is not None and max(value or 0 for value in bound) > hard:  # an unlimited hard one is as much as there is
+            found[name] = f"the node's own hard limit is {hard // unit} (RLIMIT_{rlimit}), and root here lacks CAP_SYS_RESOURCE to go beyond it; ask for less"
     return found
 
 

@@ -16,6 +16,7 @@ from .capacity import Room
 from .disk import Disk
 from .fidelity import Abilities, Held
 from .limits import Limits
+from .live import Live
 
 STOPPED, RUNNING, FROZEN = "stopped", "running", "frozen"
 
@@ -107,7 +108,7 @@ class Actual:
     `stale` names options whose files or kernel settings do not say what the record says; they are applied again.
     `at_restart` names options that the running VPS will only take at its next start.
     `terminals` is how many its devpts allows, `pinned` the bytes of memory that the kernel could not take from it.
-    `held` is what the kernel holds for each limit, and where; `disk` what its storage does.
+    `held` is what the kernel holds for each limit, and where; `disk` what its storage does. `live` is all that was read of a running one.
     """
 
     vps: Vps | None = None
@@ -121,6 +122,7 @@ class Actual:
     pinned: int = 0
     held: Mapping[str, Held] = field(default_factory=dict)
     disk: Disk = Disk()
+    live: Live = Live()
 
 
 @dataclass(frozen=True)

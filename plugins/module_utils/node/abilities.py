@@ -10,29 +10,32 @@ from __future__ import annotations
 
 import glob
 import os
+import resource
 
 from ..core.fidelity import Abilities
 from . import files, tools
 from .mounts import mount_of
 
 _CAP_SYS_RESOURCE = 24
+_RLIMITS = {"NOFILE": resource.RLIMIT_NOFILE, "MEMLOCK": resource.RLIMIT_MEMLOCK, "SIGPENDING": 11}
 
 
 def read(pool: str, *, version: int, controllers: frozenset[str], swap: bool) -> Abilities:
     """All of it; what is of cgroups is told."""
-    disk = _disk(pool)
+    disk, raises = _disk(pool), _may_raise()
     return Abilities(
         version=version,
         controllers=controllers,
         swap=swap,
         io_device=disk,
         io_weights=disk is not None and _shares_by_weight(disk),
-        raises=_may_raise(),
+        raises=raises,
         cpus=(files.read("/sys/devices/system/cpu/online") or "").strip(),
         mems=(files.read("/sys/devices/system/node/online") or "0").strip(),
         units=tools.has_systemd(),
         quota=has_quota(),
         most_files=int(files.read("/proc/sys/fs/nr_open") or 1 << 20),
+        hard_limits={} if raises else _hard_limits(),
     )
 
 
@@ -61,6 +64,12 @@ def _may_raise() -> bool:
         if line.startswith("CapEff:"):
             return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
     return False
+
+
+def _hard_limits() -> dict[str, int]:
+    """What LXC's monitor has from us, and a VPS from the monitor; those that are unlimited are not in it."""
+    found = {name: resource.getrlimit(number)[1] for name, number in _RLIMITS.items()}
+    return {name: hard for name, hard in found.items() if hard != resource.RLIM_INFINITY}
 
 
 def has_quota() -> bool:

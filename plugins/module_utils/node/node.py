@@ -103,6 +103,7 @@ class Node:
             pinned=live.pinned,
             held=live.held(limits, disk, abilities),
             disk=disk,
+            live=live,
         )
 
     def _facts(self, name: str) -> NodeFacts:

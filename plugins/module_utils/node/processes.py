@@ -8,6 +8,7 @@ Documents: getrlimit(2), prlimit(1), proc(5), setns(2), ipc_namespaces(7); the k
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 from collections.abc import Callable, Iterable, Iterator
@@ -95,14 +96,14 @@ def read_terminals(pid: int) -> int | None:
 def write(vps: Vps, pid: int, members: Callable[[], Iterable[int]], *, raises: bool) -> None:
     """Bring rlimits and shared memory of a running VPS into force: `members` lists all its processes.
 
-    What a process has lowered for itself stays lowered. Raises NothingDone where the kernel refuses; without `raises` we may give
-    nothing back, and the plan has said that it takes a restart.
+    What a process has lowered for itself stays lowered. Raises NothingDone where the kernel refuses; without `raises` no hard
+    limit rises, and the plan has said that it takes a restart.
     """
     _write_shared_memory(vps, pid)
     now, wanted = read_rlimits(pid), controls.rlimits(vps.limits)
     normal = read_normal_rlimits(pid)
     changes = {name: (now[name], wanted.get(name, normal.get(name, now[name]))) for name in _NUMBERS}
-    changes = {name: (before, after) for name, (before, after) in changes.items() if before.limit != after.limit or name in wanted}
+    changes = {name: (before, after) for name, (before, after) in changes.items() if name in wanted or _gives(before, after)}
     done: set[int] = set()
     for _pass in range(_PASSES if changes else 0):  # whoever was forked meanwhile has its parent's limits, old or new
         others = set(members()) - done
@@ -115,7 +116,20 @@ def write(vps: Vps, pid: int, members: Callable[[], Iterable[int]], *, raises: b
         done |= others
 
 
+def _gives(before: Bound, after: Bound) -> bool:
+    """Whether a limit that nobody asks for any more was asked for. An init that has raised its own soft limit, as systemd does, keeps it."""
+    return before.limit != after.limit or (before.barrier is not None and (after.barrier is None or before.barrier < after.barrier))
+
+
 def _set_one(process: int, name: str, before: Bound, after: Bound, *, raises: bool) -> None:
+    if raises:
+        _set(process, name, before, after, raises=True)
+        return
+    with suppress(PermissionError), _as_owner(process):  # of a privileged VPS, one that has several uids at once is out of reach
+        _set(process, name, before, after, raises=False)
+
+
+def _set(process: int, name: str, before: Bound, after: Bound, *, raises: bool) -> None:
     number = _NUMBERS[name]
     soft, hard = resource.prlimit(process, number)
     new_soft, new_hard = (_number(name, value) for value in after)
@@ -123,15 +137,37 @@ def _set_one(process: int, name: str, before: Bound, after: Bound, *, raises: bo
         wanted = (new_soft if soft in (hard, _number(name, before.barrier)) else _lesser(soft, new_soft), new_hard)
     else:
         wanted = (_lesser(soft, new_soft), _lesser(hard, new_hard))
+    if not raises:  # the kernel would refuse both for the hard one's sake
+        highest = _lesser(hard, wanted[1])
+        wanted = (_lesser(wanted[0], highest), highest)
     if wanted == (soft, hard):
         return
     try:
         resource.prlimit(process, number, wanted)
-    except ProcessLookupError:
-        raise
-    except (OSError, ValueError) as error:  # the latter is Python's for EPERM and EINVAL
-        if raises or not isinstance(error, (PermissionError, ValueError)):
-            raise NothingDone(f"limits.{controls.RLIMITS[name][0]}: the kernel refused {wanted[1]} for process {process}: {error}.") from None
+    except (OSError, ValueError) as error:  # the latter is Python's for EINVAL
+        if isinstance(error, ProcessLookupError) or (isinstance(error, PermissionError) and not raises):
+            raise
+        raise NothingDone(f"limits.{controls.RLIMITS[name][0]}: the kernel refused {wanted[1]} for process {process}: {error}.") from None
+
+
+@contextmanager
+def _as_owner(process: int) -> Iterator[None]:
+    """Within, our real uid and gid are those of a process: whose they are may change its limits without CAP_SYS_RESOURCE (prlimit(2)).
+
+    The effective ones, which the rest goes by, stay root's. Raises ProcessLookupError where it has ended.
+    """
+    text = files.read(f"/proc/{process}/status")
+    found = dict(re.findall(r"^(Uid|Gid):\t(\d+)", text or "", re.MULTILINE))
+    if len(found) != 2:
+        raise ProcessLookupError(process)
+    uid, gid = os.getuid(), os.getgid()
+    os.setresgid(int(found["Gid"]), -1, -1)
+    try:
+        os.setresuid(int(found["Uid"]), -1, -1)
+        yield
+    finally:
+        os.setresuid(uid, -1, -1)
+        os.setresgid(gid, -1, -1)
 
 
 @contextmanager
