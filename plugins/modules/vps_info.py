@@ -20,7 +20,7 @@ options:
   since:
     description:
       - What an earlier run of this module has returned as RV(vpss). Each row of RV(vpss[].usage.rows) then has RV(vpss[].usage.rows[].failcnt_since).
-      - A VPS that was not in it, or that has been restarted, counts from zero, as its counters do.
+      - A VPS that was not in it, or that has been restarted, counts from zero, as its counters do; and so does a counter that has fallen.
     type: list
     elements: dict
 attributes:
@@ -113,6 +113,8 @@ vpss:
                   limit, or that of memory and swap together, those included for which the page cache then made room (cgroup v1).
                 - For C(oomguarpages), processes that were killed; for C(processes) and C(numproc), refused forks; for C(cpu), periods of 100 ms
                   in which the VPS had to wait for the next.
+                - On cgroup v1, and for forks on cgroup v2 up to Linux 6.10, forks and killed processes are summed over the VPS's cgroup and those that
+                  the guest has made in it, so that they rise by limits that it sets for itself too, and fall when it removes one.
                 - Null for C(diskspace) and C(diskinodes), and for C(swap) on the cgroup v1 of Linux 6.18; the kernel does not count what it refuses there.
               type: int
             failcnt_since:

@@ -87,13 +87,20 @@ def _none(why: str) -> dict[str, Fidelity]:
 
 _SIZE = "10G where nothing is asked; an image is made smaller only while the VPS is stopped"
 _NOT_ROOT = "root of a privileged VPS has CAP_SYS_RESOURCE on the node, and quota does not stop it"
+_RAISES = "root of a privileged VPS can raise it, where the node's can"
 _NO_QUOTA = "the kernel had no quota_v2 when this image was made, or has none now"
 _SOCKETS = "the kernel does not count the sockets of a VPS; numfile bounds them for each process"
 _IN_MEMORY = "the kernel counts it as memory of the VPS, and bounds it with memory; there is no bound of its own"
-_V1_IO = "throttles direct and synchronous I/O and reads, not what is written through the page cache, nor in cgroups that the guest makes"
+_V1_IO = (
+    "throttles direct and synchronous I/O and reads, not what is written through the page cache, nor in cgroups that the guest makes; "
+    "root of a privileged VPS can lift it"
+)
 _SOFT_V1 = "only where to take memory from first when the node runs short"
 _ALWAYS = "counts what a process has touched, not what it has asked for"
 _SWAP_V1 = "memory and swap are bounded together: what is not used as memory may be used as swap"
+_SHARED = (
+    "counts System V segments, not tmpfs; root inside may make an IPC namespace of its own, which is not bound, and from Linux 6.11 on raise it"
+)
 _BOTH = "reads and writes are bounded apart, each by the whole of it"
 
 
@@ -221,7 +228,7 @@ KEYS: dict[str, Key] = {
         pair=True, bounds={"minimum": 1024},
     ),
     "shmpages": Key(
-        PAGES, "Shared memory", _near("kernel.shmall", "counts System V segments, not tmpfs; from Linux 6.11 on root inside may raise it"), pair=True
+        PAGES, "Shared memory", _near("kernel.shmall", _SHARED), pair=True
     ),
     "numproc": Key(COUNT, "Processes and threads", _exact("pids.max"), pair=True, bounds={"minimum": 8, "maximum": 4_194_304}),
     "physpages": Key(PAGES, "RAM", _exact("memory.max", "memory.limit_in_bytes"), pair=True, bounds={"minimum": 1024}),
@@ -247,14 +254,14 @@ KEYS: dict[str, Key] = {
         COUNT, "Pseudo-terminals", _near("devpts max", "of /dev/pts; root inside may mount another"), pair=True,
         bounds={"minimum": 1, "maximum": (1 << 20) - 5},  # NR_UNIX98_PTY_MAX, less those that LXC takes
     ),
-    "numsiginfo": Key(COUNT, "Queued signals", _near("RLIMIT_SIGPENDING", "counts each user apart"), pair=True, bounds={"minimum": 1}),
+    "numsiginfo": Key(COUNT, "Queued signals", _near("RLIMIT_SIGPENDING", f"counts each user apart; {_RAISES}"), pair=True, bounds={"minimum": 1}),
     "tcpsndbuf": Key(SIZE, "Buffers of TCP sockets, to send from", _none(_IN_MEMORY), pair=True),
     "tcprcvbuf": Key(SIZE, "Buffers of TCP sockets, to receive into", _none(_IN_MEMORY), pair=True),
     "othersockbuf": Key(SIZE, "Buffers of other sockets, to send from", _none(_IN_MEMORY), pair=True),
     "dgramrcvbuf": Key(SIZE, "Buffers of datagram sockets, to receive into", _none(_IN_MEMORY), pair=True),
     "numothersock": Key(COUNT, "Sockets other than TCP", _none(_SOCKETS), pair=True),
     "dcachesize": Key(SIZE, "Cached names and inodes of files in use", _none(_IN_MEMORY), pair=True),
-    "numfile": Key(COUNT, "Open files", _near("RLIMIT_NOFILE", "counts each process apart"), pair=True, bounds={"minimum": 64, "maximum": 1 << 30}),
+    "numfile": Key(COUNT, "Open files", _near("RLIMIT_NOFILE", f"counts each process apart; {_RAISES}"), pair=True, bounds={"minimum": 64, "maximum": 1 << 30}),
     "numiptent": Key(COUNT, "Rules of the packet filter inside", _none("the kernel does not count rules; their memory counts as memory of the VPS"), pair=True),
     "swappages": Key(
         PAGES, "Swap", {V2: Fidelity(EXACT, "memory.swap.max"), V1: Fidelity(APPROXIMATE, "memory.memsw.limit_in_bytes", _SWAP_V1)}, pair=True
