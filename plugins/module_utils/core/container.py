@@ -228,8 +228,8 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
                 named[option],
                 lambda name: AT_RESTART if at_rest and name == "diskspace" else _limit_effect(name, named["limits"], actual),
             )
-            if controls.terminals(named[option]) == actual.terminals:
-                back |= {TERMINALS}
+            due = actual.live.at_restart(enforced(named[option], actual.node.abilities), actual.node.abilities)
+            back |= {name for name in actual.at_restart if name.startswith("limits.") and name not in due}
         else:
             changes += _changes(option, before, named[option], LIVE if option in back else _effect(option, actual.run))
     for option in sorted(actual.stale - set(differing)):
