@@ -121,13 +121,15 @@ class MemoryNode:
 
     def apply(self, plan: steps.Plan) -> dict[str, object]:
         """Carry out a plan's steps, in their order."""
-        notes: dict[str, object] = {}
-        for step in plan.steps:
+
+        def apply(step: object) -> dict[str, object] | None:
             if self.read_only:
                 raise AssertionError(f"a write, though nothing may be written: {step}")
-            notes.update(getattr(self, f"_{type(step).__name__}")(step) or {})
+            notes = getattr(self, f"_{type(step).__name__}")(step)
             self.done.append(step)
-        return notes
+            return notes
+
+        return plan.carry_out(apply)
 
     def read_vps(self, name: str, *, decides: bool = True) -> Actual:
         """A VPS as it is: its record, where the kernel does not say something else."""

@@ -8,10 +8,12 @@ Pure data. `changed`, the diff, and the restart question are read off the change
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from .errors import VpsError
 from .model import Template, Vps
 
 LIVE, AT_RESTART, NEVER = "live", "restart", "none"
@@ -129,6 +131,23 @@ class Plan:
             "before": {change.option: change.before for change in self.changes},
             "after": {change.option: change.after for change in self.changes},
         }
+
+    def carry_out(self, apply: Callable[[object], Mapping[str, object] | None]) -> dict[str, object]:
+        """Have each step done by `apply`, in their order; gives what is worth telling besides the changes.
+
+        Where a step is refused for which a VPS was stopped, it is started again: what cannot be done is to leave things as they were.
+        """
+        notes: dict[str, object] = {}
+        for number, step in enumerate(self.steps):
+            try:
+                notes.update(apply(step) or {})
+            except Exception:
+                if isinstance(step, Update) and any(isinstance(done, Stop) for done in self.steps[:number]):
+                    for start in (later for later in self.steps[number:] if isinstance(later, Start)):
+                        with suppress(VpsError):  # the first error is the one to tell
+                            apply(start)
+                raise
+        return notes
 
 
 def list_changes(changes: Iterable[Change]) -> list[dict[str, Any]]:

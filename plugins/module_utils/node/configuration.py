@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from ..core.model import Vps
 from ..core.places import DISK, SECCOMP
@@ -27,11 +28,9 @@ def stale(vps: Vps, directory: str, disk: Startup) -> set[str]:
     `disk` is what its storage has to say. The limits of `vps` are those that this machine can keep.
     """
     texts = _texts(vps, directory, disk)
-    found = set()
-    if files.read(os.path.join(directory, "config")) != texts["config"]:
-        found.add(CONFIGURATION)
-    hooks = [file for file in texts if file != "config"]
-    if any(files.read(os.path.join(directory, file)) != texts[file] for file in hooks) or not engine.linked(vps.name, directory):
+    other = {file for file, text in texts.items() if not _is_as_written(os.path.join(directory, file), text, _MODES[file])}
+    found = {CONFIGURATION} if "config" in other else set()
+    if other - {"config"} or not engine.linked(vps.name, directory):
         found.add(START)
     status = os.stat(directory)
     if (status.st_uid, status.st_gid, status.st_mode & 0o7777) != (0, _group(vps), _MODE):
@@ -45,10 +44,19 @@ def write(vps: Vps, directory: str, disk: Startup, *, into: str | None = None) -
     os.chmod(into or directory, _MODE)
     for file, text in _texts(vps, directory, disk).items():
         path = os.path.join(into or directory, file)
-        if files.read(path) != text or os.stat(path).st_mode & 0o7777 != _MODES[file]:  # each costs the time that the disk takes
+        if not _is_as_written(path, text, _MODES[file]):  # each costs the time that the disk takes
             files.write(path, text, mode=_MODES[file])
     if into is None:
         engine.register(vps.name, directory)
+
+
+def _is_as_written(path: str, text: str, mode: int) -> bool:
+    """Whether a file says a text, and is root's alone to change: it is run by root, or read by what is."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return (status.st_mode, status.st_uid, status.st_gid) == (stat.S_IFREG | mode, 0, 0) and files.read(path) == text
 
 
 def _group(vps: Vps) -> int:

@@ -52,11 +52,7 @@ class Node:
 
     def apply(self, plan: steps.Plan) -> dict[str, object]:
         """Carry out a plan's steps, in their order; gives what is worth telling besides the changes."""
-        notes: dict[str, object] = {}
-        for step in plan.steps:
-            apply = vps_steps.APPLY.get(type(step)) or template_steps.APPLY[type(step)]
-            notes.update(apply(self._parts, step) or {})
-        return notes
+        return plan.carry_out(lambda step: (vps_steps.APPLY.get(type(step)) or template_steps.APPLY[type(step)])(self._parts, step))
 
     def read_vps(self, name: str, *, decides: bool = True) -> Actual:
         """A VPS as it is: what its record says, where the kernel does not say something else.

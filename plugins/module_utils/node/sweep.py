@@ -33,7 +33,7 @@ def sweep(parts: Parts) -> list[str]:
                     _sweep_one(parts, kind, name, path)
             except locks.Held:
                 continue
-            except (VpsError, OSError) as error:
+            except Exception as error:  # of whatever kind
                 warnings.append(f"What a killed run left of {kind} '{name}' cannot be removed yet: {error}")
     for point in points_below(parts.vps.folder):
         if os.path.basename(point) == "rootfs":

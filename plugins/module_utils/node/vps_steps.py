@@ -116,12 +116,15 @@ def update(parts: Parts, step: steps.Update) -> None:
         if "limits" in step.options:
             _refuse_promised(parts, before, vps)
         leaving = tuple(sorted(before.claimed - set(vps.addresses)))
-        parts.vps.store(replace(vps, unfinished=tuple(sorted(step.options - configuration.STALE)), leaving=leaving))
+        mine = step.options & set(guest.IDENTITY)
+        # While the node writes to its disk the VPS may have more of it: whoever is killed there leaves that to be set again.
+        unfinished = step.options - configuration.STALE | ({"limits"} if mine else set())
+        parts.vps.store(replace(vps, unfinished=tuple(sorted(unfinished)), leaving=leaving))
         if not _gives_back(parts, before, vps):
             allocation.close()
         disk = parts.disk(vps)
         _bring_into_force(parts, step, before, leaving)
-        if step.options & set(guest.IDENTITY) or before.unfinished or parts.disk(vps) != disk:
+        if mine or before.unfinished or parts.disk(vps) != disk:
             # The guest's files, and its disk's limit, before the record that says that they are so; all that others have written
             # goes to the disk with it, which may take a while.
             parts.storage.sync()
@@ -148,7 +151,7 @@ def _bring_into_force(parts: Parts, step: steps.Update, before: Vps, leaving: tu
         # Tried again when a task names it again, and not before: a guest must not keep its node from stopping or limiting it.
         parts.vps.store(replace(before, unfinished=tuple(sorted(unfinished - set(guest.IDENTITY)))))
         raise
-    except (VpsError, OSError):
+    except Exception:
         # Addresses that it may have got already are its own until the next run has taken them back.
         back = tuple(sorted(vps.claimed - set(before.addresses)))
         parts.vps.store(replace(before, unfinished=tuple(sorted(unfinished)), leaving=back))

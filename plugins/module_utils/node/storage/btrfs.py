@@ -24,6 +24,7 @@ from .. import tools
 from ..syscalls import sync_filesystem
 from .driver import Startup
 
+_ROOM = 4 << 20  # bytes, for the few small files of a guest that the node writes
 ROOT_INODE = 256  # the inode number of every subvolume's root directory
 
 
@@ -78,12 +79,15 @@ class Btrfs:
 
     @contextmanager
     def opened(self, root: str) -> Iterator[None]:
-        """It is always at its place. A VPS that has filled its disk must not keep the node from it: lift the limit for the moment."""
+        """It is always at its place. A VPS that has filled its disk must not keep the node from it: a little more, for the moment.
+
+        Who is killed meanwhile has to have the limit set again by the next run.
+        """
         size = self.read_limit(root)
         if size is None:
             yield
             return
-        self.set_limit(root, None)
+        self.set_limit(root, max(size, self.usage(root)) + _ROOM)
         try:
             yield
         finally:
