@@ -206,6 +206,9 @@ def test_a_stopped_vps_has_its_image_made_larger_and_smaller_as_long_as_what_is_
     assert re.search(r"goes down to 1\d\dM, and does not fit into 90M", kit.fails("vps_limits", name="it-storage", diskspace="90M"))
     assert kit.differences(before, kit.written()).keys() <= {str(image("it-storage").parent), str(image("it-storage").with_name("vps.json"))}
     kit.container("it-storage", wait="booted")
+    message = kit.fails("vps_container", name="it-storage", state="started", restart_policy="if_needed", stop_timeout=0, limits={"diskspace": "90M"})
+    assert "does not fit into 90M" in message and kit.pid("it-storage"), "it is started again where it was stopped in vain"
+    kit.until("it has booted", lambda: kit.inside("it-storage", "true", check=False).returncode == 0)
     assert kit.said("it-storage", "sh", "-c", "sha256sum -c /sum") == "/big: OK"
     kit.run("e2fsck", "-fn", str(_unmounted("it-storage")))
 
