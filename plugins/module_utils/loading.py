@@ -5,7 +5,7 @@
 
 Most of what a task on one VPS costs is Python compiling source. zipimport compiles a module to tell its file's name, throws that
 away, and compiles it again to run it (CPython's zipimport.get_filename); the next task does all of it anew; and a task that changes a
-limit needs no code that builds templates. So compiled code is kept on the node until it boots, found by what its source says; and a
+limit needs no code that builds templates. So compiled code is kept on the node until it boots, found by the hash of its source and checked by its own; and a
 module imported as a whole, `from . import tree`, is read when something of it is first used, while one of which a name is imported is
 read at once. benchmarks/ has what that gives. Outside an archive, in tests and filters, nothing of this happens.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import marshal
 import os
+import stat
 import sys
 from contextlib import suppress
 from importlib.machinery import ModuleSpec
@@ -23,6 +24,7 @@ from types import CodeType, ModuleType
 from zipimport import zipimporter
 
 KEPT = "/run/vps.code"  # root's alone, as what is in it is run by root
+_CHECK = 32  # bytes of a SHA-256 before the code
 
 
 class Importer(zipimporter):
@@ -37,11 +39,11 @@ class Importer(zipimporter):
         """A module's code, compiled by an earlier task from the same source for the same Python, or now."""
         source = self.get_data(self.get_filename(fullname))
         path = os.path.join(KEPT, hashlib.sha256(MAGIC_NUMBER + source).hexdigest())
-        with suppress(OSError, EOFError, ValueError, TypeError), open(path, "rb") as file:
-            return marshal.loads(file.read())
-        code = super().get_code(fullname)
-        with suppress(OSError):  # we are not root, or there is no room
-            _keep(path, marshal.dumps(code))
+        code = _read(path)
+        if code is None:
+            code = super().get_code(fullname)
+            with suppress(OSError):  # we are not root, or there is no room
+                _keep(path, marshal.dumps(code))
         return code
 
     def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -52,13 +54,30 @@ class Importer(zipimporter):
         return spec
 
 
+def _read(path: str) -> CodeType | None:
+    """What has been kept at a path; None where that is nothing, or not what was written there."""
+    try:
+        folder = os.lstat(KEPT)
+        if not stat.S_ISDIR(folder.st_mode) or folder.st_uid != os.geteuid() or folder.st_mode & 0o022:
+            return None  # somebody else could write there
+        with open(path, "rb") as file:
+            check, code = file.read(_CHECK), file.read()
+    except OSError:
+        return None
+    return marshal.loads(code) if check == hashlib.sha256(code).digest() else None
+
+
 def _keep(path: str, code: bytes) -> None:
     """By a rename: whoever reads it meanwhile, or after we are killed, has all of it or none."""
     os.makedirs(KEPT, mode=0o700, exist_ok=True)
     staging = f"{path}.{os.getpid()}"
-    with open(staging, "xb") as file:
-        file.write(code)
-    os.rename(staging, path)
+    try:
+        with open(staging, "wb") as file:
+            file.write(hashlib.sha256(code).digest() + code)
+        os.rename(staging, path)
+    except OSError:
+        os.unlink(staging)
+        raise
 
 
 def install(package: str) -> None:

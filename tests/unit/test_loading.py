@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -91,7 +92,13 @@ subjects.LIMITS.parse, Node, vps_steps.APPLY, configuration.stale, limits.read, 
     assert not set(times) & ELSEWHERE
 
 
-@pytest.mark.parametrize("spoil", [lambda code: b"", lambda code: code[: len(code) // 2], lambda code: b"\xff" * len(code)], ids=["empty", "half", "other"])
+SPOILT = {
+    "empty": lambda code: b"", "half": lambda code: code[: len(code) // 2], "other": lambda code: b"\xff" * len(code),
+    "a bit": lambda code: code[:-9] + bytes([code[-9] ^ 1]) + code[-8:], "no code": lambda code: b"N",
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
 def test_what_is_damaged_is_compiled_anew(run, tmp_path, spoil):
     first = run(LIMITS)
     for file in (tmp_path / "kept").iterdir():
@@ -113,9 +120,26 @@ def test_root_alone_may_write_there(run, tmp_path):
     assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o700
 
 
+def test_nothing_is_taken_from_where_others_may_write(run, tmp_path):
+    first = run(LIMITS)
+    (tmp_path / "kept").chmod(0o777)
+    assert run(LIMITS) == first
+
+
 def test_where_nothing_can_be_kept_it_runs_all_the_same(run, tmp_path):
     (tmp_path / "kept").write_text("a file")
     assert run(LIMITS) == run(LIMITS) != {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system without room, which takes root")
+def test_where_there_is_no_room_nothing_is_left_over(run, tmp_path):
+    (tmp_path / "kept").mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k,mode=0700", "none", tmp_path / "kept"], check=True)
+    try:
+        assert all("core/limits.py" in run(LIMITS) for _task in range(2))
+        assert not [file.name for file in (tmp_path / "kept").iterdir() if "." in file.name]
+    finally:
+        subprocess.run(["umount", tmp_path / "kept"], check=True)
 
 
 def test_an_error_names_the_line_in_the_archive(run):
