@@ -81,7 +81,7 @@ def vps_beancounters(vpss: Sequence[Mapping]) -> str:
         lines = [line for vps in given.vpss(vpss) for line in _lines(vps)]
     except VpsError as error:
         raise AnsibleFilterError(f"vps_beancounters: {error}") from None
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, ValueError):
         raise AnsibleFilterError("vps_beancounters: one of the VPSs has no usage; give it those that vps_info returns in vpss.") from None
     since = any(len(line) > len(HEADING) for line in lines)
     table = [(*HEADING, SINCE) if since else HEADING, *lines]

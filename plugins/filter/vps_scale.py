@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.mainline.vps.plugins.module_utils.core import limits, plans
-from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError, shown
+from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError, shown, written
 from ansible_collections.mainline.vps.plugins.plugin_utils import given
 
 DOCUMENTATION = r"""
@@ -77,7 +77,7 @@ def vps_scale(plan: Mapping, factor: object) -> dict[str, str]:
 
 def _fraction(factor: object) -> tuple[int, int]:
     """Numerator and denominator, exact: 0.1 is a tenth."""
-    match = _FACTOR.fullmatch(str(factor).strip())
+    match = _FACTOR.fullmatch(written(factor).strip())
     if not match or isinstance(factor, bool):
         raise VpsError(f"factor: {shown(factor)} is not a number above 0; write for example 2, 0.5 or 150%.")
     whole, digits, percent = match.groups()

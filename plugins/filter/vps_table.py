@@ -64,6 +64,8 @@ def vps_table(vpss: Sequence[Mapping]) -> str:
         raise AnsibleFilterError(f"vps_table: {error}") from None
     except KeyError as error:
         raise AnsibleFilterError(f"vps_table: one of the VPSs has no {error.args[0]}; give it those that vps_info returns in vpss.") from None
+    except (TypeError, AttributeError, ValueError, OverflowError):
+        raise AnsibleFilterError("vps_table: one of the VPSs is none; give it those that vps_info returns in vpss.") from None
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADING))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
 

@@ -11,7 +11,11 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters imp
 
 SUFFIXES = {SIZE: ("", "B", "K", "M", "G", "T", "P", "k", "MB", "GiB"), PAGES: ("", "P", "K", "M", "G", "T")}
 ODD = st.sampled_from(["", "-1", "0", "1:2:3", "2:1", "many", "9" * 25, "unlimited:1", "1.5", "0-", "3-1", ":", "5:", "١", "1\n2", None, True, [], {}])
-STRANGE = st.one_of(st.text(max_size=12), ODD, st.integers(), st.floats())
+# What is a digit to str.isdigit() and str.isdecimal(), or to a person, and none to a parser of sizes; and numbers of more digits than int() takes.
+DIGITS = st.text(st.characters(categories=("Nd", "Nl", "No")) | st.sampled_from("²³¹⁵₂٣４９①½Ⅻ05"), min_size=1, max_size=12)
+LONG = st.builds(str.__mul__, st.sampled_from("1929７٩²"), st.sampled_from([19, 20, 21, 30, 4300, 4301, 5000]))
+NUMERALS = DIGITS | LONG | st.sampled_from([10**5000, -(10**5000), 10**400])
+STRANGE = st.one_of(st.text(max_size=12), ODD, st.integers(), st.floats(), NUMERALS, st.builds("{}{}".format, DIGITS | LONG, st.sampled_from("KMGTPB%")))
 
 
 def _number(kind: object, least: int, most: int) -> st.SearchStrategy[str]:
@@ -26,11 +30,12 @@ def value(name: str) -> st.SearchStrategy[object]:
     key = KEYS[name]
     if key.kind is NUMBERS:
         ranges = st.lists(st.integers(0, 9).map(str) | st.just("1-3"), min_size=1, max_size=4).map(",".join)
-        return ranges | st.just("all") | ODD
+        return ranges | st.just("all") | STRANGE
     assert key.kind in (SIZE, PAGES, COUNT, PERCENT, SECONDS)
     number = _number(key.kind, key.bounds.get("minimum", 0), key.bounds.get("maximum", 1 << 40)) | st.just("unlimited")
     pair = st.builds("{}:{}".format, number, number) if key.pair else number
-    return number | number | pair | STRANGE
+    strange = st.builds("{}:{}".format, number | DIGITS | LONG, number | DIGITS | LONG) | STRANGE if key.pair else STRANGE
+    return number | number | pair | strange
 
 
 def proper() -> st.SearchStrategy[dict[str, object]]:

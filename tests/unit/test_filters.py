@@ -156,6 +156,45 @@ def test_what_is_no_node_is_refused_in_a_sentence(node):
             vps_validate(SMALL, node)
 
 
+NO_NUMBERS = [pytest.param("²", id="²"), pytest.param("٣", id="٣"), pytest.param("9" * 5000, id="long"), pytest.param(10**5000, id="longer")]
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS)
+def test_what_only_looks_like_a_number_is_refused_in_a_sentence_wherever_it_stands(info, value):
+    for key in ("memory", "diskspace", "iolimit", "numproc", "cpumask", "cpus"):
+        with pytest.raises(AnsibleFilterError, match=f"^vps_scale: {key}: "):
+            vps_scale({key: value}, 2)
+        assert vps_validate({key: value})[0]["level"] == "error"
+    for given in ({"count": value}, {"margin": value}, {"keep": {"memory": value}}, {"overcommit": {"cpu": value}}):
+        with pytest.raises(AnsibleFilterError, match=r"^vps_split: .*\.$"):
+            vps_split(info["node"], **{"count": 10, **given})
+    with pytest.raises(AnsibleFilterError, match="^vps_scale: factor: "):
+        vps_scale(SMALL, value)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -1, 2.5, True, "many", None, [], *NO_NUMBERS])
+def test_a_node_that_has_no_number_of_something_is_none(info, value):
+    node = {**info["node"], "capacity": {**info["node"]["capacity"], "disk": {"present": value}}}
+    for call in (lambda: vps_split(node, 10), lambda: vps_validate(SMALL, node)):
+        with pytest.raises(AnsibleFilterError, match="node: is not one that vps_info returns"):
+            call()
+
+
+@pytest.mark.parametrize("word", ["promised", "overcommit"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -1, "many", [], *NO_NUMBERS])
+def test_a_node_whose_promises_are_no_numbers_is_none(info, word, value):
+    node = {**info["node"], "capacity": {**info["node"]["capacity"], "memory": {"present": 1 << 33, word: value}}}
+    with pytest.raises(AnsibleFilterError, match="^vps_validate: node: is not one that vps_info returns"):
+        vps_validate(SMALL, node)
+
+
+def test_a_node_may_have_its_numbers_as_text_or_as_fractions_of_one(info):
+    told = info["node"]["capacity"]
+    for form in (str, float):
+        node = {"capacity": {name: {"present": form(there["present"]), "promised": form(there["promised"])} for name, there in told.items()}}
+        assert (vps_split(node, 10), vps_validate(SMALL, node)) == (vps_split(info["node"], 10), vps_validate(SMALL, info["node"]))
+
+
 @pytest.mark.parametrize(
     ("factor", "memory"),
     [(2, "1G"), ("2", "1G"), (0.5, "256M"), ("50%", "256M"), ("150 %", "768M"), (0.1 + 0.2, "153M"), (1, "512M"), (1.0, "512M")],

@@ -44,6 +44,20 @@ def test_any_document_is_read_and_shown_as_the_same_or_refused_with_one_sentence
     assert Limits.from_record({name: list(value) if isinstance(value, Bound) else value for name, value in asked.named.items()}) == asked
 
 
+LOOKS_LIKE_A_NUMBER = ["²", "1²", "٣", "４", "9" * 21, "9" * 5000, f"{'1' * 5000}:{'1' * 5000}", "²:³", 10**5000, [10**5000], "0" * 5000]
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_what_only_looks_like_a_number_is_refused_in_a_sentence_by_every_key(name):
+    for text in LOOKS_LIKE_A_NUMBER:
+        sentence(lambda text=text: settled({name: text}, "limits."), f"limits.{name}")
+
+
+def test_a_plan_or_a_key_that_no_text_can_be_made_of_is_refused_in_a_sentence_too():
+    assert "a number too long to write" in sentence(lambda: settled({"plan": 10**5000}), "plan")
+    assert "no such limit" in sentence(lambda: settled({10**5000: 1}), "a number too long to write")
+
+
 @given(first=proper(), second=proper())
 def test_the_names_of_what_differs_are_all_that_differs(first, second):
     try:

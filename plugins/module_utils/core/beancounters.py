@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from . import parse, units
-from .errors import VpsError, shown
+from .errors import VpsError, shown, written
 
 EXACT, APPROXIMATE, UNSUPPORTED = "exact", "approximate", "unsupported"
 V2, V1 = "cgroup v2", "cgroup v1"
@@ -280,10 +280,10 @@ ALIASES = {"ram": "memory", "mem": "memory"}
 def parse_value(name: str, text: object, *, option: str) -> Any:
     """One key's value as written; None for no limit. Raises VpsError."""
     key = KEYS[name]
-    words = str(text).split(":")
+    words = written(text).split(":")
     for word in words if key.bare else ():
-        if word.strip().isdigit() and int(word) and not units.is_unlimited(word.strip()):
-            number = word.strip()[:20]
+        number = word.strip()
+        if units.is_number(number) and int(number) and not units.is_unlimited(number):
             raise VpsError(f"{option}: {shown(text)} has no unit, and vzctl takes it for {number}{key.bare}; write that, or {number}B for bytes.")
     if not key.pair:
         return key.kind.parse(text, option=option, **key.bounds)

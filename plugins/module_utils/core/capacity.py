@@ -9,16 +9,18 @@ of what there is. A VPS without a limit is promised nothing that could be counte
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import limits
 from .beancounters import COUNT, KEYS, PERCENT, SIZE, Kind
-from .errors import VpsError
+from .errors import NOT_OURS, VpsError, written
 from .limits import Limits
 
 _MIB = 1 << 20
+_NUMBER = re.compile(r"[0-9]{1,20}(?:\.0)?")
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,32 @@ class Room:
 def present_of(node: Any) -> Present:
     """What a node has that is given as M(vps_info) returns it; raises VpsError for something else."""
     try:
-        return Present(**{name: int(node["capacity"][name]["present"]) for name in RESOURCES})
-    except (KeyError, TypeError, ValueError):
-        raise VpsError("node: is not one that vps_info returns in node, with what it has in capacity; give it that.") from None
+        return Present(**{name: _number(node["capacity"][name]["present"]) for name in RESOURCES})
+    except NOT_OURS:
+        raise _no_node() from None
+
+
+def promises_of(node: Any) -> dict[str, tuple[int | None, int | None]]:
+    """Of each resource of such a node what it has promised and what it may promise in percent, None where that is unknown; raises VpsError."""
+    try:
+        told = {name: node["capacity"][name] for name in RESOURCES}
+        return {
+            name: tuple(None if there.get(word) is None else _number(there[word]) for word in ("promised", "overcommit")) for name, there in told.items()
+        }
+    except NOT_OURS:
+        raise _no_node() from None
+
+
+def _number(value: Any) -> int:
+    """A number of a node, which may have become a text or a fraction on its way through a template; raises ValueError for none that there could be."""
+    text = written(value)
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(text)
+    return int(text.partition(".")[0])
+
+
+def _no_node() -> VpsError:
+    return VpsError("node: is not one that vps_info returns in node, with what it has in capacity; give it that.")
 
 
 def raised(overcommit: Mapping[str, int], before: Limits | None, after: Limits) -> tuple[str, ...]:

@@ -29,7 +29,15 @@ class GuestInTheWay(VpsError):
     """The same, where a guest's own files are not as they must be for the node to write to them."""
 
 
+def written(value: object) -> str:
+    """What was given, as text. Python writes no number of thousands of digits: a word that is none stands for it."""
+    try:
+        return str(value)
+    except ValueError:
+        return "a number too long to write"
+
+
 def shown(text: object, length: int = 60) -> str:
     """What was given, for an error: in quotes, short and without control characters."""
-    clean = "".join(character if character.isprintable() else "?" for character in str(text))
+    clean = "".join(character if character.isprintable() else "?" for character in written(text))
     return f"'{clean[:length]}…'" if len(clean) > length else f"'{clean}'"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from .beancounters import ALIASES, KEYS, Bound, format_value, parse_value
-from .errors import VpsError, shown
+from .errors import VpsError, shown, written
 from .units import PAGE
 
 PLAN = "plan"
@@ -106,7 +106,7 @@ def parse(params: Mapping[str, Any], *, prefix: str = "", names: tuple[str, ...]
         if word not in names and value is not None:
             read_key(given, word, value, prefix=prefix)
     plan = params.get(PLAN)
-    wish = Wish({name: given[name] for name in KEYS if name in given}, None if plan is None else str(plan), prefix)
+    wish = Wish({name: given[name] for name in KEYS if name in given}, None if plan is None else written(plan), prefix)
     if wish.plan is None:
         settle(wish, {})  # what contradicts itself is told before the node is asked
     return wish
@@ -126,7 +126,7 @@ def read_key(given: dict[str, Any], word: str, value: object, *, prefix: str = "
 
 def unknown(word: object) -> str:
     """What to say of a key that there is not."""
-    near = difflib.get_close_matches(str(word).lower(), [*KEYS, *ALIASES, PLAN], n=1)
+    near = difflib.get_close_matches(written(word).lower(), [*KEYS, *ALIASES, PLAN], n=1)
     hint = f"perhaps {near[0]} is meant." if near else "those that there are stand in the documentation of vps_limits."
     return f"{shown(word)[1:-1]}: there is no such limit; {hint}"
 

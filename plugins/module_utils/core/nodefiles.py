@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from .errors import VpsError, shown
 from .places import HOST_PREFIX, TABLE
+from .units import is_number
 
 NO_RULES = f"add table inet {TABLE}\ndelete table inet {TABLE}\n"  # added before, so that it is no error where it is gone
 WRITTEN = "# Written by mainline.vps.vps_node; changes made here are undone by its next run.\n"
@@ -173,6 +174,6 @@ def _rules(rules: Iterable[str], mark: str) -> str:
 def _ids(line: str) -> tuple[str, int, int]:
     """A line of subuid(5), or an empty range for anything that is none."""
     fields = line.split(":")
-    if len(fields) != 3 or not fields[1].strip().isdigit() or not fields[2].strip().isdigit():
+    if len(fields) != 3 or not all(is_number(field.strip()) for field in fields[1:]):
         return "", 0, 0
     return fields[0], int(fields[1]), int(fields[2])

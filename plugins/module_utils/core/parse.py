@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from .errors import VpsError, shown
+from .errors import VpsError, shown, written
 from .units import UNLIMITED
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -124,7 +124,7 @@ def parse_numbers(value: object, *, option: str, maximum: int) -> str | None:
 
     The form of cpuset(7), which vzctl's cpumask and nodemask have too.
     """
-    text = ",".join(str(each) for each in value) if isinstance(value, (list, tuple)) else str(value).strip()
+    text = ",".join(written(each) for each in value) if isinstance(value, (list, tuple)) else written(value).strip()
     if text.lower() in ("all", UNLIMITED):
         return None
     numbers: set[int] = set()

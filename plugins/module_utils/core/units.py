@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from .errors import VpsError, shown
+from .errors import VpsError, shown, written
 
 UNLIMITED = "unlimited"
 
@@ -31,7 +31,7 @@ def parse_size(text: str, *, option: str, minimum: int = 0, unit: int = 1) -> in
 
     Suffixes are vzctl's: powers of 1024, P for pages of 4096 bytes, B for bytes. A number without one counts `unit` bytes.
     """
-    text = str(text).strip()
+    text = written(text).strip()
     if is_unlimited(text):
         return None
     match = _SIZE.fullmatch(text)
@@ -57,9 +57,14 @@ def is_unlimited(text: str) -> bool:
     return text.lower() == UNLIMITED or text == str(_ENDLESS)
 
 
+def is_number(text: str) -> bool:
+    """Whether it is a number without a unit, of no more digits than any here has."""
+    return _COUNT.fullmatch(text) is not None
+
+
 def parse_count(text: str, *, option: str, minimum: int = 0, maximum: int = _LARGEST) -> int | None:
     """A whole number; None for C(unlimited)."""
-    text = str(text).strip()
+    text = written(text).strip()
     if is_unlimited(text):
         return None
     if not _COUNT.fullmatch(text):
@@ -69,7 +74,7 @@ def parse_count(text: str, *, option: str, minimum: int = 0, maximum: int = _LAR
 
 def parse_percent(text: str, *, option: str, minimum: int = 1, maximum: int = _LARGEST) -> int | None:
     """Percent of one CPU, C(50) or C(50%); None for C(unlimited)."""
-    text = str(text).strip()
+    text = written(text).strip()
     if is_unlimited(text):
         return None
     match = _PERCENT.fullmatch(text)
@@ -107,7 +112,7 @@ def format_text(text: str | None) -> str:
 
 def _bounded(value: int, text: str, option: str, minimum: int, maximum: int, show, counted: str = "") -> int:
     if value < minimum:
-        unit = f" {counted}" if counted and text.isdigit() else ""  # who writes 512 means 512M
+        unit = f" {counted}" if counted and is_number(text) else ""  # who writes 512 means 512M
         raise VpsError(f"{option}: {shown(text)}{unit} is too small; the least is {show(minimum)}, or {UNLIMITED} for no limit.")
     if value > maximum:
         raise VpsError(f"{option}: {shown(text)} is too large; the most is {show(maximum)}, or {UNLIMITED} for no limit.")

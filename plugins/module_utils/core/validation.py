@@ -15,7 +15,7 @@ from typing import Any
 
 from . import limits as limits_
 from .beancounters import ALIASES, KEYS, UNSUPPORTED, V1, V2, Bound
-from .capacity import RESOURCES, present_of
+from .capacity import RESOURCES, Present, present_of, promises_of
 from .errors import VpsError
 from .limits import PLAN, Limits, cpu_percent, memory_bytes, process_count, swap_bytes
 from .units import PAGE, format_percent, format_size
@@ -132,8 +132,7 @@ _SEVERAL: tuple[tuple[Callable[[Limits], int | None], dict[str, Callable[[Limits
 
 def validate(plan: Mapping[str, Any], node: Mapping | None = None) -> list[Finding]:
     """All that is to be said of a plan, the worst first. `node` is one as M(vps_info) returns it; VpsError where it is none."""
-    if node is not None:
-        present_of(node)
+    present, promises = (None, None) if node is None else (present_of(node), promises_of(node))
     given, wrong = _read(plan)
     limits, amiss = Limits(**given), {finding.limit for finding in wrong}
     if not amiss & {"memory", "physpages", "privvmpages", "cpulimit", "cpus", PLAN}:  # which the others would only follow from
@@ -141,8 +140,8 @@ def validate(plan: Mapping[str, Any], node: Mapping | None = None) -> list[Findi
     found = [Finding(rule.level, _effective(limits, rule.limit), rule.text) for rule in RULES if rule.broken(limits)]
     found += _for_nothing(limits)
     found += _unsupported(limits, None if node is None else node.get("cgroup_version"))
-    if node is not None:
-        found += _against(limits, node["capacity"])
+    if present is not None and promises is not None:
+        found += _against(limits, present, promises)
     amiss |= {finding.limit for finding in wrong}
     return sorted(wrong + [finding for finding in found if finding.limit not in amiss], key=lambda finding: LEVELS.index(finding.level))
 
@@ -188,19 +187,18 @@ def _unsupported(limits: Limits, version: int | None) -> Iterator[Finding]:
             yield Finding(WARNING, name, f"cannot be kept: {ways[0].why}; leave it out, or set unsupported to warn or ignore.")
 
 
-def _against(limits: Limits, capacity: Mapping[str, Mapping]) -> Iterator[Finding]:
+def _against(limits: Limits, present: Present, promises: Mapping[str, tuple[int | None, int | None]]) -> Iterator[Finding]:
     """What one node says to it."""
     for name, resource in RESOURCES.items():
-        wanted, there = resource.promised(limits), capacity[name]
-        bound, promised = there.get("overcommit"), there.get("promised")
+        wanted, there, (promised, bound) = resource.promised(limits), getattr(present, name), promises[name]
         if wanted is None and bound is not None:
             yield Finding(ERROR, resource.key, f"is not limited, and this node refuses a VPS without such a limit (overcommit.{name}).")
-        elif _above(wanted, there["present"]):
-            yield Finding(WARNING, _effective(limits, resource.key), f"is more than the {resource.show(there['present'])} that this node has.")
+        elif _above(wanted, there):
+            yield Finding(WARNING, _effective(limits, resource.key), f"is more than the {resource.show(there)} that this node has.")
         elif wanted is not None and bound is not None and promised is not None:
-            left = there["present"] * bound // 100 - promised
+            left = there * bound // 100 - promised
             if wanted > left:
                 word = f"is more than the {resource.show(max(0, left))} that this node may still promise (overcommit.{name})."
                 yield Finding(WARNING, _effective(limits, resource.key), word)
-    if _above(limits.memory_guarantee, capacity["memory"]["present"]):
+    if _above(limits.memory_guarantee, present.memory):
         yield Finding(WARNING, "memory_guarantee", "is more memory than this node has.")
