@@ -10,6 +10,7 @@ from typing import Any
 
 from .core import container, fidelity, limits, reading, usage
 from .core.beancounters import Bound
+from .core.errors import VpsError
 from .core.model import RUNNING, Actual, Manifest
 from .runner import Subject
 
@@ -56,18 +57,30 @@ def describe_manifest(manifest: Manifest, used_by: tuple[str, ...]) -> dict[str,
 
 
 def read_info(node: Any, params: Any) -> dict[str, Any]:
-    """What C(vps_info) returns."""
+    """What C(vps_info) returns. A VPS that cannot be read does not hide the others: it is a warning, and an error where it is asked for by name."""
     since = params.get("since")
     earlier = None if since is None else reading.parse(since)
     node.require_usable()
-    names = node.vps_names()
-    if params["name"] is not None:
-        names = [name for name in names if name == params["name"]]
-    manifests = node.manifests()
+    users, unread = node.users()
+    vpss = []
+    for name in node.vps_names():
+        if params["name"] not in (name, None):
+            continue
+        try:
+            told = _told(node, name, earlier)
+        except (VpsError, OSError) as error:
+            if name == params["name"]:
+                raise
+            unread[name] = str(error)
+            continue
+        if told is not None:
+            vpss.append(told)
+    warnings = [f"VPS '{name}' is left out: {unread[name]}" for name in sorted(unread)]
     return {
-        "vpss": [told for name in names if (told := _told(node, name, earlier)) is not None],
-        "templates": [describe_manifest(manifest, node.users(manifest.template.name)) for manifest in manifests],
+        "vpss": vpss,
+        "templates": [describe_manifest(manifest, users.get(manifest.template.name, ())) for manifest in node.manifests()],
         "node": node.summary(),
+        **({"warnings": warnings} if warnings else {}),
     }
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.mainline.vps.plugins.module_utils.core import capacity
 from ansible_collections.mainline.vps.plugins.module_utils.core import plan as steps
 from ansible_collections.mainline.vps.plugins.module_utils.core import disk as disks
-from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
+from ansible_collections.mainline.vps.plugins.module_utils.core.errors import NOT_OURS, VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import BTRFS, Bound
 from ansible_collections.mainline.vps.plugins.module_utils.core.capacity import Present, Room
 from ansible_collections.mainline.vps.plugins.module_utils.core.controls import cgroup_files, rlimits, shared_memory_pages, terminals
@@ -168,10 +168,22 @@ class MemoryNode:
 
     def read_template(self, name: str, wanted: object = None) -> TemplateActual:
         """A template as it is."""
-        return TemplateActual(self.templates.get(name), self.users(name), self.missing_tool if wanted is not None else None)
+        return TemplateActual(self.templates.get(name), self._users(name), self.missing_tool if wanted is not None else None)
 
-    def users(self, template: str) -> tuple[str, ...]:
-        """The VPSs that came from a template."""
+    def users(self) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+        """The VPSs by the template that they came from, and why some cannot be read."""
+        found: dict[str, tuple[str, ...]] = {}
+        unread: dict[str, str] = {}
+        for name in self.vps_names():
+            try:
+                template = self.recorded(name).template
+            except VpsError as error:
+                unread[name] = str(error)
+                continue
+            found[template] = (*found.get(template, ()), name)
+        return found, unread
+
+    def _users(self, template: str) -> tuple[str, ...]:
         return tuple(name for name in self.vps_names() if self.recorded(name).template == template)
 
     def describe_vps(self, vps: Vps) -> dict[str, object]:
@@ -272,8 +284,11 @@ class MemoryNode:
     # -- what the disk and the kernel say -------------------------------------------------------------------------
 
     def recorded(self, name: str) -> Vps:
-        """A VPS's record, read as from disk."""
-        return Vps.from_record(json.loads(self.disks[name].record))
+        """A VPS's record, read as from disk; raises VpsError for a damaged one."""
+        try:
+            return Vps.from_record(json.loads(self.disks[name].record))
+        except NOT_OURS as error:
+            raise VpsError(f"/pool/vps/{name}/vps.json: was not written by this release ({error}); nothing was touched.") from None
 
     def _run(self, name: str) -> str:
         kernel = self.kernels.get(name)
@@ -313,11 +328,15 @@ class MemoryNode:
         return {} if self.abilities.raises else self._fresh()
 
     def _room(self, names: Iterable[str]) -> Room:
-        return Room(self.present, self.overcommit, tuple(self.recorded(name).limits for name in names))
+        try:
+            return Room(self.present, self.overcommit, tuple(self.recorded(name).limits for name in names))
+        except VpsError as error:
+            return Room(self.present, self.overcommit, (), str(error))
 
     def _facts(self, asking: str) -> NodeFacts:
         taken = {address: "the node" for address in self.addresses}
-        for name in self.disks:
+        room = self._room(name for name in self.disks if name != asking)
+        for name in self.disks if room.unknown is None else ():
             if name != asking:
                 taken.update({address: f"VPS {name}" for address in self.recorded(name).addresses})
         return NodeFacts(
@@ -326,7 +345,8 @@ class MemoryNode:
             networks=self.networks,
             abilities=self.abilities,
             plans=self.plans,
-            room=self._room(name for name in self.disks if name != asking),
+            room=room,
+            damaged=room.unknown,
             free_bytes=self.free_bytes,
             free_id_ranges=self.id_ranges - len(self.disks),
             foreign=self.foreign.get(asking),
@@ -382,6 +402,15 @@ class Memory:
 
     def record(self, name: str) -> Vps:
         return self.node.recorded(name)
+
+    @contextmanager
+    def damaged(self, name: str, record: str | None):
+        disk = self.node.disks[name]
+        whole, disk.record = disk.record, "" if record is None else record
+        try:
+            yield
+        finally:
+            disk.record = whole
 
     def interrupt(self, name: str, **options: object) -> None:
         vps = replace(self.node.recorded(name), **options)

@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
+from dataclasses import asdict
 
 import pytest
 
+from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import KEYS, NUMBERS, Bound
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import Manifest, Template, Vps
 from ansible_collections.mainline.vps.plugins.module_utils.node.record import TemplateRecords, VpsRecords
@@ -127,11 +130,24 @@ def test_a_record_that_is_written_again_leaves_nothing_beside_it(vpss):
     assert os.listdir(vpss.path("web")) == ["vps.json"]
 
 
-DAMAGED = [b"", b"{", b'{"name": "web"', b"\xff\xfe\x00", b"\x00" * 100, b"nonsense"]
+DAMAGED = [b"[" * 100_000, b"9" * 5000, b'{"a":' * 100_000, b"", b"{", b'{"name": "web"', b"\xff\xfe\x00", b"\x00" * 100, b"nonsense"]
 STRANGE = [b"null", b"[]", b'"text"', b"7", b"{}", b'{"limits": 1}', b'[["a", 1]]', b'{"limits": "ab"}', b'{"limits": [1]}']
 
 
-OTHERS = ({"colour": "red"}, {"limits": "ab"}, {"limits": ["ab", 1]}, {"limits": {"numproc": 1, "colour": 2}}, {"limits": {"numproc": [1, 2, 3]}}, {"addresses": 7})
+OTHERS = (
+    {"colour": "red"}, {"limits": "ab"}, {"limits": ["ab", 1]}, {"limits": {"numproc": 1, "colour": 2}}, {"limits": {"numproc": [1, 2, 3]}},
+    *({"limits": {"memory": value}} for value in ("512M", True, 1.5, -1, [], [1, 2], {})),
+    *({"limits": {"diskspace": value}} for value in (["a", "b"], "1", [True, 2], [1, 2.5], [-1, 2], [[1], 2])),
+    *({"limits": {"cpumask": value}} for value in (3, "", "a", "0-", "1\n2", ["0"])),
+    *({"addresses": value} for value in (7, "ab", [["x"]], [None], {"a": 1}, None)),
+    {"authorized_keys": [1]}, {"unfinished": "limits"}, {"leaving": [{}]}, {"nameservers": {}},
+    {"name": 7}, {"template": []}, {"hostname": None}, {"description": 1}, {"init": {}}, {"storage": "zfs"}, {"storage": ["btrfs"]},
+    {"root_password_hash": 1}, {"plan": ["small"]}, {"onboot": 1}, {"privileged": "no"}, {"boot_order": "1"}, {"boot_order": True}, {"id_base": 1.5},
+)
+ODD_MANIFESTS = (
+    {"template": {"name": "t"}}, {"size": "7"}, {"size": True}, {"init": None}, {"checksum": 1}, {"created": []}, {"colour": "red"},
+    *({"template": {**MANIFEST.template.inputs(), "name": "t", **other}} for other in ({"suite": 1}, {"packages": [1]}, {"packages": "ab"}, {"name": None}, {"colour": 1})),
+)
 
 
 @pytest.mark.parametrize("content", [*DAMAGED, *STRANGE, *(json.dumps({**WEB.to_record(), **other}).encode() for other in OTHERS)])
@@ -146,7 +162,7 @@ def test_a_damaged_record_is_an_error_that_names_the_file_and_touches_nothing(vp
         assert file.read() == content
 
 
-@pytest.mark.parametrize("content", [*DAMAGED, *STRANGE, b'{"template": {}}', b'{"template": {"packages": []}}'])
+@pytest.mark.parametrize("content", [*DAMAGED, *STRANGE, b'{"template": {}}', *(json.dumps({**asdict(MANIFEST), **other}).encode() for other in ODD_MANIFESTS)])
 def test_a_damaged_manifest_is_such_an_error_too(templates, content):
     templates.store(MANIFEST, templates.begin("t"))
     templates.commit("t")
@@ -155,3 +171,42 @@ def test_a_damaged_manifest_is_such_an_error_too(templates, content):
         file.write(content)
     for read in (lambda: templates.load("t"), templates.all):
         assert "nothing was touched" in sentence(read, path)
+
+
+@pytest.mark.parametrize("kind", ["vps", "template"])
+def test_a_directory_in_place_of_a_record_is_such_an_error_too(vpss, templates, kind):
+    shelf = {"vps": vpss, "template": templates}[kind]
+    os.makedirs(os.path.join(shelf.path("x"), shelf.record))
+    for read in (lambda: shelf.load("x"), shelf.all):
+        assert "is a directory" in sentence(read, os.path.join(shelf.path("x"), shelf.record)).lower()
+
+
+def test_whoever_wants_to_go_on_is_told_what_cannot_be_read_and_has_the_rest(vpss):
+    make(vpss)
+    make(vpss, Vps("db", "minimal", "busybox", "db"))
+    with open(os.path.join(vpss.path("db"), "vps.json"), "w", encoding="utf-8") as file:
+        file.write("{")
+    unread = {}
+    assert vpss.all(unread) == [WEB]
+    assert list(unread) == ["db"] and "is damaged" in unread["db"]
+
+
+def test_a_record_is_checked_in_no_time():
+    record = json.loads(json.dumps({**WEB.to_record(), "limits": {name: [1, 2] if KEYS[name].pair else 5 for name in KEYS if KEYS[name].kind is not NUMBERS}}))
+
+    def fastest(read):
+        spent = []
+        for _round in range(200):
+            start = time.perf_counter()
+            read()
+            spent.append(time.perf_counter() - start)
+        return min(spent)
+
+    assert fastest(lambda: Vps.from_record(record)) < 200e-6, "of a record with each limit that there is; most have a handful"
+
+
+def test_releases_before_this_one_are_read(vpss):
+    record = {**WEB.to_record(), "limits": {"memory": 1 << 30, "diskspace": 1 << 30, "swap": None, "cpumask": "0-3,5"}}
+    for later in ("leaving", "plan", "boot_order", "storage"):
+        del record[later]
+    assert Vps.from_record(record).limits == Limits(memory=1 << 30, diskspace=Bound(1 << 30, 1 << 30), cpumask="0-3,5")

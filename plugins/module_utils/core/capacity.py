@@ -86,12 +86,13 @@ def present_of(node: Any) -> Present:
 def promises_of(node: Any) -> dict[str, tuple[int | None, int | None]]:
     """Of each resource of such a node what it has promised and what it may promise in percent, None where that is unknown; raises VpsError."""
     try:
-        told = {name: node["capacity"][name] for name in RESOURCES}
-        return {
-            name: tuple(None if there.get(word) is None else _number(there[word]) for word in ("promised", "overcommit")) for name, there in told.items()
-        }
+        return {name: (_known(node["capacity"][name], "promised"), _known(node["capacity"][name], "overcommit")) for name in RESOURCES}
     except NOT_OURS:
         raise _no_node() from None
+
+
+def _known(told: Mapping, word: str) -> int | None:
+    return None if told.get(word) is None else _number(told[word])
 
 
 def _number(value: Any) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 # What making a thing of plain data raises, where somebody else has written it.
-NOT_OURS = (ValueError, TypeError, KeyError, AttributeError)
+NOT_OURS = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 class VpsError(Exception):

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from .beancounters import ALIASES, KEYS, Bound, format_value, parse_value
+from .beancounters import ALIASES, KEYS, NUMBERS, Bound, format_value, parse_value
 from .errors import VpsError, shown, written
+from .parse import RANGES
 from .units import PAGE
 
 PLAN = "plan"
@@ -81,8 +82,16 @@ class Limits:
         """From plain data; raises one of errors.NOT_OURS for what is none."""
         known = dict(record)
         for name, value in known.items():
-            if name in KEYS and KEYS[name].pair and value is not None:
-                known[name] = Bound(*value) if isinstance(value, (list, tuple)) else Bound(value, value)  # the latter by release 0.1
+            if value is None:
+                continue
+            key = KEYS[name]
+            if key.pair:
+                known[name] = value = Bound(*value) if isinstance(value, (list, tuple)) else Bound(value, value)  # the latter by release 0.1
+            for number in value if key.pair else () if key.kind is NUMBERS else (value,):
+                if number is not None and (type(number) is not int or number < 0):  # nor bool, which is an int
+                    raise TypeError(f"limits.{name}: {shown(number)} is no number")
+            if key.kind is NUMBERS and (type(value) is not str or not RANGES.fullmatch(value)):
+                raise TypeError(f"limits.{name}: {shown(value)} is no list of numbers")
         return cls(**known)
 
     def disk_bytes(self) -> int | None:

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from .beancounters import BTRFS
+from .beancounters import BTRFS, STORAGES
 from .capacity import Room
 from .disk import Disk
+from .errors import shown
 from .fidelity import Abilities, Held
 from .limits import Limits
 from .live import Live
@@ -72,9 +73,33 @@ class Vps:
         """From what `to_record` gave; raises one of errors.NOT_OURS for anything else."""
         data = dict(record)
         data["limits"] = Limits.from_record(data["limits"])
-        for name in ("addresses", "nameservers", "authorized_keys", "unfinished", "leaving"):
-            data[name] = tuple(data.get(name, ()))
+        for name in _LISTS:
+            data[name] = _texts(name, data.get(name, ()))
+        for name, value in data.items():
+            if name in _PLAIN and type(value) not in _PLAIN[name]:
+                raise TypeError(f"{name}: {shown(value)} is none")
+        if data.get("storage", BTRFS) not in STORAGES:
+            raise ValueError(f"storage: there is no {shown(data['storage'])}")
         return cls(**data)
+
+
+# What the fields of a VPS's record are. Each record is read by every task, and anybody's mistake in one must not stand in the way of the others.
+_NONE = type(None)
+_LISTS = ("addresses", "nameservers", "authorized_keys", "unfinished", "leaving")
+_PLAIN: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("name", "template", "init", "hostname", "description", "storage"), (str,)),
+    **dict.fromkeys(("root_password_hash", "plan"), (str, _NONE)),
+    **dict.fromkeys(("onboot", "privileged"), (bool,)),
+    "boot_order": (int,),
+    "id_base": (int, _NONE),
+}
+
+
+def _texts(name: str, values: object) -> tuple[str, ...]:
+    """A list of texts of a record; raises TypeError for something else."""
+    if not isinstance(values, (list, tuple)) or not all(type(value) is str for value in values):
+        raise TypeError(f"{name}: {shown(values)} is no list of texts")
+    return tuple(values)
 
 
 @dataclass(frozen=True)
@@ -154,6 +179,20 @@ class Manifest:
     checksum: str
     size: int
     created: str
+
+    @classmethod
+    def from_record(cls, record: Mapping) -> Manifest:
+        """From plain data; raises one of errors.NOT_OURS for what is none."""
+        inputs = record["template"]
+        template = Template(**{**inputs, "packages": _texts("packages", inputs["packages"])})
+        manifest = cls(**{**record, "template": template})
+        texts = {name: getattr(template, name) for name in ("name", "source", "suite", "mirror")}
+        for name, value in {**texts, "init": manifest.init, "checksum": manifest.checksum, "created": manifest.created}.items():
+            if type(value) is not str and (value is not None or name not in ("suite", "mirror")):
+                raise TypeError(f"{name}: {shown(value)} is none")
+        if type(manifest.size) is not int:
+            raise TypeError(f"size: {shown(manifest.size)} is none")
+        return manifest
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _HOSTNAME = re.compile(_NAME.pattern, re.IGNORECASE | re.ASCII)
 _NUMBERS = re.compile(r"[0-9]{1,4}(?:-[0-9]{1,4})?")
+RANGES = re.compile(rf"{_NUMBERS.pattern}(?:,{_NUMBERS.pattern})*")
 _SERVER = re.compile(r"[0-9A-Fa-f.:]+(?:%[0-9A-Za-z_.-]{1,15})?")  # ipaddress takes anything, even a line break, as a zone
 _HASH = re.compile(r"[!*]|\$[0-9A-Za-z]+\$[./0-9A-Za-z$=,-]{8,250}")
 _KEY = re.compile(

@@ -133,13 +133,17 @@ class Node:
         """A template as it is. `wanted` is the one that would be built, to tell whether the node has the tools."""
         return TemplateActual(
             manifest=self._parts.templates.load(name),
-            used_by=self.users(name),
+            used_by=self._parts.users(name),
             missing_tool=build.missing_tool(wanted) if wanted is not None else None,
         )
 
-    def users(self, template: str) -> tuple[str, ...]:
-        """The VPSs, those being made included, that came from a template."""
-        return self._parts.users(template)
+    def users(self) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+        """The VPSs, those being made included, by the template that they came from; and of those that cannot be read why, by their names."""
+        found: dict[str, tuple[str, ...]] = {}
+        unread: dict[str, str] = {}
+        for vps in self._parts.reserved(unread):
+            found[vps.template] = (*found.get(vps.template, ()), vps.name)
+        return found, unread
 
     def describe_vps(self, vps: Vps) -> dict[str, object]:
         """Where a VPS is on this machine: what a person wants to know besides what was asked."""

@@ -90,9 +90,12 @@ class Parts:
         except FileNotFoundError:
             return manifest.size
 
-    def reserved(self) -> list[Vps]:
-        """Every VPS whose ids, addresses and template are spoken for: the finished ones, and those that a run is making."""
-        return self.vps.all() + [vps for vps in self.vps.staged() if locks.is_held("vps", vps.name)]
+    def reserved(self, unread: dict[str, str] | None = None) -> list[Vps]:
+        """Every VPS whose ids, addresses and template are spoken for: the finished ones, and those that a run is making.
+
+        One that cannot be read raises VpsError, or is told in `unread`, by its name.
+        """
+        return self.vps.all(unread) + [vps for vps in self.vps.staged(unread) if locks.is_held("vps", vps.name)]
 
     def others(self, name: str) -> list[Vps]:
         """Those but one."""

@@ -12,11 +12,11 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
 from ..core.errors import NOT_OURS, VpsError
-from ..core.model import Manifest, Template, Vps
+from ..core.model import Manifest, Vps
 from . import files
 
 NEW, DELETED = ".new-", ".del-"
@@ -74,8 +74,9 @@ class Shelf:
             record = json.loads(text)
             if not isinstance(record, dict):
                 raise ValueError("it is no JSON object")
-        except ValueError as error:
-            raise VpsError(f"{path}: is damaged ({error}); restore it from a backup, nothing was touched.") from None
+        except (ValueError, RecursionError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise VpsError(f"{path}: is damaged ({reason}); restore it from a backup, nothing was touched.") from None
         return record
 
     def write(self, directory: str, record: dict) -> None:
@@ -104,14 +105,27 @@ class VpsRecords(Shelf):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path(name))
         return vps
 
-    def all(self) -> list[Vps]:
-        """Every finished VPS."""
-        return [vps for name in self.names() if (vps := self._vps(self.path(name))) is not None]
+    def all(self, unread: dict[str, str] | None = None) -> list[Vps]:
+        """Every finished VPS. One that cannot be read raises VpsError, or is told in `unread`, by its name."""
+        return self._all(((name, self.path(name)) for name in self.names()), unread)
 
-    def staged(self) -> list[Vps]:
-        """Every VPS that is being made, or whose making was killed."""
-        found = [self._vps(path) for _name, path in self.leftovers() if os.path.basename(path).startswith(NEW)]
-        return [vps for vps in found if vps is not None]
+    def staged(self, unread: dict[str, str] | None = None) -> list[Vps]:
+        """Every VPS that is being made, or whose making was killed; likewise."""
+        return self._all(((name, path) for name, path in self.leftovers() if os.path.basename(path).startswith(NEW)), unread)
+
+    def _all(self, directories: Iterable[tuple[str, str]], unread: dict[str, str] | None) -> list[Vps]:
+        found = []
+        for name, directory in directories:
+            try:
+                vps = self._vps(directory)
+            except VpsError as error:
+                if unread is None:
+                    raise
+                unread[name] = str(error)
+                continue
+            if vps is not None:
+                found.append(vps)
+        return found
 
     def store(self, vps: Vps, directory: str | None = None) -> None:
         """Write a VPS's record, in its own directory or in the one given; it survives a power cut from here on."""
@@ -140,8 +154,7 @@ class TemplateRecords(Shelf):
         if record is None:
             return None
         try:
-            inputs = record["template"]
-            return Manifest(**{**record, "template": Template(**{**inputs, "packages": tuple(inputs["packages"])})})
+            return Manifest.from_record(record)
         except NOT_OURS as error:
             raise self.strange(self.path(name), error) from None
 
