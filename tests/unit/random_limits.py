@@ -65,6 +65,8 @@ def _complete(document: dict[str, object]) -> dict[str, object]:
         document.update(cpulimit="1000000", cpuburst=str(min(int(document["cpuburst"]), 800)), cpus="8")
     if "memory_guarantee" in document:
         document.update(memory_guarantee="4M")
+    if "oomguarpages" in document:
+        document.update(oomguarpages="1024:unlimited")
     return document
 
 

@@ -14,6 +14,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters imp
 from ansible_collections.mainline.vps.plugins.module_utils.core.capacity import RESOURCES, Present, Room
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
+from ansible_collections.mainline.vps.plugins.module_utils.core.units import PAGE
 from ansible_collections.mainline.vps.tests.unit.random_limits import documents, proper
 from ansible_collections.mainline.vps.tests.unit.reading import sentence, value_or_sentence
 
@@ -116,6 +117,13 @@ def test_what_a_limit_must_be_at_least_or_may_be_at_most_bounds_it():
 def test_what_belongs_to_a_limit_stays_within_it():
     half = plans.scale(parsed({"memory": "101M", "memory_guarantee": "103420K", "cpus": "3", "cpuburst": "300"}), 1, 2)
     assert (half.memory_guarantee, half.cpuburst) == (half.memory, 100)
+    half = plans.scale(parsed({"memory": "101M", "oomguarpages": "25856:unlimited"}), 1, 2)
+    assert half.oomguarpages == Bound(half.memory // PAGE, None)
+
+
+def test_nothing_becomes_larger_than_what_is_read():
+    huge = plans.scale(parsed({"memory": "1048575T", "physpages": "0:1048575T"}), 9)
+    assert limits.show(parsed(limits.show(huge))) == {"memory": "1048575T", "physpages": f"0:{(1048575 << 40) // PAGE}"}
 
 
 @given(proper())
@@ -157,7 +165,8 @@ def test_of_a_good_plan_nothing_is_said():
         ({"memory_guarantee": "513M"}, "error", "memory_guarantee"),
         ({"memory_guarantee": "500M"}, "warning", "memory_guarantee"),
         ({"memory_high": "513M"}, "warning", "memory_high"),
-        ({"oomguarpages": "513M"}, "warning", "oomguarpages"),
+        ({"oomguarpages": "513M"}, "error", "oomguarpages"),
+        ({"oomguarpages": "513M:unlimited"}, "error", "oomguarpages"),
         ({"vmguarpages": "513M:unlimited"}, "warning", "vmguarpages"),
         ({"shmpages": "1G"}, "warning", "shmpages"),
         ({"lockedpages": "1G"}, "warning", "lockedpages"),
@@ -197,7 +206,7 @@ def test_every_rule_of_the_table_can_be_broken_by_some_plan_and_is_not_by_a_good
     shown = {
         finding.text
         for change in (
-            {"memory": "32M", "memory_high": "1G", "memory_guarantee": "31M", "oomguarpages": "1G", "vmguarpages": "1G", "shmpages": "1G",
+            {"memory": "32M", "memory_high": "1G", "memory_guarantee": "31M", "vmguarpages": "1G", "shmpages": "1G",
              "lockedpages": "1G", "numfile": "9600", "numproc": "1:200", "diskspace": "1M:2M", "cpulimit": "1", "numpty": "1"},
             {"processes": "9", "numfile": "70", "swap": None, "diskspace": "2M"},
             {"memory": None, "swap": None, "processes": None, "diskspace": None},

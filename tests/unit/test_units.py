@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.mainline.vps.plugins.module_utils.core import units
+from ansible_collections.mainline.vps.plugins.module_utils.core import units, usage
+from ansible_collections.mainline.vps.plugins.module_utils.node import controls
 from ansible_collections.mainline.vps.tests.unit.reading import sentence, value_or_sentence
 
 PARSERS = {"size": units.parse_size, "count": units.parse_count, "percent": units.parse_percent}
 NUMBERS = st.integers(1, 1 << 62)
+SIZES = st.integers(1, units.LARGEST_SIZE)
 
 
-@given(size=st.one_of(st.none(), st.just(0), NUMBERS))
+@given(size=st.one_of(st.none(), st.just(0), SIZES))
 def test_a_size_that_was_written_is_read_as_the_same_size(size):
     assert units.parse_size(units.format_size(size), option="memory") == size
 
@@ -103,7 +105,14 @@ def test_a_number_may_be_as_small_as_the_least_and_no_smaller():
 def test_a_number_may_be_as_large_as_the_most_and_no_larger():
     assert units.parse_count("8192", option="cpus", maximum=8192) == 8192
     assert "the most is 8192" in sentence(lambda: units.parse_count("8193", option="cpus", maximum=8192), "cpus")
-    assert "the most is 4194304T" in sentence(lambda: units.parse_size("4194305T", option="memory"), "memory")
+    assert units.parse_size("1048575T", option="memory") == units.LARGEST_SIZE
+    for text in ("1048576T", str(1 << 60), str(1 << 62), f"{1 << 50}K", f"{1 << 48}P"):
+        assert "the most is 1048575T" in sentence(lambda text=text: units.parse_size(text, option="memory"), "memory")
+    assert "the most is 1048575T" in sentence(lambda: units.parse_pages(str(1 << 48), option="physpages"), "physpages")
+
+
+def test_memory_and_swap_together_are_never_what_cgroup_v1_shows_as_no_limit():
+    assert 2 * units.LARGEST_SIZE < min(controls._V1_UNLIMITED, usage._V1_UNLIMITED)
 
 
 def test_unlimited_is_below_no_least():

@@ -164,6 +164,9 @@ def contradictions(limits: Limits, *, prefix: str = "") -> Iterator[tuple[str, s
         yield "cpuburst", f"is at most the limit that it goes beyond; give {prefix}cpulimit or {prefix}cpus of {limits.cpuburst}% or more."
     if limits.memory_guarantee is not None and most is not None and limits.memory_guarantee > most:
         yield "memory_guarantee", f"is above what the VPS may have at all ({prefix}memory); give less."
+    # Not vmguarpages, which promises nothing that the VPS does not use.
+    if limits.oomguarpages is not None and most is not None and (limits.oomguarpages.barrier or 0) * PAGE > most:
+        yield "oomguarpages", f"guarantees more, by its barrier, than the VPS may have at all ({prefix}memory); give less."
 
 
 def memory_bytes(limits: Limits) -> int | None:

@@ -13,15 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 from . import limits as limits_
-from .beancounters import COUNT, KEYS, PERCENT, SIZE, Bound
+from .beancounters import COUNT, KEYS, PERCENT, SIZE, Bound, Kind
 from .capacity import RESOURCES, Present
 from .errors import VpsError
 from .limits import Limits
-from .units import PAGE
+from .units import LARGEST, LARGEST_SIZE, PAGE
 
 _MIB = 1 << 20
 _UNTOUCHED = frozenset({"cpumask", "nodemask", "ioprio", "quotatime", "quotaugidlimit"})  # of which twice as much means nothing
-_LARGEST = 1 << 62  # what core/units.py reads at most
 
 
 def split(present: Present, count: int, *, margin: int = 10, keep: Mapping[str, int] | None = None, overcommit: Mapping[str, int] | None = None) -> Limits:
@@ -40,7 +39,7 @@ def split(present: Present, count: int, *, margin: int = 10, keep: Mapping[str, 
         share = rest * (100 if overcommit is None else overcommit.get(name, 100)) // 100 // count
         if key.kind is SIZE and share >= _MIB:
             share -= share % _MIB
-        least, most = key.bounds.get("minimum", 0), key.bounds.get("maximum", _LARGEST)
+        least, most = key.bounds.get("minimum", 0), key.bounds.get("maximum", _largest(key.kind))
         if share < least:
             raise VpsError(
                 f"count: each of {count} VPSs would have {key.kind.format(share)} of {resource.word}, and {key.kind.format(least)} is the least; "
@@ -69,6 +68,10 @@ def scale(limits: Limits, numerator: int, denominator: int = 1) -> Limits:
         made = replace(made, cpuburst=limits_.least(made.cpuburst, limits_.cpu_percent(made)))
     if made.memory_guarantee is not None:
         made = replace(made, memory_guarantee=limits_.least(made.memory_guarantee, limits_.memory_bytes(made)))
+    most = limits_.memory_bytes(made)
+    if made.oomguarpages is not None and most is not None:
+        barrier, limit = made.oomguarpages
+        made = replace(made, oomguarpages=Bound(limits_.least(barrier, most // PAGE), limit))
     return made
 
 
@@ -76,9 +79,15 @@ def _scaled(name: str, value: int, numerator: int, denominator: int, bounds: Map
     if name in _UNTOUCHED:
         return value
     kind = KEYS[name].kind
-    largest = _LARGEST if kind in (SIZE, COUNT, PERCENT) else _LARGEST // PAGE
-    result = min(value * numerator // denominator, bounds.get("maximum", largest))
+    result = min(value * numerator // denominator, bounds.get("maximum", _largest(kind)))
     if kind is SIZE:
         grain = next((grain for grain in (_MIB, PAGE) if value % grain == 0 and result >= 8 * grain), 1)
         result -= result % grain
     return max(result, bounds.get("minimum", 0))
+
+
+def _largest(kind: Kind) -> int:
+    """What core/units.py reads at most."""
+    if kind in (COUNT, PERCENT):
+        return LARGEST
+    return LARGEST_SIZE if kind is SIZE else LARGEST_SIZE // PAGE

@@ -22,7 +22,9 @@ _FACTORS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 4
 _SIZE = re.compile(r"([0-9]{1,20})(?:\.([0-9]{1,6}))? *(?:([KMGT])(?:I?B)?|([BP]))?", re.IGNORECASE | re.ASCII)
 _COUNT = re.compile(r"[0-9]{1,20}")
 _PERCENT = re.compile(r"([0-9]{1,20}) *%?")
-_LARGEST = 1 << 62
+LARGEST = 1 << 62
+# In bytes, below 1 EiB: no machine has that. Memory and swap together, which cgroup v1 shows as no limit from 1 << 62 on, stay below that too.
+LARGEST_SIZE = (1 << 60) - (1 << 40)
 _ENDLESS = (1 << 63) - 1  # what /proc/user_beancounters and OpenVZ's configuration files have for no limit
 
 
@@ -43,7 +45,7 @@ def parse_size(text: str, *, option: str, minimum: int = 0, unit: int = 1) -> in
     size = int(whole) * factor
     if fraction:
         size += int(fraction) * factor // 10 ** len(fraction)
-    return _bounded(size, text, option, minimum, _LARGEST, format_size, "pages" if unit == PAGE else "bytes")
+    return _bounded(size, text, option, minimum, LARGEST_SIZE, format_size, "pages" if unit == PAGE else "bytes")
 
 
 def parse_pages(text: str, *, option: str, minimum: int = 0) -> int | None:
@@ -62,7 +64,7 @@ def is_number(text: str) -> bool:
     return _COUNT.fullmatch(text) is not None
 
 
-def parse_count(text: str, *, option: str, minimum: int = 0, maximum: int = _LARGEST) -> int | None:
+def parse_count(text: str, *, option: str, minimum: int = 0, maximum: int = LARGEST) -> int | None:
     """A whole number; None for C(unlimited)."""
     text = written(text).strip()
     if is_unlimited(text):
@@ -72,7 +74,7 @@ def parse_count(text: str, *, option: str, minimum: int = 0, maximum: int = _LAR
     return _bounded(int(text), text, option, minimum, maximum, str)
 
 
-def parse_percent(text: str, *, option: str, minimum: int = 1, maximum: int = _LARGEST) -> int | None:
+def parse_percent(text: str, *, option: str, minimum: int = 1, maximum: int = LARGEST) -> int | None:
     """Percent of one CPU, C(50) or C(50%); None for C(unlimited)."""
     text = written(text).strip()
     if is_unlimited(text):

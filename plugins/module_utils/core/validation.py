@@ -77,8 +77,6 @@ RULES = (
          "is above memory, which the VPS never gets past; give less, or leave it out."),
     Rule(WARNING, "memory_guarantee", lambda it: _above(it.memory_guarantee and 10 * it.memory_guarantee, (memory_bytes(it) or LARGEST) * 9),
          "is more than nine tenths of memory: the node gets nearly nothing back when it runs short; give less."),
-    Rule(WARNING, "oomguarpages", lambda it: _above(_bytes(_least(it.oomguarpages)), memory_bytes(it)),
-         "guarantees more than the VPS may have at all; give less."),
     Rule(WARNING, "vmguarpages", lambda it: _above(_bytes(_least(it.vmguarpages)), memory_bytes(it)),
          "guarantees more than the VPS may have at all; give less."),
     Rule(WARNING, "shmpages", lambda it: _above(_bytes(_most(it.shmpages)), memory_bytes(it)),
