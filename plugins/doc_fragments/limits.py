@@ -13,13 +13,16 @@ class ModuleDocFragment:
 options:
   plan:
     description:
-      - The name of a plan of this node (see M(mainline.vps.vps_node)). Its limits hold where the task does not name the same key;
+      - The name of a plan of this node (see M(mainline.vps.vps_node)). Its limits hold where the task names no key for the same;
         V(unlimited) lifts one of them.
+      - The same are O(memory), O(physpages) and O(privvmpages); O(swap) and O(swappages); O(memory_guarantee) and O(oomguarpages);
+        O(cpulimit) and O(cpus); O(processes) and O(numproc); O(iolimit) and what O(iolimit_read) and O(iolimit_write) are, and so for
+        operations; O(memory_high) and the barrier of O(privvmpages).
     type: str
   memory:
     description:
       - RAM in bytes, or with one of vzctl's suffixes K, M, G, T (powers of 1024; V(512M), V(512MB) and V(512MiB) are the same),
-        P (pages of 4096 bytes) and B (bytes). At least 4M.
+        P (pages of 4096 bytes) and B (bytes). At least 4M, and less than 1 EiB, as every size.
       - Less than the VPS uses and the kernel cannot reclaim is refused; see O(force).
     type: str
     aliases: [ram, mem]
@@ -146,7 +149,7 @@ options:
     type: str
   oomguarpages:
     description:
-      - Pages of memory that are not taken from the VPS when the node runs short; the barrier counts.
+      - Pages of memory that are not taken from the VPS when the node runs short; the barrier counts, and is at most O(memory).
     type: str
   numtcpsock:
     description:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import Bound
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.tests.contract import modules
@@ -53,6 +54,20 @@ def test_limits_go_up_to_the_bound_and_back(bounded, state):
     refused(bounded, "^limits.memory: .* nothing more is left", "vps_limits", name=A, memory="9G")
     refused(bounded, "^limits.memory: VPS 'contract-a' would have no limit", "vps_limits", name=A)
     assert bounded.seen()["files"] == (bounded.files(memory=8 * GIB) if state == "started" else {})
+
+
+def test_a_key_counts_in_place_of_its_plans_whatever_word_that_has_for_it(bounded):
+    bounded.node.plans = {"small": Limits(physpages=Bound(0, 25600), numproc=Bound(100, 100))}
+    result = bounded.new(B, limits={"plan": "small", "memory": "1G"})
+    assert [(row["limit"], row["asked"]) for row in result["fidelity"]] == [("memory", "1G"), ("numproc", "100")]
+    bounded.vps(B, state="started")
+    assert bounded.seen(B)["files"] == bounded.files(memory=GIB, processes=100)
+    refused(bounded, "^limits.memory: with 3G ", "vps_limits", name=B, plan="small", memory="3G")
+
+
+def test_the_largest_memory_and_swap_hold(memory):
+    memory.new(state="started", limits={"memory": "1048575T", "swap": "1048575T"})
+    refused(memory, "^swap: .* the most is 1048575T", "vps_limits", name=A, memory="1048575T", swap=str(1 << 62))
 
 
 def test_what_one_vps_gives_back_another_gets(bounded):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.mainline.vps.plugins.module_utils.core import limits
+from ansible_collections.mainline.vps.plugins.module_utils.core import controls, limits, validation
 from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import BEANCOUNTERS, KEYS, NUMBERS, Bound
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
@@ -112,6 +112,10 @@ def test_a_pair_that_is_none_gets_a_sentence(key, text):
     sentence(lambda: settled({key: text}, "limits."), f"limits.{key}")
 
 
+def test_there_is_one_word_on_which_keys_bound_the_same():
+    assert {tuple(keys) for _counts, keys in validation._SEVERAL} <= set(limits.SAME)
+
+
 def test_what_is_not_listed_is_unlimited():
     assert settled({"memory": "64M", "cpus": None}) == Limits(memory=64 * MIB)
     assert settled({}) == settled(dict.fromkeys(KEYS, "unlimited")) == Limits()
@@ -177,11 +181,76 @@ def test_nobody_is_guaranteed_more_than_he_may_have():
     assert "above what the VPS may have" in sentence(lambda: settled({"memory": "64M", "memory_guarantee": "65M"}), "memory_guarantee")
 
 
+@pytest.mark.parametrize("barrier", ["65M", "65M:unlimited", "16641:16641"])
+@pytest.mark.parametrize("memory", [{"memory": "64M"}, {"physpages": "0:64M"}, {"memory": "1G", "privvmpages": "64M"}])
+def test_nor_by_a_beancounter(memory, barrier):
+    assert "than the VPS may have at all (limits.memory)" in sentence(lambda: settled({**memory, "oomguarpages": barrier}, "limits."), "limits.oomguarpages")
+    settled({**memory, "vmguarpages": barrier})  # promises nothing that is not used, and so is no guarantee
+
+
+@pytest.mark.parametrize("text", ["0:unlimited", "0:9223372036854775807", "64M:unlimited", "16384", "0:1T", "unlimited"])
+def test_what_openvz_has_for_guarantees_is_taken(text):
+    assert settled({"physpages": "0:64M", "swappages": "0:128M", "oomguarpages": text, "vmguarpages": text}).physpages == Bound(0, 16384)
+
+
+VALUES = {"memory": ("64M", "1G"), "swap": ("64M", "1G"), "memory_guarantee": ("5M", "6M"), "iolimit": ("5M", "6M"), "iopslimit": ("5", "6")}
+
+
+def values(first: str) -> tuple[str, str]:
+    """Two values of the keys that bound the same as this one, the lesser first."""
+    return VALUES.get(first, ("50", "60"))
+
+
+@pytest.mark.parametrize(("there", "own"), [(there, own) for names in limits.SAME for there in names for own in names])
+@pytest.mark.parametrize("more", [False, True])
+def test_a_key_takes_the_place_of_all_that_the_plan_has_for_the_same(there, own, more):
+    (first,) = [names[0] for names in limits.SAME if own in names]
+    less, much = values(first)
+    beside = {} if first == "memory" else {"memory": "2G"}
+    base = settled({**beside, there: less if more else much})
+    wanted = settled({**beside, own: much if more else less})
+    assert settled({"plan": "base", own: much if more else less}, base=base) == wanted
+    assert settled({"plan": "base", own: "unlimited"}, base=base) == settled(beside)
+
+
+@pytest.mark.parametrize("whole", limits.HALVES)
+def test_a_key_of_one_half_leaves_the_plans_other_half_as_it_is(whole):
+    read, write = limits.HALVES[whole]
+    less, much = values(whole)
+    base = settled({whole: less})
+    assert settled({"plan": "base", read: much}, base=base) == settled({read: much, write: less})
+    assert settled({"plan": "base", write: "unlimited"}, base=base) == settled({read: less})
+    assert settled({"plan": "base", whole: much}, base=settled({read: less, write: less})) == settled({whole: much})
+    assert settled({"plan": "base", read: much}, base=settled({read: less, write: less})) == settled({read: much, write: less})
+
+
+def test_a_high_mark_takes_the_place_of_the_plans():
+    assert settled({"plan": "base", "memory_high": "1G"}, base=settled({"privvmpages": "64M:128M"})) == settled({"privvmpages": "128M", "memory_high": "1G"})
+    assert settled({"plan": "base", "memory_high": "1G"}, base=settled({"privvmpages": "64M:unlimited"})) == settled({"memory_high": "1G"})
+    assert settled({"plan": "base", "privvmpages": "64M:128M"}, base=settled({"memory_high": "32M"})) == settled({"privvmpages": "64M:128M"})
+    assert settled({"plan": "base", "privvmpages": "128M"}, base=settled({"memory_high": "32M"})) == settled({"privvmpages": "128M", "memory_high": "32M"})
+    assert settled({"plan": "base", "memory": "1G"}, base=settled({"memory_high": "32M"})) == settled({"memory": "1G", "memory_high": "32M"})
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@given(plan=proper(), own=proper())
+def test_over_any_plan_the_kernel_is_asked_for_what_the_section_itself_asks_for(version, plan, own):
+    try:
+        base, alone, both = settled(plan), settled(own), settled({"plan": "base", **own}, base=settled(plan))
+    except VpsError:
+        assume(False)
+    asked = controls.cgroup_files(alone, version=version)
+    for file, text in controls.cgroup_files(both, version=version).items():
+        keys = [name for name in controls.keys_of(file) if alone.named.get(name) is not None]
+        if keys and file not in ("io.max", "memory.high", "memory.low", "memory.soft_limit_in_bytes", "memory.memsw.limit_in_bytes", "cpu.max.burst"):
+            assert text == asked[file], (file, keys, base)
+
+
 def test_a_plan_holds_where_the_section_names_nothing_else():
     small = Limits(memory=64 * MIB, processes=100, numproc=Bound(5, 9))
     assert settled({"plan": "small"}, small=small) == small
     assert settled({"plan": "small", "memory": "1G", "cpus": "2"}, small=small) == replace(small, memory=1 << 30, cpus=2)
-    assert settled({"plan": "small", "processes": "unlimited"}, small=small) == replace(small, processes=None)
+    assert settled({"plan": "small", "processes": "unlimited"}, small=small) == replace(small, processes=None, numproc=None)
 
 
 def test_a_plan_may_be_what_a_key_needs():

@@ -148,10 +148,44 @@ def settle(wish: Wish, plans: Mapping[str, Limits]) -> Limits:
             known = ", ".join(sorted(plans)) or "none; give the node some with vps_node"
             raise VpsError(f"{wish.prefix}plan: there is no plan {shown(wish.plan)} on this node (there is: {known}).")
         base = plans[wish.plan]
-    limits = replace(base, **wish.given)
+    limits = replace(base, **{**_overridden(base, wish.given), **wish.given})
     for name, sentence in contradictions(limits, prefix=wish.prefix):
         raise VpsError(f"{wish.prefix}{name}: {sentence}")
     return limits
+
+
+# The keys that bound one thing, of which the least value counts.
+SAME = (
+    ("memory", "physpages", "privvmpages"),
+    ("swap", "swappages"),
+    ("memory_guarantee", "oomguarpages"),
+    ("cpulimit", "cpus"),
+    ("processes", "numproc"),
+)
+# Those that bound each of two halves, too.
+HALVES = {"iolimit": ("iolimit_read", "iolimit_write"), "iopslimit": ("iopslimit_read", "iopslimit_write")}
+
+
+def _overridden(plan: Limits, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What becomes of a plan's keys that bound the same as those that a section gives, which would have no effect beside a lesser one."""
+    found: dict[str, Any] = {}
+    for names in SAME:
+        if not given.keys().isdisjoint(names):
+            found.update(dict.fromkeys(names))
+    for whole, halves in HALVES.items():
+        if whole in given:
+            found.update(dict.fromkeys(halves))
+        elif not given.keys().isdisjoint(halves):  # the other half stays as it is
+            found[whole] = None
+            found.update({half: least(getattr(plan, half), getattr(plan, whole)) for half in halves})
+    # The barrier of privvmpages is a high mark.
+    if "memory_high" in given and "privvmpages" not in found and plan.privvmpages is not None:
+        most = plan.privvmpages.limit
+        found["privvmpages"] = None if most is None else Bound(most, most)
+    own = given.get("privvmpages")
+    if own is not None and own.barrier != own.limit:
+        found["memory_high"] = None
+    return found
 
 
 def contradictions(limits: Limits, *, prefix: str = "") -> Iterator[tuple[str, str]]:
