@@ -12,7 +12,7 @@ short_description: Read the VPSs and templates of a node
 version_added: 0.1.0
 description:
   - Returns every VPS of the node as it is now, its limits as the kernel holds them, what it uses, and the node's templates. Changes nothing.
-  - A VPS that cannot be read, because its record is damaged for example, is left out of RV(vpss) and of RV(templates[].used_by), and a
+  - A VPS that cannot be read, because its record is damaged for example, is left out of RV(vpss) and of C(used_by) in RV(templates), and a
     warning says why. It does not hide the others.
 options:
   name:
