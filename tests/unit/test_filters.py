@@ -188,6 +188,26 @@ def test_a_node_whose_promises_are_no_numbers_is_none(info, word, value):
         vps_validate(SMALL, node)
 
 
+@pytest.mark.parametrize("vps", [{"name": "a"}, {"name": "a", "limits": 1}, {"name": "a", "limits": {}, "addresses": None}])
+@pytest.mark.parametrize("name", ["vps_table", "vps_beancounters"])
+def test_what_is_no_vps_is_put_into_no_table(name, vps):
+    (table,) = load(name).FilterModule().filters().values()
+    with pytest.raises(AnsibleFilterError, match=f"^{name}: one of the VPSs "):
+        table([vps])
+
+
+@pytest.mark.parametrize("size", [10**400, "many", None, []])
+def test_a_vps_that_uses_no_number_of_bytes_is_put_into_no_table(info, size):
+    with pytest.raises(AnsibleFilterError, match="^vps_table: one of the VPSs "):
+        load("vps_table").vps_table([{**info["vpss"][0], "disk_used": size}])
+
+
+def test_a_count_of_thousands_of_digits_is_put_into_no_table(info):
+    rows = [{**row, "held": 10**5000} for row in info["vpss"][0]["usage"]["rows"]]
+    with pytest.raises(AnsibleFilterError, match="^vps_beancounters: one of the VPSs "):
+        load("vps_beancounters").vps_beancounters([{**info["vpss"][0], "usage": {"rows": rows}}])
+
+
 def test_a_node_may_have_its_numbers_as_text_or_as_fractions_of_one(info):
     told = info["node"]["capacity"]
     for form in (str, float):
