@@ -146,7 +146,10 @@ OTHERS = (
 )
 ODD_MANIFESTS = (
     {"template": {"name": "t"}}, {"size": "7"}, {"size": True}, {"init": None}, {"checksum": 1}, {"created": []}, {"colour": "red"},
-    *({"template": {**MANIFEST.template.inputs(), "name": "t", **other}} for other in ({"suite": 1}, {"packages": [1]}, {"packages": "ab"}, {"name": None}, {"colour": 1})),
+    *(
+        {"template": {**MANIFEST.template.inputs(), "name": "t", **other}}
+        for other in ({"suite": 1}, {"packages": [1]}, {"packages": "ab"}, {"name": None}, {"colour": 1})
+    ),
 )
 
 

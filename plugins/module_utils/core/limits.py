@@ -88,9 +88,9 @@ class Limits:
             if key.pair:
                 known[name] = value = Bound(*value) if isinstance(value, (list, tuple)) else Bound(value, value)  # the latter by release 0.1
             for number in value if key.pair else () if key.kind is NUMBERS else (value,):
-                if number is not None and (type(number) is not int or number < 0):  # nor bool, which is an int
+                if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
                     raise TypeError(f"limits.{name}: {shown(number)} is no number")
-            if key.kind is NUMBERS and (type(value) is not str or not RANGES.fullmatch(value)):
+            if key.kind is NUMBERS and (not isinstance(value, str) or not RANGES.fullmatch(value)):
                 raise TypeError(f"limits.{name}: {shown(value)} is no list of numbers")
         return cls(**known)
 

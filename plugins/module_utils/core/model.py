@@ -97,7 +97,7 @@ _PLAIN: Mapping[str, tuple[type, ...]] = {
 
 def _texts(name: str, values: object) -> tuple[str, ...]:
     """A list of texts of a record; raises TypeError for something else."""
-    if not isinstance(values, (list, tuple)) or not all(type(value) is str for value in values):
+    if not isinstance(values, (list, tuple)) or not all(isinstance(value, str) for value in values):
         raise TypeError(f"{name}: {shown(values)} is no list of texts")
     return tuple(values)
 
@@ -188,9 +188,9 @@ class Manifest:
         manifest = cls(**{**record, "template": template})
         texts = {name: getattr(template, name) for name in ("name", "source", "suite", "mirror")}
         for name, value in {**texts, "init": manifest.init, "checksum": manifest.checksum, "created": manifest.created}.items():
-            if type(value) is not str and (value is not None or name not in ("suite", "mirror")):
+            if not isinstance(value, str) and (value is not None or name not in ("suite", "mirror")):
                 raise TypeError(f"{name}: {shown(value)} is none")
-        if type(manifest.size) is not int:
+        if isinstance(manifest.size, bool) or not isinstance(manifest.size, int):
             raise TypeError(f"size: {shown(manifest.size)} is none")
         return manifest
 
