@@ -19,8 +19,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 PLACE = "/opt/suite"
 # What the targets need besides the distribution's Python, without what is compiled for ours: all of these can do without.
 PACKAGES = (
-    "_hypothesis_*.py", "_pytest", "ansible", "attr", "attrs", "hypothesis", "iniconfig", "jinja2", "markupsafe", "packaging", "pluggy", "pluggy-*.dist-info", "py.py", "pygments", "pytest",
-    "resolvelib", "sortedcontainers", "yaml",
+    "_hypothesis_*.py", "_pytest", "ansible", "attr", "attrs", "hypothesis", "iniconfig", "jinja2", "markupsafe", "packaging", "pluggy",
+    "pluggy-*.dist-info", "py.py", "pygments", "pytest", "resolvelib", "sortedcontainers", "yaml",
 )
 PREPARE = f"""
 mkdir -p {PLACE}/bin

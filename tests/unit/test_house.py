@@ -16,7 +16,10 @@ from ansible_collections.mainline.vps.plugins import module_utils
 
 HOUSE = Path(next(iter(module_utils.__path__)))
 # Modules of the standard library that neither read nor write anything.
-PURE = {"__future__", "collections.abc", "contextlib", "dataclasses", "hashlib", "ipaddress", "json", "re", "typing", "math", "functools", "enum", "itertools", "difflib"}
+PURE = {
+    "__future__", "collections.abc", "contextlib", "dataclasses", "hashlib", "ipaddress", "json", "re", "typing", "math", "functools", "enum", "itertools",
+    "difflib",
+}
 LOADING = "..loading"  # of core/__init__.py alone, for it comes before all else
 PARTS = (
     "abilities", "boot", "build", "cgroup", "engine", "firewall", "guest", "lxcfs", "network", "processes", "record", "resources", "usage",

@@ -18,12 +18,15 @@ VPS, OTHER = "it-cgroups", "it-other"
 V1 = pytest.mark.skipif(kit.V2, reason="cgroup v1 alone has this: v2 kills what is frozen, and lets nobody's CPU quota stand in the way")
 # Root inside mounts its own part of each hierarchy, which takes no right that it does not have.
 MOUNTS = """
-for name in memory pids cpuset cpu freezer; do mkdir -p /mnt/$name; mount -t cgroup -o $name none /mnt/$name 2>/dev/null || mount -t cgroup2 none /mnt/$name; done
+for name in memory pids cpuset cpu freezer; do
+    mkdir -p /mnt/$name; mount -t cgroup -o $name none /mnt/$name 2>/dev/null || mount -t cgroup2 none /mnt/$name
+done
 """
 DEEP = "cd /mnt/{0}; i=0; while [ $i -lt 1100 ]; do mkdir a && cd a || exit 0; i=$((i+1)); done"
 # Beyond the 4096 bytes that a path may have.
 LONG = "cd /mnt/{0}; name=$(printf %0250d 0); i=0; while [ $i -lt 19 ]; do mkdir $name && cd $name && {1}; i=$((i+1)); done"
-FREEZE = "mkdir /mnt/freezer/z; sleep 1000 >/dev/null 2>&1 & sleep 0.3; echo $! >/mnt/freezer/z/cgroup.procs; echo FROZEN >/mnt/freezer/z/freezer.state; sleep 0.5"
+FREEZE = """mkdir /mnt/freezer/z; sleep 1000 >/dev/null 2>&1 & sleep 0.3
+echo $! >/mnt/freezer/z/cgroup.procs; echo FROZEN >/mnt/freezer/z/freezer.state; sleep 0.5"""
 
 
 @pytest.fixture
