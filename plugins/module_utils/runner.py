@@ -9,6 +9,7 @@ different is the plan's word, what is done is the node's.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -93,6 +94,7 @@ def _finish(module: AnsibleModule, work: Callable[[Any], dict], subject: Subject
     from .node.node import Node  # not at the top: the pure core and its tests need no node
 
     make_node = (subject and subject.make_node) or Node
+    os.umask(0o022)  # what a guest's users may read is not for a login's umask on the node to say
     try:
         result = work(make_node())
     except VpsError as error:

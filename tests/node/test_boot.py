@@ -56,6 +56,29 @@ def test_a_vps_outlives_the_login_that_started_it(node):
     assert "lasting" not in node.root("ls /sys/fs/cgroup/vps.slice; ls /run/systemd/system.control 2>/dev/null || true; systemctl --failed")
 
 
+STUBBORN = r"""#!/bin/sh
+mount -t tmpfs none /run
+touch /run/booted
+trap 'exec /bin/busybox reboot -f' USR2 PWR TERM INT
+while :; do sleep 1; done
+"""
+
+
+def test_who_answers_a_stop_by_a_reboot_is_stopped_all_the_same(node):
+    """By systemd's command, and by ours. One that reboots of its own accord comes back."""
+    play(node, [{"mainline.vps.vps_container": {"name": "lasting", "template": "minimal", "state": "stopped"}}])
+    node.root(f"cd /var/lib/vps/vps/lasting/rootfs/sbin; rm -f init; cat > init <<'END'\n{STUBBORN}END\nchmod 755 init")
+    node.root("systemctl start vps@lasting; sleep 5; systemctl stop vps@lasting", timeout=1200)
+    assert node.root("sleep 10; systemctl is-active vps@lasting || true; lxc-info -n lasting -sH").split() == ["inactive", "STOPPED"]
+    play(node, [{"mainline.vps.vps_container": {"name": "lasting"}}])
+    init = node.root("lxc-info -n lasting -pH")
+    again = f"sleep 0.5; new=$(lxc-info -n lasting -pH) && [ $new != {init} ] && exit"
+    node.root(f"lxc-attach -n lasting -- kill -TERM 1; for i in $(seq 100); do {again}; done; exit 1")
+    play(node, [{"mainline.vps.vps_container": {"name": "lasting", "state": "stopped", "stop_timeout": 5}}])
+    assert node.root("sleep 10; systemctl is-active vps@lasting || true; lxc-info -n lasting -sH").split() == ["inactive", "STOPPED"]
+    play(node, [{"mainline.vps.vps_container": {"name": "lasting", "state": "absent"}}])
+
+
 def test_lxcs_own_service_stops_none_of_ours(node):
     play(node, [{"mainline.vps.vps_container": {"name": "lasting", "template": "minimal", "onboot": True}}])
     before = node.root("lxc-info -n lasting -pH")

@@ -10,9 +10,8 @@ NetworkManager(8).
 from __future__ import annotations
 
 from .nodefiles import WRITTEN
-from .places import BOOT, BOOT_UNIT, DISK, HOST_PREFIX, LXCPATH, NETWORK, NETWORK_UNIT, ORDER_KEY, RECURSIVE, RUNTIME, SLICE
+from .places import BOOT, BOOT_UNIT, DISK, HOST_PREFIX, LXCPATH, NETWORK, NETWORK_UNIT, ORDER_KEY, RECURSIVE, RUNTIME, SLICE, STOP_TIMEOUT
 
-STOP_TIMEOUT = 60  # s, for a VPS's init when the node goes down
 PATHS = {
     "vps_unit": "/etc/systemd/system/vps@.service",
     "network_unit": f"/etc/systemd/system/{NETWORK_UNIT}",

@@ -18,13 +18,14 @@ from dataclasses import dataclass
 
 from ..core.errors import VpsError
 from ..core.model import BUSYBOX, FROZEN, ID_RANGE, RUNNING, STOPPED, Vps
-from ..core.places import GROUP, LXCPATH, ORDER_KEY, RUNTIME, unit_of
+from ..core.places import GROUP, LXCPATH, ORDER_KEY, RUNTIME, STOP_TIMEOUT, unit_of
 from . import files, tools
 
 LXC_CONFIG = "/usr/share/lxc/config"
 START_TIMEOUT = 120  # s
 _KILL_TIMEOUT = 20  # s, that lxc-stop has for the last of it: where something is frozen, it would wait for ever
 _CGROUPS = "/sys/fs/cgroup"
+_OFTEN = 5  # s: of two reboots from inside within that, the second waits as long
 _LOGGED = re.compile(r" ERROR +\S+ - \S+:\d+ - (.*)")  # program, name, time, level, part - file:function:line - what
 _VARIABLE = re.compile(r"\$[A-Z]+")
 _STATES = {"RUNNING": RUNNING, "FROZEN": FROZEN, "FREEZING": FROZEN, "THAWED": RUNNING}
@@ -89,8 +90,9 @@ def render_reboot(name: str) -> str:
 
     LXC forgets lxc.rootfs.options when a container ends (seen with 5.0.2 and 6.0.4): the monitor would start it again without
     idmap=container, its root file system would belong to nobody inside, and nothing could be written. So the monitor is told to give
-    up, and who starts VPSs starts it again: systemd, by a job that waits for the monitor's end; elsewhere a shell that does the same,
-    out of the monitor's cgroups, which LXC is about to remove.
+    up, and who starts VPSs starts it again: systemd, by a job that waits for the monitor's end, and gives way to one that stops the
+    unit; elsewhere a shell that does the same, out of the monitor's cgroups, which LXC is about to remove. An init that does nothing
+    but reboot would keep the node busy with its starts: one that follows another within seconds waits.
     """
     start = f"lxc-start -P {LXCPATH} -n {name} -d"
     return f"""#!/bin/sh
@@ -98,9 +100,13 @@ def render_reboot(name: str) -> str:
 mark={RUNTIME}.reboot/{name}
 case $3,$LXC_TARGET in
 post-stop,reboot)
-    mkdir -p {RUNTIME}.reboot && echo $PPID >$mark
+    mkdir -p {RUNTIME}.reboot
+    last=$(cat {_last_reboot(name)} 2>/dev/null || echo 0)
+    [ $(($(date +%s) - last)) -ge {_OFTEN} ] || sleep {_OFTEN}
+    date +%s >{_last_reboot(name)}
+    echo $PPID >$mark
     if [ -d /run/systemd/system ]; then
-        exec systemctl --no-block restart {unit_of(name)}
+        exec systemctl --no-block --job-mode=fail restart {unit_of(name)}
     fi
     mkdir -p {RUNTIME}/{name}
     setsid sh -c '
@@ -117,6 +123,11 @@ pre-start,*)
     ;;
 esac
 """
+
+
+def _last_reboot(name: str) -> str:
+    """The file that says when a VPS has rebooted from inside; no VPS has such a name."""
+    return f"{RUNTIME}.reboot/.{name}"
 
 
 def _word(text: str) -> str:
@@ -151,7 +162,7 @@ def unlink(name: str, directory: str) -> None:
     """Take it out of their sight, and with it what a killed run left there."""
     if linked(name, directory):
         os.unlink(os.path.join(LXCPATH, name))
-    for left in (os.path.join(LXCPATH, f".{name}.new"), f"/run/lxc/lock{LXCPATH}/.{name}"):
+    for left in (os.path.join(LXCPATH, f".{name}.new"), f"/run/lxc/lock{LXCPATH}/.{name}", _last_reboot(name)):
         if os.path.lexists(left):
             os.unlink(left)
     if tools.has_systemd():
@@ -230,7 +241,10 @@ def stop(name: str, *, timeout: int, keep_open: int, thaw: Callable[[], None]) -
             raise VpsError(f"state: VPS '{name}' does not stop; see lxc-info -n {name} and the kernel's log on the node.")
         time.sleep(0.05)
     if tools.has_systemd():
-        tools.attempt(["systemctl", "stop", unit_of(name)])  # returns when the unit is through as well
+        # Returns when the unit is through as well, and stops one that has rebooted meanwhile.
+        code, output = tools.attempt(["systemctl", "stop", unit_of(name)], timeout=STOP_TIMEOUT + 60, keep_open=keep_open)
+        if code != 0:
+            raise VpsError(f"state: VPS '{name}' does not stop: {tools.last_words(output)}; see journalctl -u {unit_of(name)} on the node.")
         tools.attempt(["systemctl", "reset-failed", unit_of(name)])  # an init that was killed has not failed
 
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 
 from ..core.errors import VpsError
 
-FOLDER = "/run/lock/mainline-vps"
+FOLDER = "/run/vps.lock"  # where root alone makes folders: in /run/lock anybody may, and would own what root writes to
 
 
 class Held(VpsError):
@@ -60,7 +60,7 @@ def is_held(kind: str, name: str) -> bool:
 
 def _acquire(file: str, what: str, deadline: float, timeout: float) -> int:
     while True:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

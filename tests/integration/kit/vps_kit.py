@@ -35,7 +35,7 @@ CGROUPS = pathlib.Path("/sys/fs/cgroup")
 V2 = (CGROUPS / "cgroup.controllers").exists()
 SWAP = V2 or (CGROUPS / "memory/memory.memsw.limit_in_bytes").exists()
 SYSTEMD = pathlib.Path("/run/systemd/system").exists()
-LOCKS = pathlib.Path("/run/lock/mainline-vps")
+LOCKS = pathlib.Path("/run/vps.lock")
 LXC = pathlib.Path("/var/lib/lxc")
 
 # A process for one module. It is imported before the uid changes, so that a test without root needs no readable checkout.

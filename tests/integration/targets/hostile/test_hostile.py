@@ -180,6 +180,32 @@ def test_two_playbooks_at_once_make_one_vps(minimal, tmp_path):
     assert kit.info("it-once")["state"] == "started" and kit.kernel_limits("it-once") == kit.limit_files(memory=64 << 20)
 
 
+def test_locks_are_where_root_alone_makes_files(minimal):
+    """Elsewhere somebody may have made the folder before, and has root write to what its links lead to."""
+    kit.container("it-locks", template=minimal, state="stopped")
+    for folder in (kit.LOCKS, *kit.LOCKS.parents):
+        status = folder.stat()
+        assert status.st_uid == 0 and not status.st_mode & 0o022, folder
+
+
+def test_a_login_that_lets_nobody_read_its_files_makes_the_same(minimal):
+    """What a guest's users may read is not for the node's umask to say."""
+    private = ["sh", "-c", 'umask 077; exec "$@"', "sh"]
+    told = kit.call("vps_template", wrap=private, name="it-private", source="minimal")
+    try:
+        assert told["changed"]
+        kit.call("vps_container", wrap=private, name="it-private", template="it-private", hostname="private", nameservers=["192.0.2.1"], state="stopped")
+        kit.container("it-public", template=minimal, hostname="public", nameservers=["192.0.2.1"], state="stopped")
+        modes = [
+            {str(path.relative_to(kit.rootfs(name))): oct(path.lstat().st_mode) for path in (kit.rootfs(name), *kit.rootfs(name).rglob("*"))}
+            for name in ("it-private", "it-public")
+        ]
+        assert modes[0] == modes[1] and modes[0]["."] == oct(0o40755)
+    finally:
+        kit.call("vps_container", name="it-private", state="absent")
+        kit.call("vps_template", name="it-private", state="absent")
+
+
 def test_a_vps_that_another_run_works_on(minimal):
     """With lock_timeout 0 one sentence that names who; with patience it waits; check mode and others are not kept waiting."""
     kit.container("it-busy", template=minimal, state="present")
