@@ -44,7 +44,10 @@ class Node:
         """Hold the lock of one VPS or template for as long as it is read, changed and read again."""
         with locks.hold(kind, name, timeout=timeout) as descriptor:
             self._parts.lock, self._parts.lock_timeout = descriptor, timeout
-            yield
+            try:
+                yield
+            finally:
+                self._parts.lock, self._parts.found = -1, None
 
     def sweep(self) -> list[str]:
         """Remove what killed runs left, so that nothing is decided by it; gives warnings."""
@@ -52,7 +55,12 @@ class Node:
 
     def apply(self, plan: steps.Plan) -> dict[str, object]:
         """Carry out a plan's steps, in their order; gives what is worth telling besides the changes."""
-        return plan.carry_out(lambda step: (vps_steps.APPLY.get(type(step)) or template_steps.APPLY[type(step)])(self._parts, step))
+        return plan.carry_out(self._do)
+
+    def _do(self, step: object) -> dict[str, object] | None:
+        if not isinstance(step, steps.Update):
+            self._parts.found = None
+        return (vps_steps.APPLY.get(type(step)) or template_steps.APPLY[type(step)])(self._parts, step)
 
     def read_vps(self, name: str, *, decides: bool = True) -> Actual:
         """A VPS as it is: what its record says, where the kernel does not say something else.
@@ -63,6 +71,7 @@ class Node:
             try:
                 return self._read_vps(name, decides)
             except (FileNotFoundError, ProcessLookupError):
+                self._parts.found = None
                 continue  # it has stopped, rebooted or gone while we looked
         raise VpsError(f"name: VPS '{name}' does not hold still to be read, it stops and starts all the time; stop it first.")
 
@@ -74,7 +83,9 @@ class Node:
         abilities = self._parts.abilities_of(recorded)
         facts, kept = replace(facts, abilities=abilities), self._parts.keepable(recorded)
         stale = {*recorded.unfinished, *configuration.stale(kept, self._parts.vps.path(name), self._parts.startup(kept))}
-        status = vps_steps.status(name)
+        status = vps_steps.status(name, before=self._parts.found)
+        if self._parts.lock != -1:  # of this VPS: nobody else changes whether it runs, but its guest
+            self._parts.found = status
         addresses = recorded.addresses
         at_restart, live = set(), Live()
         if status.pid is not None:

@@ -16,7 +16,7 @@ from ..core.capacity import Present, Room
 from ..core.disk import Disk
 from ..core.model import Manifest, Vps
 from ..core.settings import Settings
-from . import abilities, cgroup, files, locks, resources
+from . import abilities, cgroup, engine, files, locks, resources
 from .record import TemplateRecords, VpsRecords
 from .storage import image
 from .storage.btrfs import Btrfs
@@ -25,7 +25,10 @@ from .storage.driver import Startup, Storage, image_of
 
 @dataclass
 class Parts:
-    """A node's parts. `storage` is the pool's own. `lock` is the descriptor of the lock that is held, `lock_timeout` how long to wait for another, in s."""
+    """A node's parts. `storage` is the pool's own. `lock` is the descriptor of the lock that is held, `lock_timeout` how long to wait for another, in s.
+
+    `found` is whether the VPS under that lock runs, once it has been asked for, until a step changes that.
+    """
 
     settings: Settings
     vps: VpsRecords
@@ -33,6 +36,7 @@ class Parts:
     storage: Btrfs
     lock: int = -1
     lock_timeout: float = 60
+    found: engine.Status | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Parts:

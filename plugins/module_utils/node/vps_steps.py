@@ -22,11 +22,14 @@ from .sweep import erase_vps, protecting
 SETTLE_TIMEOUT = 30  # s, for LXC's monitor between two states
 
 
-def status(name: str) -> engine.Status:
+def status(name: str, *, before: engine.Status | None = None) -> engine.Status:
     """Whether a VPS runs. One that is between two states, such as a reboot from inside, is waited for.
 
-    One whose init has ended, and which does not go, has something in it that is frozen; it is let go.
+    One whose init has ended, and which does not go, has something in it that is frozen; it is let go. `before` is what this run has
+    seen, and done nothing about: as long as that init runs, LXC is not asked again.
     """
+    if before is not None and before.pid is not None and not processes.is_ending(before.pid):
+        return before
     deadline = time.monotonic() + SETTLE_TIMEOUT
     while True:
         found = engine.status(name)
@@ -159,7 +162,7 @@ def _bring_into_force(parts: Parts, step: steps.Update, before: Vps, leaving: tu
 
 
 def _apply(parts: Parts, vps: Vps, options: frozenset[str], *, force: bool) -> None:
-    found = status(vps.name)
+    found = status(vps.name, before=parts.found)
     root, driver = parts.root(vps.name), parts.driver(vps)
     if "limits" in options:  # first of all: where memory is refused, nothing else has been done
         if found.pid is not None:
