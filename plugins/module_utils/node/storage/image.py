@@ -219,6 +219,9 @@ def _resize_copy(image: str, size: int, now: Disk) -> None:
         if code != 0:
             raise NothingDone(f"limits.diskspace: {_least(output, size)}; remove something in the VPS, or ask for more.", output=output[-4000:])
         os.truncate(staging, size)
+        found = ext4.read(staging)
+        if found is not None and found.quota:
+            ext4.check(staging)  # resize2fs moves blocks, and does not count those that it adds
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(staging)
