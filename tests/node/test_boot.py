@@ -64,6 +64,7 @@ while :; do sleep 1; done
 """
 
 
+@pytest.mark.long
 def test_who_answers_a_stop_by_a_reboot_is_stopped_all_the_same(node):
     """By systemd's command, and by ours. One that reboots of its own accord comes back."""
     play(node, [{"mainline.vps.vps_container": {"name": "lasting", "template": "minimal", "state": "stopped"}}])
