@@ -92,8 +92,8 @@ def _told(node: Any, name: str, earlier: dict[str, reading.Reading] | None) -> d
         if told is None:
             return None
         kept = fidelity.enforced(actual.vps.limits, actual.node.abilities)
-        if container.TERMINALS in actual.at_restart and actual.terminals is not None:  # what it was started with holds until then
-            kept = replace(kept, numpty=Bound(actual.terminals, actual.terminals))
+        if container.TERMINALS in actual.at_restart and actual.live.terminals is not None:  # what it was started with holds until then
+            kept = replace(kept, numpty=Bound(actual.live.terminals, actual.live.terminals))
         used = usage.tell(node.counters(actual), kept)
     except FileNotFoundError:
         return None

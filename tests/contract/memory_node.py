@@ -160,7 +160,6 @@ class MemoryNode:
             at_restart=frozenset(at_restart),
             node=facts,
             recorded=recorded,
-            terminals=live.terminals,
             held=live.held(limits, disk.held, abilities),
             disk=disk.held,
             live=live,

@@ -223,12 +223,13 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
             capacity.check(actual.node.room, recorded.limits, named[option], vps=vps.name)  # a promise is what the record says
             _refuse_to_kill(before, named[option], desired, actual)
             at_rest = _check_disk(before, named[option], desired, actual)
+            kept = enforced(named[option], actual.node.abilities)
+            due = actual.live.at_restart(kept, actual.node.abilities)  # what the next run will find
             changes += _limit_changes(
                 before,
                 named[option],
-                lambda name: AT_RESTART if at_rest and name == "diskspace" else _limit_effect(name, named["limits"], actual),
+                lambda name: AT_RESTART if at_rest and name == "diskspace" else _limit_effect(name, named["limits"], kept, due, actual),
             )
-            due = actual.live.at_restart(enforced(named[option], actual.node.abilities), actual.node.abilities)
             back |= {name for name in actual.at_restart if name.startswith("limits.") and name not in due}
         else:
             changes += _changes(option, before, named[option], LIVE if option in back else _effect(option, actual.run))
@@ -311,10 +312,11 @@ def _check_against_node(desired: Desired, node: NodeFacts) -> None:
 def _refuse_to_kill(before: Limits, after: Limits, desired: Desired, actual: Actual) -> None:
     """Less memory than the kernel could take from a running VPS would make it kill there."""
     wanted = limits_.memory_bytes(after)
-    if desired.force or wanted is None or wanted >= actual.pinned or wanted == limits_.memory_bytes(before):
+    if desired.force or wanted is None or wanted >= actual.live.pinned or wanted == limits_.memory_bytes(before):
         return
     raise VpsError(
-        f"limits.{limits_.memory_key(after)}: the VPS uses {units.format_size(actual.pinned)} that cannot be reclaimed, more than {units.format_size(wanted)}; "
+        f"limits.{limits_.memory_key(after)}: the VPS uses {units.format_size(actual.live.pinned)} that cannot be reclaimed, "
+        f"more than {units.format_size(wanted)}; "
         "stop something in it first, ask for more, or set force to have the kernel kill in it."
     )
 
@@ -340,18 +342,15 @@ def _limit_changes(before: Limits, after: Limits, effect: Callable[[str], str]) 
     ]
 
 
-def _limit_effect(name: str, after: Limits, actual: Actual) -> str:
-    """When a changed limit is felt."""
-    kept = enforced(after, actual.node.abilities)
+def _limit_effect(name: str, after: Limits, kept: Limits, due: set[str], actual: Actual) -> str:
+    """When a changed limit is felt. `kept` are those that this node can keep, `due` those that then wait for a restart."""
     if getattr(after, name) is not None and getattr(kept, name) is None:
         return NEVER
     if actual.run == STOPPED:
         return AT_START
     if name in controls.AT_START_ONLY:
-        return LIVE if controls.terminals(after) == actual.terminals else AT_RESTART
-    # What the next run will find: a soft limit goes up and down, a hard one up only with CAP_SYS_RESOURCE.
-    waiting = actual.live.at_restart(kept, actual.node.abilities)
-    return AT_RESTART if f"limits.{name}" in waiting else LIVE
+        return LIVE if controls.terminals(after) == actual.live.terminals else AT_RESTART
+    return AT_RESTART if f"limits.{name}" in due else LIVE  # a soft limit goes up and down, a hard one up only with CAP_SYS_RESOURCE
 
 
 def _changes(option: str, before: object, after: object, effect: str) -> list[Change]:

@@ -132,7 +132,6 @@ class Actual:
     `pid` is its init's on the node. `recorded` is the record itself, where that may say something else: what an unrelated change must leave as it is.
     `stale` names options whose files or kernel settings do not say what the record says; they are applied again.
     `at_restart` names options that the running VPS will only take at its next start.
-    `terminals` is how many its devpts allows, `pinned` the bytes of memory that the kernel could not take from it.
     `held` is what the kernel holds for each limit, and where; `disk` what its storage does. `live` is all that was read of a running one.
     """
 
@@ -143,8 +142,6 @@ class Actual:
     at_restart: frozenset[str] = frozenset()
     node: NodeFacts = NodeFacts()
     recorded: Vps | None = None
-    terminals: int | None = None
-    pinned: int = 0
     held: Mapping[str, Held] = field(default_factory=dict)
     disk: Disk = Disk()
     live: Live = Live()

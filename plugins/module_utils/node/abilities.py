@@ -15,9 +15,9 @@ import resource
 from ..core.fidelity import Abilities
 from . import files, tools
 from .mounts import mount_of
+from .syscalls import RLIMITS
 
 _CAP_SYS_RESOURCE = 24
-_RLIMITS = {"NOFILE": resource.RLIMIT_NOFILE, "MEMLOCK": resource.RLIMIT_MEMLOCK, "SIGPENDING": 11}
 
 
 def read(pool: str, *, version: int, controllers: frozenset[str], swap: bool) -> Abilities:
@@ -68,7 +68,7 @@ def _may_raise() -> bool:
 
 def _hard_limits() -> dict[str, int]:
     """What LXC's monitor has from us, and a VPS from the monitor; those that are unlimited are not in it."""
-    found = {name: resource.getrlimit(number)[1] for name, number in _RLIMITS.items()}
+    found = {name: resource.getrlimit(number)[1] for name, number in RLIMITS.items()}
     return {name: hard for name, hard in found.items() if hard != resource.RLIM_INFINITY}
 
 

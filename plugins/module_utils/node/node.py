@@ -106,8 +106,6 @@ class Node:
             at_restart=frozenset(at_restart),
             node=facts,
             recorded=recorded,
-            terminals=live.terminals,
-            pinned=live.pinned,
             held=live.held(limits, disk, abilities),
             disk=disk,
             live=live,

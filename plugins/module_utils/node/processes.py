@@ -19,9 +19,8 @@ from ..core.beancounters import Bound
 from ..core.errors import NothingDone
 from ..core.model import Vps
 from . import files
-from .syscalls import in_ipc_namespace
+from .syscalls import RLIMITS, in_ipc_namespace
 
-_NUMBERS = {"NOFILE": resource.RLIMIT_NOFILE, "MEMLOCK": resource.RLIMIT_MEMLOCK, "SIGPENDING": 11}
 _IN_PROC = {"NOFILE": "Max open files", "MEMLOCK": "Max locked memory", "SIGPENDING": "Max pending signals"}
 _CONSOLE, _TTYS = 1, 4  # of the pseudo-terminals, those that LXC itself opens; it gives devpts lxc.tty.max (common.conf) more
 _SHMALL = "/proc/sys/kernel/shmall"
@@ -102,7 +101,7 @@ def write(vps: Vps, pid: int, members: Callable[[], Iterable[int]], *, raises: b
     _write_shared_memory(vps, pid)
     now, wanted = read_rlimits(pid), controls.rlimits(vps.limits)
     normal = read_normal_rlimits(pid)
-    changes = {name: (now[name], wanted.get(name, normal.get(name, now[name]))) for name in _NUMBERS}
+    changes = {name: (now[name], wanted.get(name, normal.get(name, now[name]))) for name in RLIMITS}
     changes = {name: (before, after) for name, (before, after) in changes.items() if name in wanted or _gives(before, after)}
     done: set[int] = set()
     for _pass in range(_PASSES if changes else 0):  # whoever was forked meanwhile has its parent's limits, old or new
@@ -130,7 +129,7 @@ def _set_one(process: int, name: str, before: Bound, after: Bound, *, raises: bo
 
 
 def _set(process: int, name: str, before: Bound, after: Bound, *, raises: bool) -> None:
-    number = _NUMBERS[name]
+    number = RLIMITS[name]
     soft, hard = resource.prlimit(process, number)
     new_soft, new_hard = (_number(name, value) for value in after)
     if hard == _number(name, before.limit):  # as the VPS has it; whoever has less has chosen so
@@ -171,17 +170,15 @@ def _as_owner(process: int) -> Iterator[None]:
 
 
 @contextmanager
-def sparing_init(pid: int, members: Callable[[], Iterable[int]], *, raises: bool) -> Iterator[None]:
+def sparing_init(pid: int, members: Callable[[], Iterable[int]]) -> Iterator[None]:
     """Within, the kernel ends what it likes in a VPS for want of memory, but not its init: it would end them one after the other.
 
     The kernel does not wait for all that the first one leaves before it chooses the next (seen with 6.1). `members` lists all
-    processes; what they fork meanwhile is spared too, and made mortal afterwards. Without `raises` we may spare nobody.
+    processes; what they fork meanwhile is spared too, and made mortal afterwards. Takes CAP_SYS_RESOURCE.
     """
-    if not raises:
-        yield
-        return
-    usual = _read_score(_monitor(pid) if is_spared(pid) else pid)
-    spared = set() if is_spared(pid) else {process for process in members() if is_spared(process)}  # a guest with the node's uids can do that
+    left = is_spared(pid)  # by a run that was killed, and so are those that it has forked since
+    usual = _read_score(_monitor(pid) if left else pid)
+    spared = set() if left else {process for process in members() if is_spared(process)}  # a guest with the node's uids can do that
     _write_score(pid, _SPARED)
     try:
         yield

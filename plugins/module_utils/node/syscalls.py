@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# Limits of a process by the names of core/controls.py; Python has no name for that of queued signals (getrlimit(2)).
+RLIMITS = {"NOFILE": resource.RLIMIT_NOFILE, "MEMLOCK": resource.RLIMIT_MEMLOCK, "SIGPENDING": 11}
 _OPENAT2 = 437  # the same number on every architecture (openat2(2))
 _RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT = 0x02, 0x10
 _RENAME_EXCHANGE = 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 
 from ..core import capacity
@@ -183,7 +183,8 @@ def _apply(parts: Parts, vps: Vps, options: frozenset[str], *, force: bool) -> N
 def _limit_running(parts: Parts, vps: Vps, pid: int, *, force: bool) -> None:
     """Its cgroups, then its processes."""
     folders, raises = cgroup.find(vps.name, pid), parts.abilities.raises
-    with processes.sparing_init(pid, lambda: cgroup.members(folders), raises=raises and (force or processes.is_spared(pid))):
+    spare = raises and (force or processes.is_spared(pid))
+    with processes.sparing_init(pid, lambda: cgroup.members(folders)) if spare else nullcontext():
         controls.write(vps, folders, parts.abilities_of(vps).io_device, force=force)
     try:
         processes.write(vps, pid, lambda: cgroup.members(folders), raises=raises)
