@@ -28,6 +28,12 @@ def describe_vps(node: Any, actual: Actual) -> dict[str, Any] | None:
         "hostname": vps.hostname,
         "addresses": list(vps.addresses),
         "nameservers": list(vps.nameservers),
+        "search_domains": list(vps.search_domains),
+        "labels": dict(vps.labels),
+        "isolated": vps.isolated,
+        "firewall": vps.firewall.named,
+        "publish": [one.named for one in vps.publish],
+        "rates": vps.rates.named,
         "onboot": vps.onboot,
         "boot_order": vps.boot_order,
         "description": vps.description,
@@ -99,7 +105,7 @@ def _told(node: Any, name: str, earlier: dict[str, reading.Reading] | None) -> d
         return None
     if earlier is not None:
         used["rows"] = reading.add_since(used["rows"], actual.pid, earlier.get(name, reading.Reading()))
-    return {**told, "usage": used}
+    return {**told, "traffic": node.traffic(actual), "usage": used}
 
 
 def _vps_result(node: Any, _desired: Any, actual: Actual) -> dict[str, Any]:
@@ -119,7 +125,7 @@ def _with_fidelity(node: Any, desired: container.Desired, actual: Actual) -> dic
 CONTAINER = Subject(
     lock="vps",
     parse=container.parse_container,
-    read=lambda node, desired: node.read_vps(desired.name),
+    read=lambda node, desired: node.read_vps(desired.name, asked=desired.options),
     compare=container.compare,
     result=_with_fidelity,
     settled=container.settled,
@@ -127,7 +133,7 @@ CONTAINER = Subject(
 LIMITS = Subject(
     lock="vps",
     parse=container.parse_limits,
-    read=lambda node, desired: node.read_vps(desired.name),
+    read=lambda node, desired: node.read_vps(desired.name, asked=desired.options),
     compare=container.compare,
     result=_with_fidelity,
     section="limits.",

@@ -50,8 +50,9 @@ options:
     type: str
   addresses:
     description:
-      - IPv4 addresses that the node routes to the VPS, out of the networks of the role P(mainline.vps.node#role).
+      - IPv4 and IPv6 addresses that the node routes to the VPS, out of the networks of the role P(mainline.vps.node#role).
       - Added and removed live. An empty list removes all.
+      - The VPS can use these and no others, whatever its root does.
     type: list
     elements: str
   nameservers:
@@ -59,6 +60,58 @@ options:
       - Up to three DNS servers for the VPS's C(/etc/resolv.conf). A new VPS gets the node's own when this is not given or empty.
     type: list
     elements: str
+  search_domains:
+    description:
+      - Up to six domains in which the VPS looks for short names, in its C(/etc/resolv.conf).
+    type: list
+    elements: str
+  isolated:
+    description:
+      - Whether the other VPSs of the node get to this one by a rule of O(firewall) or a port of O(publish) only, whatever the default of
+        O(firewall) is. A new VPS is isolated. Changed live.
+    type: bool
+  firewall:
+    description:
+      - Who may talk to the VPS, and whom it may talk to. The section is the whole of it, and changed live. Connections that are under way stay.
+      - V(in) and V(out) are its two directions, as the VPS sees them. Each has C(default), V(accept), V(drop) or V(reject), which is
+        V(accept) when it is not given, and C(rules), of which the first that fits a new connection counts.
+      - A rule has C(action), V(accept), V(drop) or V(reject), V(accept) when it is not given; C(proto), V(tcp), V(udp) or V(icmp) (that
+        of IPv6 too), any when it is not given; C(ports) that are connected to, as in V([22, 8000-8100]); and C(from), in V(out) C(to), a
+        list of addresses, subnets, V(vps:NAME), V(label:KEY=VALUE), V(vps) (any of the node) and V(node) (the node itself).
+      - The node is closed to its VPSs but for ping; a rule in V(out) that names V(node) opens it. The node itself always gets to a VPS.
+    type: dict
+  publish:
+    description:
+      - Ports of the node that lead to the VPS. The list is the whole of them, and changed live. What is published is open to everybody.
+      - A port that leads to another VPS, or at which the node itself listens, is an error.
+    type: list
+    elements: dict
+    suboptions:
+      host:
+        description:
+          - The port of the node, 1 to 65535.
+        type: int
+        required: true
+      guest:
+        description:
+          - The port of the VPS. Not given, the same.
+        type: int
+      proto:
+        description:
+          - The protocol.
+        type: str
+        choices: [tcp, udp]
+        default: tcp
+      address:
+        description:
+          - The address of the node that it is at. Not given, all that it has but its loopback, of each family that the VPS has an address of.
+        type: str
+  rates:
+    description:
+      - How fast the VPS is sent to (V(in)) and sends (V(out)), in bits per second, with a suffix K, M or G (powers of 1000), and V(burst), what may
+        go at once after a pause, in bytes, with a suffix K or M (powers of 1024); what fits the rate when it is not given.
+      - The section is the whole of it - a direction that it does not list is not limited. Changed live.
+    type: dict
   root_password_hash:
     description:
       - The C(crypt(5\)) hash of root's password, as C(mkpasswd) or the P(ansible.builtin.password_hash#filter) filter makes it, or V(!) for none.
@@ -83,6 +136,10 @@ options:
     description:
       - One line of text for people.
     type: str
+  labels:
+    description:
+      - Names and values, for inventories and for rules of O(firewall). The section is the whole of them.
+    type: dict
   privileged:
     description:
       - Whether root in the VPS is root on the node, without an id range of its own. Only for guests that you trust as
@@ -158,6 +215,24 @@ EXAMPLES = r"""
     root_password_hash: $6$saltsalt$hRM5XZ86KXEw9UOmjigeVqFgULtFB2sgpC9lXQDfMib3Zgw7mEiUvBJI2EplzfAqxL5Vvwp2scFtv/uamSo5z0
     authorized_keys:
       - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJv8BqGkzvUNdUuyRAVUXZbkRpTlmJgsHtN1qKHf4Oyk me@example.com
+
+- name: A web server that its neighbours and its administrators get to, at a port of the node, no faster than it pays for
+  mainline.vps.vps_container:
+    name: web1
+    labels: {tier: web}
+    publish:
+      - {host: 8080, guest: 80}
+    firewall:
+      in:
+        default: drop
+        rules:
+          - {proto: tcp, ports: [80, 443]}
+          - {proto: tcp, ports: 22, from: [192.0.2.0/24]}
+          - {proto: icmp}
+      out:
+        rules:
+          - {proto: udp, ports: 53, to: node}
+    rates: {in: 100M, out: 20M}
 
 - name: A VPS on an ext4 of its own, with a bound on the number of files
   mainline.vps.vps_container:
@@ -287,6 +362,32 @@ vps:
       type: list
       elements: str
       sample: [192.0.2.53]
+    search_domains:
+      description: The domains in which it looks for short names.
+      type: list
+      elements: str
+      sample: [example.com]
+    labels:
+      description: Its labels.
+      type: dict
+      sample: {tier: web}
+    isolated:
+      description: Whether its neighbours get to it by a rule only.
+      type: bool
+      sample: true
+    firewall:
+      description: Its rules, without what is as it would be anyway.
+      type: dict
+      sample: {in: {default: drop, rules: [{action: accept, proto: tcp, ports: ["80"]}]}}
+    publish:
+      description: The ports of the node that lead to it.
+      type: list
+      elements: dict
+      sample: [{proto: tcp, host: 8080, guest: 80}]
+    rates:
+      description: How fast its link goes, in bits per second, as the kernel holds it. What is not in it is not limited.
+      type: dict
+      sample: {in: 100M, out: 20M}
     onboot:
       description: Whether it starts with the node.
       type: bool
@@ -363,6 +464,21 @@ def main() -> None:
             "onboot": {"type": "bool"},
             "boot_order": {"type": "int"},
             "description": {"type": "str"},
+            "labels": {"type": "dict"},
+            "search_domains": {"type": "list", "elements": "str"},
+            "isolated": {"type": "bool"},
+            "firewall": {"type": "dict"},
+            "publish": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "host": {"type": "int", "required": True},
+                    "guest": {"type": "int"},
+                    "proto": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
+                    "address": {"type": "str"},
+                },
+            },
+            "rates": {"type": "dict"},
             "privileged": {"type": "bool"},
             "limits": {"type": "dict"},
             "unsupported": {"type": "str", "choices": ["fail", "warn", "ignore"], "default": "fail"},

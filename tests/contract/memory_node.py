@@ -13,7 +13,7 @@ the real one.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -27,6 +27,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.controls import 
 from ansible_collections.mainline.vps.plugins.module_utils.core.fidelity import Abilities, enforced
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits, least
 from ansible_collections.mainline.vps.plugins.module_utils.core.live import Live
+from ansible_collections.mainline.vps.plugins.module_utils.core.rates import Rates
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import (
     BUSYBOX,
     FROZEN,
@@ -39,6 +40,8 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.model import (
     TemplateActual,
     Vps,
 )
+from ansible_collections.mainline.vps.plugins.module_utils.core.networks import Network
+from ansible_collections.mainline.vps.plugins.module_utils.core.ruleset import ruleset
 from ansible_collections.mainline.vps.plugins.module_utils.core.template import checksum
 from ansible_collections.mainline.vps.plugins.module_utils.core.usage import Counters
 
@@ -49,7 +52,8 @@ COUNTERS = {
     1: {"memory.usage_in_bytes": "4194304", "memory.failcnt": "0", "pids.current": "3", "pids.events": "max 0", "cpu.stat": "nr_throttled 0"},
     2: {"memory.current": "4194304", "memory.events": "oom 0\noom_kill 0", "pids.current": "3", "pids.events": "max 0", "cpu.stat": "nr_throttled 0"},
 }
-GUEST = ("hostname", "nameservers", "root_password_hash", "authorized_keys")
+FILTERED = {"addresses", "labels", "isolated", "firewall", "publish", "packet_filter"}
+GUEST = ("hostname", "nameservers", "search_domains", "root_password_hash", "authorized_keys")
 
 
 @dataclass
@@ -64,6 +68,7 @@ class Kernel:
     routes: list[str]
     privileged: bool
     hostname: str
+    rates: Rates = Rates()
     frozen: bool = False
     counters: dict[str, str] = field(default_factory=dict)
 
@@ -102,6 +107,8 @@ class MemoryNode:
         self.disks: dict[str, Disk] = {}
         self.kernels: dict[str, Kernel] = {}
         self.templates: dict[str, Manifest] = {}
+        self.rules: str | None = None
+        self.listening: set[str] = set()
         self._pids = 1000
 
     # -- what the runner calls ------------------------------------------------------------------------------------
@@ -131,9 +138,9 @@ class MemoryNode:
 
         return plan.carry_out(apply)
 
-    def read_vps(self, name: str, *, decides: bool = True) -> Actual:
+    def read_vps(self, name: str, *, decides: bool = True, asked: Collection[str] = ()) -> Actual:
         """A VPS as it is: its record, where the kernel does not say something else."""
-        facts = self._facts(name) if decides else NodeFacts(abilities=self.abilities)
+        facts = self._facts(name, asked) if decides else NodeFacts(abilities=self.abilities)
         if name not in self.disks:
             return Actual(node=facts)
         disk, kernel, recorded = self.disks[name], self.kernels.get(name), self.recorded(name)
@@ -142,6 +149,8 @@ class MemoryNode:
         stale = set(recorded.unfinished)
         if disk.config != _config(recorded):
             stale.add("configuration")
+        if kernel and self.rules is None:
+            stale.add("packet_filter")
         kept, addresses, at_restart, live = enforced(recorded.limits, abilities), recorded.addresses, set(), Live()
         if kernel:
             paths = {file: f"/cgroup/{name}/{file}" for file in kernel.files}
@@ -153,7 +162,7 @@ class MemoryNode:
                 at_restart.add("privileged")
         limits = live.observe(recorded.limits, abilities, disk.held)
         return Actual(
-            vps=replace(recorded, limits=limits, addresses=addresses),
+            vps=replace(recorded, limits=limits, addresses=addresses, rates=kernel.rates if kernel else recorded.rates),
             run=self._run(name),
             pid=kernel.pid if kernel else None,
             stale=frozenset(stale),
@@ -194,6 +203,10 @@ class MemoryNode:
         kernel = self.kernels.get(actual.vps.name)
         return Counters(self.version, kernel.counters if kernel else {}, disks.Used(1 << 20), self.abilities.io_device)
 
+    def traffic(self, actual: Actual) -> dict[str, int]:
+        """What its link has carried."""
+        return dict.fromkeys(("bytes_in", "packets_in", "bytes_out", "packets_out"), 0)
+
     def vps_names(self) -> list[str]:
         """All VPSs."""
         return sorted(self.disks)
@@ -220,10 +233,11 @@ class MemoryNode:
         assert vps.name not in self.disks
         self.disks[vps.name] = Disk(_record(vps), _config(vps), {option: getattr(vps, option) for option in GUEST})
         self._limit_disk(vps)
+        self.rules = self._rules()
 
     def _Update(self, step: steps.Update) -> None:
         vps, disk, kernel = step.vps, self.disks[step.vps.name], self.kernels.get(step.vps.name)
-        disk.record = _record(replace(vps, unfinished=tuple(sorted(step.options - {"configuration"}))))
+        disk.record = _record(replace(vps, unfinished=tuple(sorted(step.options - {"configuration", "packet_filter"}))))
         if "limits" in step.options:
             self._limit_disk(vps)
             if kernel:
@@ -234,6 +248,10 @@ class MemoryNode:
             kernel.routes = list(vps.addresses)
         if kernel and "hostname" in step.options:
             kernel.hostname = vps.hostname
+        if kernel and "rates" in step.options:
+            kernel.rates = vps.rates
+        if step.options & FILTERED:
+            self.rules = self._rules()
         disk.record = _record(replace(vps, unfinished=()))
 
     def _Start(self, step: steps.Start) -> None:
@@ -248,6 +266,7 @@ class MemoryNode:
             vps.privileged, vps.hostname, counters=dict(COUNTERS[self.version]),
         )
         self._hold(kernel, self._kept(vps))
+        kernel.rates = vps.rates
         self.kernels[step.name] = kernel
 
     def _Stop(self, step: steps.Stop) -> None:
@@ -271,6 +290,7 @@ class MemoryNode:
     def _Destroy(self, step: steps.Destroy) -> None:
         assert self._run(step.name) == STOPPED
         del self.disks[step.name]
+        self.rules = self._rules()
 
     def _BuildTemplate(self, step: steps.BuildTemplate) -> None:
         template = step.template
@@ -288,6 +308,13 @@ class MemoryNode:
             return Vps.from_record(json.loads(self.disks[name].record))
         except NOT_OURS as error:
             raise VpsError(f"/pool/vps/{name}/vps.json: was not written by this release ({error}); nothing was touched.") from None
+
+    def _rules(self) -> str:
+        """The packet filter's table, which stays as it is as long as a record cannot be read."""
+        try:
+            return ruleset((Network("default", self.networks),), [self.recorded(name) for name in self.disks]).text
+        except VpsError:
+            return self.rules
 
     def _run(self, name: str) -> str:
         kernel = self.kernels.get(name)
@@ -332,7 +359,7 @@ class MemoryNode:
         except VpsError as error:
             return Room(self.present, self.overcommit, (), str(error))
 
-    def _facts(self, asking: str) -> NodeFacts:
+    def _facts(self, asking: str, asked: Collection[str]) -> NodeFacts:
         taken = {address: "the node" for address in self.addresses}
         room = self._room(name for name in self.disks if name != asking)
         for name in self.disks if room.unknown is None else ():
@@ -345,6 +372,9 @@ class MemoryNode:
             abilities=self.abilities,
             plans=self.plans,
             room=room,
+            published={name: self.recorded(name).publish for name in self.disks if name != asking} if room.unknown is None else {},
+            listening=frozenset(self.listening if "publish" in asked else ()),
+            neighbours=tuple(name for name in self.disks if name != asking),
             damaged=room.unknown,
             free_bytes=self.free_bytes,
             free_id_ranges=self.id_ranges - len(self.disks),

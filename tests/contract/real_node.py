@@ -22,6 +22,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.disk import DEFA
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import STOPPED, Vps
+from ansible_collections.mainline.vps.plugins.module_utils.core.places import link_of
 from ansible_collections.mainline.vps.plugins.module_utils.node import cgroup, controls, engine, network, settings
 from ansible_collections.mainline.vps.plugins.module_utils.node.node import Node
 from ansible_collections.mainline.vps.plugins.module_utils.node.parts import Parts
@@ -102,11 +103,11 @@ class Real:
 
     def unroute(self, name: str, address: str) -> None:
         """ip route delete"""
-        _output("ip", "route", "delete", f"{address}/32", "dev", network.host_interface(self.record(name)))
+        _output("ip", "route", "delete", f"{address}/32", "dev", link_of(self.record(name).id_base))
 
     def route(self, name: str, address: str) -> None:
         """ip route add"""
-        _output("ip", "route", "add", f"{address}/32", "dev", network.host_interface(self.record(name)), "scope", "link")
+        _output("ip", "route", "add", f"{address}/32", "dev", link_of(self.record(name).id_base), "scope", "link")
 
     def edit_config(self, name: str) -> None:
         """vi config"""

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.mainline.vps.plugins.module_utils.core import machine, nodefiles, places, unitfiles
+from ansible_collections.mainline.vps.plugins.module_utils.core import machine, nodefiles, places, ruleset, unitfiles
 from ansible_collections.mainline.vps.plugins.module_utils.core.machine import Actual, Barrier, Boot, Pool, PoolFile, SetBoot
 from ansible_collections.mainline.vps.plugins.module_utils.core.machine_plan import compare
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import Vps
@@ -27,8 +27,9 @@ PARAMS = {
 }
 LINE = nodefiles.ids_line(START, COUNT)
 FSTAB = nodefiles.fstab_line(POOL, FILE)
-LOW = {key: 1 if row.floor else 0 for key, row in nodefiles.SYSCTLS.items()}
-HIGH = {key: row.value for key, row in nodefiles.SYSCTLS.items()}
+V4 = {key: row for key, row in nodefiles.SYSCTLS.items() if key != nodefiles.FORWARDING6}
+LOW = {key: 1 if row.floor else 0 for key, row in V4.items()}
+HIGH = {key: row.value for key, row in V4.items()}
 STOCK = Actual(
     None, Pool(POOL), PoolFile(FILE, room=100 << 30),
     texts={
@@ -72,8 +73,8 @@ def _after(step: object, actual: Actual) -> Actual:
     if isinstance(step, machine.SetSysctls):
         return replace(actual, sysctls={**actual.sysctls, **step.values})
     if isinstance(step, machine.SetRules):
-        rules = tuple(line.rpartition(' comment "')[2].rstrip('"') for line in step.text.splitlines() if " comment " in line)
-        return replace(actual, rules=rules or None)
+        mark = ruleset.mark_of(step.text)
+        return replace(actual, rules=None if mark is None else (mark, ruleset.rules_in(step.text)))
     if isinstance(step, machine.SetLxcMode):
         return replace(actual, lxc_mode=step.mode)
     if isinstance(step, machine.SetBoot):
@@ -174,16 +175,47 @@ def test_systemd_gets_units_and_a_machine_without_it_gets_none():
     assert compare(wish(), SYSTEMD_NODE) == Plan()
 
 
+def _with(node, *vpss):
+    """A node with these VPSs, and with their rules."""
+    return applied(wish(), replace(node, vpss=vpss)) if vpss else node
+
+
+def test_rules_of_the_vpss_that_there_are_belong_to_the_table():
+    assert [option for option in changed(wish(), replace(NODE, vpss=(WEB,)))] == ["network_file", "firewall"]
+    assert compare(wish(), _with(NODE, WEB)) == Plan()
+    assert "from_web" in _with(NODE, WEB).texts["network"]
+
+
+def test_ipv6_is_forwarded_where_there_is_a_network_of_it_and_the_machine_still_hears_its_router():
+    heard = "net/ipv6/conf/eth0/accept_ra"
+    stock = replace(STOCK, hears=("eth0",), sysctls={**LOW, nodefiles.FORWARDING6: 0, heard: 1})
+    assert heard not in changed(wish(), stock) and f"sysctl {nodefiles.FORWARDING6}" not in changed(wish(), stock)
+    both = wish(networks=["10.90.0.0/16", "2001:db8:90::/64"])
+    told = changed(both, stock)
+    assert (told[f"sysctl {heard}"], told[f"sysctl {nodefiles.FORWARDING6}"]) == ((1, 2), (0, 1))
+    (step,) = [step for step in compare(both, stock).steps if isinstance(step, machine.SetSysctls)]
+    assert list(step.values)[0] == heard  # before the kernel stops listening
+    node = applied(both, stock)
+    assert compare(both, node) == Plan() and compare(both, replace(node, hears=())) == Plan()
+    assert node.texts["sysctl"].index(heard) < node.texts["sysctl"].index(nodefiles.FORWARDING6)
+    gone = applied(GONE, node)
+    assert (gone.sysctls[heard], gone.sysctls[nodefiles.FORWARDING6]) == (1, 0)
+
+
+def test_a_network_of_ipv6_that_the_machine_is_in_is_refused():
+    sentence(lambda: compare(wish(networks=["2001:db8::/48"]), replace(STOCK, routes=(("eth0", "2001:db8::/64"),))), "networks")
+
+
 @pytest.mark.parametrize("vpss", [(), (WEB,)])
 def test_a_run_never_starts_a_vps_that_somebody_has_stopped(vpss):
-    node = replace(SYSTEMD_NODE, boot=Boot(), vpss=vpss)
+    node = replace(_with(SYSTEMD_NODE, *vpss), boot=Boot())
     assert compare(wish(), node).steps == (SetBoot(enabled=True, autostart=not vpss),)
     for unknown in (replace(node, settings=None), replace(node, vpss=None), replace(node, settings=None, pool=replace(node.pool, folders=()))):
         assert SetBoot(enabled=True, autostart=False) in compare(wish(), unknown).steps
 
 
 def test_a_boot_unit_that_was_stopped_is_told():
-    node = replace(SYSTEMD_NODE, boot=Boot(enabled=True, loaded=True), vpss=(WEB,))
+    node = replace(_with(SYSTEMD_NODE, WEB), boot=Boot(enabled=True, loaded=True))
     plan = compare(wish(), node)
     assert not plan.changed and "run 'systemctl start vps-boot.service'" in plan.warnings[0]
     assert not compare(wish(), replace(node, boot=Boot(True, True, True))).warnings
@@ -373,8 +405,8 @@ UNITS = {f"{name}_file" for name in unitfiles.PATHS}
     ("option", "drift"),
     [
         ("firewall", {"rules": None}),
-        ("firewall", {"rules": (*NODE.rules, "")}),
-        ("firewall", {"rules": NODE.rules[:1]}),
+        ("firewall", {"rules": (NODE.rules[0], NODE.rules[1] + 1)}),
+        ("firewall", {"rules": ("is_0", NODE.rules[1])}),
         ("lxcfs", {"lxcfs": False}),
         ("lxc_folder", {"lxc_mode": 0o770}),
         ("sysctl fs.aio-max-nr", {"sysctls": {**NODE.sysctls, "fs.aio-max-nr": 5}}),
@@ -425,7 +457,7 @@ def test_what_changes_quota_is_refused_to_a_root_that_has_the_nodes_capabilities
         ("pool_file", "x"), ("pool_file", f"{POOL}/vps.img"), ("pool_file", POOL),
         ("pool_size", "unlimited"), ("pool_size", "1M"), ("pool_size", "much"), ("pool_size", "-1G"),
         ("id_start", 0), ("id_start", 100_000), ("id_start", -65536), ("id_count", 0), ("id_count", 65535), ("id_count", 1 << 32),
-        ("networks", ["10.90.0.0/33"]), ("networks", ["10.90.0.1/16"]), ("networks", ["2001:db8::/64"]), ("networks", ["0.0.0.0/0"]),
+        ("networks", ["10.90.0.0/33"]), ("networks", ["10.90.0.1/16"]), ("networks", ["fe80::/64"]), ("networks", ["0.0.0.0/0"]),
         ("networks", ["127.0.0.0/8"]), ("networks", ["10.0.0.0/16", "10.0.5.0/24"]), ("networks", ["10.0.0.0/16", "10.0.0.0/16"]),
         ("networks", ["x" * 500 + "\n"]),
     ],

@@ -1,11 +1,9 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names, addresses, keys and hashes, as playbooks have them and as they should not."""
+"""Names, labels, keys and hashes, as playbooks have them and as they should not."""
 
 from __future__ import annotations
-
-import ipaddress
 
 import pytest
 from hypothesis import given
@@ -49,70 +47,6 @@ def test_a_host_name_may_have_capitals_and_one_character_more():
 @pytest.mark.parametrize("name", ["", "a" * 65, "a_b", "-a", "a\n", "a b", "web\u212a", "İ", "a;b", "../x", "a" * 5000])
 def test_a_host_name_may_not_be_like_this(name):
     assert "is not a host name" in sentence(lambda: parse.parse_hostname(name), "hostname")
-
-
-def test_addresses_are_kept_in_their_order_and_without_their_prefix():
-    assert parse.parse_addresses(["10.90.0.12/32", "10.90.0.2"]) == ("10.90.0.12", "10.90.0.2")
-    assert parse.parse_addresses([]) == ()
-
-
-@pytest.mark.parametrize(
-    ("addresses", "reason"),
-    [
-        (["10.90.0.1/24"], "is a subnet; a routed address stands alone: write 10.90.0.1"),
-        (["10.90.0.1", "10.90.0.1/32"], "is listed twice"),
-        (["fe80::1"], "IPv6"),
-        (["2001:db8::1/128"], "IPv6"),
-        (["fe80::1%eth0\nx"], ""),
-        (["fe80::1%" + "x" * 5000], ""),
-        (["127.0.0.1"], "cannot be the address of a host"),
-        (["224.0.0.1"], "cannot be the address of a host"),
-        (["0.0.0.0"], "cannot be the address of a host"),
-        (["169.254.1.1"], "cannot be the address of a host"),
-        (["10.90.0.256"], "is not an IP address"),
-        (["10.90.0.1\n"], "is not an IP address"),
-        ([" 10.90.0.1"], "is not an IP address"),
-        (["010.90.0.1"], "is not an IP address"),
-        (["10.90.0.١"], "is not an IP address"),
-        (["10.90.0.1/33"], "is not an IP address"),
-        (["web1"], "is not an IP address"),
-        ([""], "is not an IP address"),
-        (["1" * 5000], "is not an IP address"),
-    ],
-)
-def test_addresses_may_not_be_like_this(addresses, reason):
-    assert reason in sentence(lambda: parse.parse_addresses(addresses), "addresses")
-
-
-@given(st.lists(st.ip_addresses(v=4), unique=True, max_size=4))
-def test_every_list_of_hosts_is_read_as_it_is_or_refused(addresses):
-    written = [str(address) for address in addresses]
-    assert value_or_sentence(lambda: parse.parse_addresses(written), "addresses") in (None, tuple(written))
-
-
-def test_nameservers_are_three_at_most_and_of_either_family():
-    assert parse.parse_nameservers(["192.0.2.1", "2001:DB8::1", "9.9.9.9"]) == ("192.0.2.1", "2001:db8::1", "9.9.9.9")
-    assert "4 are listed" in sentence(lambda: parse.parse_nameservers(["192.0.2.1"] * 4), "nameservers")
-    assert parse.parse_nameservers(["fe80::1%eth0"]) == ("fe80::1%eth0",)
-
-
-@pytest.mark.parametrize("server", ["", "dns.example.org", "192.0.2.1\n", "192.0.2.1/32", "fe80::1%x\noptions rotate", "fe80::1% y", "fe80::1%" + "x" * 99])
-def test_a_nameserver_is_an_address_and_nothing_besides(server):
-    sentence(lambda: parse.parse_nameservers([server]), "nameservers")
-
-
-def test_a_subnet_is_a_whole_subnet():
-    assert parse.parse_subnet("10.90.0.0/16", option="networks") == "10.90.0.0/16"
-    for text in ("10.90.0.1/16", "10.90.0.0/33", "2001:db8::/32", "", "x" * 500, "10.90.0.0/16\n"):
-        sentence(lambda text=text: parse.parse_subnet(text, option="networks"), "networks")
-
-
-@given(st.ip_addresses(v=4), st.integers(0, 32))
-def test_an_address_is_within_its_own_network_and_not_within_another(address, prefix):
-    network = ipaddress.ip_network(f"{address}/{prefix}", strict=False)
-    assert parse.within(str(address), ["192.0.2.0/32", str(network)])
-    assert parse.within(str(address), []) is False
-    assert not parse.within("10.90.1.0", ["10.90.0.0/24", "10.90.2.0/24"])
 
 
 @pytest.mark.parametrize("text", ["!", "*", "$6$saltsalt$" + "a" * 86, "$y$j9T$saltsalt$" + "b" * 43, "$2b$12$" + "c" * 53])
@@ -164,3 +98,17 @@ def test_a_description_is_one_line():
     assert parse.parse_description("") == ""
     for text in ("a\nb", "a\tb", "x" * 256, "\x00"):
         sentence(lambda text=text: parse.parse_description(text), "description")
+
+
+def test_labels_are_texts_by_their_names():
+    assert parse.parse_labels({"tier": "web", "paid": True, "floor": 3, "a/b": ""}) == (("a/b", ""), ("floor", "3"), ("paid", "true"), ("tier", "web"))
+
+
+@pytest.mark.parametrize("labels", [["tier"], "tier=web", {"": "web"}, {"1": "web"}, {"a b": "c"}, {"a" * 64: "b"}])
+def test_labels_may_not_be_like_this(labels):
+    sentence(lambda: parse.parse_labels(labels), "labels")
+
+
+@pytest.mark.parametrize("value", ["b c", "b" * 64, "b\n", ["b"], {"b": "c"}, "\"; drop"])
+def test_the_value_of_a_label_may_not_be_like_this(value):
+    sentence(lambda: parse.parse_labels({"tier": value}), "labels.tier")

@@ -8,17 +8,17 @@ Pure. This is where every rule about what changes, when it takes effect and what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import capacity, controls, disk, fidelity, parse, units
+from . import addresses, capacity, controls, disk, fidelity, firewall, parse, rates, units
 from . import limits as limits_
 from .beancounters import BTRFS, KEYS, STORAGES, format_value
 from .errors import VpsError, shown
 from .fidelity import Abilities, enforced
 from .limits import Limits, Wish
-from .model import FROZEN, OTHER_INIT, RUNNING, STOPPED, Actual, NodeFacts, Vps
+from .model import FROZEN, OTHER_INIT, RUNNING, SECTIONS, STOPPED, Actual, NodeFacts, Vps
 from .plan import (
     AT_RESTART,
     HIDDEN,
@@ -51,14 +51,20 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "template": lambda value: parse.parse_name(value, option="template"),
     "storage": _parse_storage,
     "hostname": parse.parse_hostname,
-    "addresses": parse.parse_addresses,
-    "nameservers": parse.parse_nameservers,
+    "addresses": addresses.parse_addresses,
+    "nameservers": addresses.parse_nameservers,
+    "search_domains": addresses.parse_search_domains,
     "root_password_hash": parse.parse_password_hash,
     "authorized_keys": parse.parse_authorized_keys,
     "onboot": bool,
     "boot_order": parse.parse_boot_order,
     "description": parse.parse_description,
+    "labels": parse.parse_labels,
     "privileged": bool,
+    "isolated": bool,
+    "firewall": firewall.parse_firewall,
+    "publish": firewall.parse_publish,
+    "rates": rates.parse_rates,
     "limits": lambda value: limits_.parse(value, prefix="limits."),
 }
 OPTIONS = (*PARSERS, "plan")
@@ -189,7 +195,7 @@ def _create(desired: Desired, node: NodeFacts) -> Plan:
             changes += _limit_changes(Limits(), named[option], lambda name: NEVER if getattr(kept, name) is None else LIVE)
         elif named.get(option) is not None:
             changes += _changes(option, None, named[option], LIVE)
-    return Plan(changes=tuple(changes), steps=(Create(vps), *run_steps))
+    return Plan(changes=tuple(changes), steps=(Create(vps), *run_steps), warnings=tuple(_network_warnings(vps, node)))
 
 
 def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
@@ -261,6 +267,7 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
         changes=tuple(changes),
         steps=(*run_steps[:stopped], *steps, *run_steps[stopped:]),
         restart_required=bool(waiting) and not restarts and run != STOPPED,
+        warnings=tuple(_network_warnings(wanted, actual.node)) if options & {"firewall", "publish", "addresses"} else (),
     )
 
 
@@ -298,15 +305,36 @@ def _check_wait(desired: Desired, actual: Actual) -> None:
 
 
 def _check_against_node(desired: Desired, node: NodeFacts) -> None:
-    if node.damaged and desired.options.get("addresses"):
-        raise VpsError(node.damaged)
+    if node.damaged and any(desired.options.get(option) for option in ("addresses", "firewall", "publish", "labels")):
+        raise VpsError(node.damaged)  # who has what is unknown, and so are the rules
+    _check_ports(desired, node)
     for address in desired.options.get("addresses", ()):
         owner = node.taken.get(address)
         if owner is not None and owner != f"VPS {desired.name}":
             raise VpsError(f"addresses: {address} belongs to {owner}; give '{desired.name}' another one.")
-        if not parse.within(address, node.networks):
+        if not addresses.within(address, node.networks):
             known = ", ".join(node.networks) or "none; the role mainline.vps.node sets them"
             raise VpsError(f"addresses: {address} is in no network that this node routes to its VPSs ({known}).")
+
+
+def _check_ports(desired: Desired, node: NodeFacts) -> None:
+    """A port leads to one VPS, and not away from what the node itself serves, such as the login of who runs this."""
+    for one in desired.options.get("publish", ()):
+        owner = firewall.holder(one, node.published)
+        if owner is not None:
+            raise VpsError(f"publish: {one} leads to VPS {owner}; give '{desired.name}' another one.")
+        if f"{one.proto}/{one.host}" in node.listening:
+            raise VpsError(f"publish: the node itself listens at {one.proto} port {one.host}; give '{desired.name}' another one.")
+
+
+def _network_warnings(wanted: Vps, node: NodeFacts) -> Iterator[str]:
+    """What is asked, and comes to nothing."""
+    named = {peer.partition(":")[2] for peer in wanted.firewall.peers if peer.startswith(f"{firewall.VPS}:")}
+    for name in sorted(named - {*node.neighbours, wanted.name}):
+        yield f"firewall: a rule names VPS '{name}', and there is none on this node; it fits nobody until there is."
+    for one in wanted.publish:
+        if not any(one.address is None or addresses.is_ipv6(address) == addresses.is_ipv6(one.address) for address in wanted.addresses):
+            yield f"publish: {one} leads nowhere, because VPS '{wanted.name}' has no address that it could lead to."
 
 
 def _refuse_to_kill(before: Limits, after: Limits, desired: Desired, actual: Actual) -> None:
@@ -356,7 +384,8 @@ def _limit_effect(name: str, after: Limits, kept: Limits, due: set[str], actual:
 def _changes(option: str, before: object, after: object, effect: str) -> list[Change]:
     if option == "root_password_hash":
         return [Change(option, None if before is None else HIDDEN, HIDDEN + " new", effect)]
-    return [Change(option, _plain(before), _plain(after), effect)]
+    show = SECTIONS.get(option, _plain)
+    return [Change(option, None if before is None else show(before), show(after), effect)]
 
 
 def _effect(option: str, run: str) -> str:

@@ -8,13 +8,12 @@ Pure data. Which steps a wish needs is decided in core/machine_plan.py; the node
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import limits, parse, units
+from . import addresses, limits, parse, units
 from .capacity import RESOURCES
 from .errors import VpsError, shown
 from .limits import Limits
@@ -113,8 +112,9 @@ class Actual:
     """The machine as it is.
 
     `pool` and `file` are those that are asked for. `vpss` and `templates` are those of the settings' pool, None where it is
-    not mounted. `texts` are the files by their short names, None where there is none; `rules` the comments of the rules in
-    our nftables table, None without the table; `routes` are (interface, subnet). `boot` is None where systemd does not run
+    not mounted. `texts` are the files by their short names, None where there is none; `rules` the mark and the number of rules of
+    our nftables table, None without the table; `routes` are (interface, subnet), `hears` the interfaces by which the machine has been told its
+    way out of IPv6. `boot` is None where systemd does not run
     the machine.
     """
 
@@ -126,7 +126,8 @@ class Actual:
     texts: Mapping[str, str | None] = field(default_factory=dict)
     common_seccomp: str = ""
     sysctls: Mapping[str, int] = field(default_factory=dict)
-    rules: tuple[str, ...] | None = None
+    rules: tuple[str, int] | None = None
+    hears: tuple[str, ...] = ()
     lxcfs: bool = False
     lxc_mode: int | None = None
     routes: tuple[tuple[str, str], ...] = ()
@@ -229,7 +230,7 @@ def parse_machine(params: Mapping[str, Any]) -> Desired:
         pool_size=size,
         id_start=start,
         id_count=count,
-        networks=parse_networks(params["networks"]),
+        networks=addresses.parse_networks(params["networks"]),
         nat=bool(params["nat"]),
         plans=None if params.get("plans") is None else parse_plans(params["plans"]),
         overcommit=None if params.get("overcommit") is None else parse_overcommit(params["overcommit"]),
@@ -266,25 +267,6 @@ def parse_overcommit(policy: Mapping[str, Any], *, option: str = "overcommit") -
         if percent is not None:
             found[name] = percent
     return found
-
-
-def parse_networks(values: Iterable[str], *, option: str = "networks") -> tuple[str, ...]:
-    """IPv4 subnets that do not overlap, in the order given."""
-    found: list[ipaddress.IPv4Network] = []
-    for text in values:
-        network = ipaddress.IPv4Network(parse.parse_subnet(text, option=option))
-        if network.prefixlen < 8 or network.is_loopback or network.is_multicast or network.is_link_local or network.is_unspecified:
-            raise VpsError(f"{option}: {network} cannot be a network of hosts; write for example 10.90.0.0/16.")
-        for other in found:
-            if network.overlaps(other):
-                raise VpsError(f"{option}: {network} and {other} overlap; list the larger one only.")
-        found.append(network)
-    return tuple(str(network) for network in found)
-
-
-def overlaps(network: str, subnet: str) -> bool:
-    """Whether two subnets have an address in common."""
-    return ipaddress.ip_network(network).overlaps(ipaddress.ip_network(subnet))
 
 
 def _path(value: object, option: str) -> str:

@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from . import limits, machine, nodefiles, parse, unitfiles, units
+from . import limits, machine, nodefiles, ruleset, unitfiles, units
+from .addresses import is_ipv6, overlap, within
 from .errors import VpsError, shown
 from .limits import Limits
 from .machine import Actual, Desired, Pool, PoolFile, SetFile
 from .model import ID_RANGE
+from .networks import networks_of
 from .places import BOOT_UNIT, HOST_PREFIX
 from .plan import Change, Plan
 from .settings import Made, Settings
@@ -68,7 +70,7 @@ def compare(desired: Desired, actual: Actual) -> Plan:
     _decided(items, desired, actual.settings)
     made = _pool(items, desired, actual, made)
     made = _ids(items, desired, actual, made)
-    made = _sysctls(items, actual, made)
+    made = _sysctls(items, desired, actual, made)
     items.own_file("seccomp", nodefiles.seccomp_profile(actual.common_seccomp))
     _firewall(items, desired, actual)
     made = _lxc(items, actual, made)
@@ -114,7 +116,7 @@ def _refuse_to_strand(desired: Desired, actual: Actual) -> None:
         raise VpsError(f"{different[0]}: cannot change while {old.pool} is not mounted, because the VPSs in it are unknown; {_how_to_mount(old)}.")
     for vps in actual.vpss or ():
         for address in vps.addresses:
-            if "networks" in different and not parse.within(address, desired.networks):
+            if "networks" in different and not within(address, desired.networks):
                 raise VpsError(
                     f"networks: VPS {vps.name} has the address {address}, which is in none of {', '.join(desired.networks) or 'no networks'}; "
                     "keep its network, or take the address away first."
@@ -130,7 +132,7 @@ def _refuse_routed(desired: Desired, actual: Actual) -> None:
     known = actual.settings.networks if actual.settings else ()
     for network in desired.networks:
         for interface, subnet in actual.routes:
-            if network not in known and machine.overlaps(network, subnet):
+            if network not in known and overlap(network, subnet):
                 raise VpsError(
                     f"networks: {network} overlaps {subnet}, which this machine reaches through {interface}; give a network that is free."
                 )
@@ -259,21 +261,25 @@ def _ids(items: _Items, desired: Desired, actual: Actual, made: Made) -> Made:
     return replace(made, ids=tuple(mine))
 
 
-def _sysctls(items: _Items, actual: Actual, made: Made) -> Made:
-    ours = nodefiles.raised(actual.sysctls, made.sysctls)
-    items.own_file("sysctl", nodefiles.sysctl_file(ours, actual.sysctls))
-    values = {key: nodefiles.SYSCTLS[key].value for key in ours if actual.sysctls[key] != nodefiles.SYSCTLS[key].value}
-    for key, value in values.items():
-        items.add(f"sysctl {key}", actual.sysctls[key], value)
+def _sysctls(items: _Items, desired: Desired, actual: Actual, made: Made) -> Made:
+    keys = nodefiles.wanted(ipv6=any(map(is_ipv6, desired.networks)), hears=actual.hears, before=made.sysctls)
+    ours = nodefiles.raised(actual.sysctls, made.sysctls, keys)
+    items.own_file("sysctl", nodefiles.sysctl_file(ours, keys, actual.sysctls))
+    values = {key: nodefiles.row(key).value for key in ours if actual.sysctls[key] != nodefiles.row(key).value}
     if values:
+        for key, value in values.items():
+            items.add(f"sysctl {key}", actual.sysctls[key], value)
         items.steps.append(machine.SetSysctls(values))
     return replace(made, sysctls=ours)
 
 
 def _firewall(items: _Items, desired: Desired, actual: Actual) -> None:
-    rules = nodefiles.ruleset(desired.networks, nat=desired.nat)
+    """The table, with what its VPSs have asked for. As long as those cannot be read, it stays as it is."""
+    if actual.vpss is None:
+        return
+    rules = ruleset.ruleset(networks_of(desired), actual.vpss)
     items.own_file("network", rules.text)
-    if actual.rules != (rules.mark,) * rules.rules:
+    if actual.rules != (rules.mark, rules.rules):
         items.add("firewall", _NONE if actual.rules is None else "other rules", "loaded", machine.SetRules(rules.text))
 
 
@@ -341,9 +347,9 @@ def _remove(actual: Actual) -> Plan:
     if ours:
         items.add("fstab", ours[0], None, items.set_file("fstab", nodefiles.edit_lines(actual.texts["fstab"], drop=ours)))
     if actual.rules is not None:
-        items.add("firewall", "loaded", _NONE, machine.SetRules(nodefiles.NO_RULES))
+        items.add("firewall", "loaded", _NONE, machine.SetRules(ruleset.NO_RULES))
     lowered = {
-        key: before for key, before in made.sysctls.items() if actual.sysctls.get(key) == nodefiles.SYSCTLS[key].value and before != actual.sysctls[key]
+        key: before for key, before in made.sysctls.items() if actual.sysctls.get(key) == nodefiles.row(key).value and before != actual.sysctls[key]
     }
     for key, before in lowered.items():
         items.add(f"sysctl {key}", actual.sysctls[key], before)

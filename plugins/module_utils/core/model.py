@@ -8,16 +8,20 @@ Pure. Nothing here reads or writes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from .beancounters import BTRFS, STORAGES
 from .capacity import Room
 from .disk import Disk
-from .errors import shown
+from .errors import VpsError, shown
+from .firewall import Firewall, Publish, parse_firewall, parse_publish
 from .fidelity import Abilities, Held
 from .limits import Limits
 from .live import Live
+from .parse import parse_labels
+from .rates import Rates, parse_rates
 
 STOPPED, RUNNING, FROZEN = "stopped", "running", "frozen"
 
@@ -38,6 +42,7 @@ class Vps:
     `plan` is the one that its limits were made from, under those that it was given besides.
     `unfinished` names options that were being applied when the record was last written; `leaving` are addresses that it
     gives up with that, and that nobody else may have before.
+    `isolated`: its neighbours get to it by a rule of its `firewall` only.
     """
 
     name: str
@@ -58,6 +63,12 @@ class Vps:
     unfinished: tuple[str, ...] = ()
     leaving: tuple[str, ...] = ()
     storage: str = BTRFS
+    search_domains: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    isolated: bool = True
+    firewall: Firewall = Firewall()
+    publish: tuple[Publish, ...] = ()
+    rates: Rates = Rates()
 
     @property
     def claimed(self) -> frozenset[str]:
@@ -66,13 +77,20 @@ class Vps:
 
     def to_record(self) -> dict:
         """As plain data, for JSON."""
-        return {**asdict(self), "limits": self.limits.named}
+        sections = {name: show(getattr(self, name)) for name, show in SECTIONS.items()}
+        return {**{name: value for name, value in asdict(self).items() if name not in sections}, **sections}
 
     @classmethod
     def from_record(cls, record: Mapping) -> Vps:
         """From what `to_record` gave; raises one of errors.NOT_OURS for anything else."""
         data = dict(record)
         data["limits"] = Limits.from_record(data["limits"])
+        for name, read in _SECTIONS.items():
+            if name in data:
+                try:
+                    data[name] = read(data[name])
+                except VpsError as error:
+                    raise ValueError(str(error)) from None
         for name in _LISTS:
             data[name] = _texts(name, data.get(name, ()))
         for name, value in data.items():
@@ -83,13 +101,24 @@ class Vps:
         return cls(**data)
 
 
+# How the sections of a VPS are written as plain data, for its record and for people.
+SECTIONS: Mapping[str, Callable[[Any], Any]] = {
+    "limits": lambda limits: limits.named,
+    "labels": dict,
+    "firewall": lambda firewall: firewall.named,
+    "publish": lambda published: [one.named for one in published],
+    "rates": lambda rates: rates.named,
+}
+_SECTIONS: Mapping[str, Callable[[Any], Any]] = {
+    "labels": parse_labels, "firewall": parse_firewall, "publish": parse_publish, "rates": parse_rates,
+}
 # What the fields of a VPS's record are. Each record is read by every task, and anybody's mistake in one must not stand in the way of the others.
 _NONE = type(None)
-_LISTS = ("addresses", "nameservers", "authorized_keys", "unfinished", "leaving")
+_LISTS = ("addresses", "nameservers", "search_domains", "authorized_keys", "unfinished", "leaving")
 _PLAIN: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("name", "template", "init", "hostname", "description", "storage"), (str,)),
     **dict.fromkeys(("root_password_hash", "plan"), (str, _NONE)),
-    **dict.fromkeys(("onboot", "privileged"), (bool,)),
+    **dict.fromkeys(("onboot", "privileged", "isolated"), (bool,)),
     "boot_order": (int,),
     "id_base": (int, _NONE),
 }
@@ -108,7 +137,8 @@ class NodeFacts:
 
     `taken` maps an address to who has it: another VPS or the node. `networks` are the subnets it routes to VPSs.
     `templates` maps a template's name to the kind of its init, `images` to the bytes that an image of it has at least. `plans` are the
-    named sets of limits of this node; `room` is what it may promise besides what the other VPSs have.
+    named sets of limits of this node; `room` is what it may promise besides what the other VPSs have. `published` are the ports of the node that
+    lead to other VPSs, by their names; `listening` those at which the node itself does, as in C(tcp/22). `neighbours` are all other VPSs.
     """
 
     templates: Mapping[str, str] = field(default_factory=dict)
@@ -122,6 +152,9 @@ class NodeFacts:
     free_bytes: int = 1 << 62
     free_id_ranges: int = 1
     foreign: str | None = None  # why the asked name is not ours to touch
+    published: Mapping[str, tuple[Publish, ...]] = field(default_factory=dict)
+    listening: frozenset[str] = frozenset()
+    neighbours: tuple[str, ...] = ()
     damaged: str | None = None  # why it is unknown which addresses and ids are taken
 
 

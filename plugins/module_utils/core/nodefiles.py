@@ -1,22 +1,19 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the files of a node say: kernel settings, packet filter, seccomp profile, id ranges, mounts.
+"""What the files of a node say: kernel settings, seccomp profile, id ranges, mounts.
 
 Pure: text in, text out. Which of them are there, and which are missing, is core/machine.py's question.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from .errors import VpsError, shown
-from .places import HOST_PREFIX, TABLE
 from .units import is_number
 
-NO_RULES = f"add table inet {TABLE}\ndelete table inet {TABLE}\n"  # added before, so that it is no error where it is gone
 WRITTEN = "# Written by mainline.vps.vps_node; changes made here are undone by its next run.\n"
 
 
@@ -44,7 +41,9 @@ SYSCTLS: dict[str, Sysctl] = {
     "net.ipv4.neigh.default.gc_thresh3": Sysctl(8_192, "every VPS is a neighbour of the node"),
     "vm.max_map_count": Sysctl(262_144, "databases and search engines map many files; guests cannot set it for themselves"),
     "net.ipv4.ip_forward": Sysctl(1, "the node routes its VPSs' packets", floor=False),
+    "net.ipv6.conf.all.forwarding": Sysctl(1, "and those of IPv6", floor=False),
 }
+FORWARDING6 = "net.ipv6.conf.all.forwarding"  # with which the kernel listens no more to whoever tells it the way out: see accept_ra there
 
 # A nested subvolume that a guest's root makes is in no qgroup, and so escapes the disk limit: the four ioctls that make
 # one (linux/btrfs.h: SUBVOL_CREATE, SNAP_CREATE, SNAP_CREATE_V2, SUBVOL_CREATE_V2) are refused. The kernel looks at the
@@ -57,68 +56,56 @@ _SUBVOLUME_IOCTLS = (1342215182, 1342215169, 1342215191, 1342215192)
 _QUOTA_IOCTLS = (3222311976, 1075352617, 1074828330, 2150667307, 1077974060)
 
 
-def raised(live: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
-    """The settings that are ours to hold, with the values that they had before.
+_HEARS = "net/ipv6/conf/{}/accept_ra"  # with slashes, for an interface may have dots in its name (sysctl.d(5))
+_HEARING = Sysctl(2, "the node still listens to who tells it the way out by this interface")
+
+
+def row(key: str) -> Sysctl:
+    """What a node wants of a kernel setting."""
+    return SYSCTLS.get(key, _HEARING)
+
+
+def wanted(*, ipv6: bool, hears: Iterable[str], before: Iterable[str]) -> list[str]:
+    """The settings of a node, in the order in which they are made. `hears` are the interfaces by which it has learned its way out.
+
+    `before` are those that we have raised already: they stay ours to hold.
+    """
+    held = {*before, *(key for key in SYSCTLS if ipv6 or key != FORWARDING6), *(_HEARS.format(interface) for interface in hears if ipv6)}
+    return [*sorted(held - set(SYSCTLS)), *(key for key in SYSCTLS if key in held)]
+
+
+def hearing(interfaces: Iterable[str]) -> list[str]:
+    """The settings that say whether interfaces are heard."""
+    return [_HEARS.format(interface) for interface in interfaces]
+
+
+def raised(live: Mapping[str, int], before: Mapping[str, int], keys: Iterable[str]) -> dict[str, int]:
+    """Those of the settings `keys` that are ours to hold, with the values that they had before.
 
     `live` is what the kernel holds, `before` what we recorded when we raised one. What the machine holds above our floor by
     somebody else's doing is not ours any more; what this kernel does not have is left out.
     """
     ours = {}
-    for key, row in SYSCTLS.items():
+    for key in keys:
         if key not in live:
             continue
-        lacking = live[key] < row.value if row.floor else live[key] != row.value
-        if lacking or (key in before and live[key] == row.value):
+        one = row(key)
+        lacking = live[key] < one.value if one.floor else live[key] != one.value
+        if lacking or (key in before and live[key] == one.value):
             ours[key] = before.get(key, live[key])
     return ours
 
 
-def sysctl_file(ours: Iterable[str], live: Iterable[str]) -> str:
+def sysctl_file(ours: Iterable[str], keys: Iterable[str], live: Iterable[str]) -> str:
     """The text for sysctl.d(5), with the reasons: what we raised, and what has to be exact whoever has set it for now."""
-    held = {*ours, *(key for key in live if not SYSCTLS[key].floor)}
-    return WRITTEN + "".join(f"# {row.why}\n{key} = {row.value}\n" for key, row in SYSCTLS.items() if key in held)
+    held = {*ours, *(key for key in keys if key in live and not row(key).floor)}
+    return WRITTEN + "".join(f"# {row(key).why}\n{key} = {row(key).value}\n" for key in keys if key in held)
 
 
 def seccomp_profile(common: str) -> str:
     """LXC's own profile, and after it what a guest of ours must not do either (lxc.container.conf(5), lxc.seccomp.profile)."""
     lines = "".join(f"ioctl errno 1 [1,{number},SCMP_CMP_MASKED_EQ,4294967295]\n" for number in (*_SUBVOLUME_IOCTLS, *_QUOTA_IOCTLS))
     return common.rstrip("\n") + "\n" + lines
-
-
-@dataclass(frozen=True)
-class Ruleset:
-    """Our nftables table: its text, and the mark that each of its rules carries in the kernel."""
-
-    text: str
-    mark: str
-    rules: int
-
-
-def ruleset(networks: Iterable[str], *, nat: bool) -> Ruleset:
-    """The one table of a node. `nft -f` replaces it in one step; tables of others are not named in it.
-
-    Every rule has the text's SHA-256 in its comment, because not every nft shows the comment of a table.
-    """
-    prerouting = [f'iifname "{HOST_PREFIX}*" fib saddr . iif oif missing drop']
-    postrouting = [f'oifname != "{HOST_PREFIX}*" ip saddr {network} masquerade' for network in networks] if nat else []
-    mark = f"mainline.vps {hashlib.sha256(repr((1, prerouting, postrouting)).encode()).hexdigest()[:32]}"
-    text = (
-        f"{WRITTEN}"
-        f"{NO_RULES}"
-        f"table inet {TABLE} {{\n"
-        "\t# No spoofing: what comes from a VPS and does not route back to the same VPS is not its own.\n"
-        "\tchain prerouting {\n"
-        "\t\ttype filter hook prerouting priority raw; policy accept;\n"
-        f"{_rules(prerouting, mark)}"
-        "\t}\n"
-        "\t# What leaves the node has the node's address.\n"
-        "\tchain postrouting {\n"
-        "\t\ttype nat hook postrouting priority srcnat; policy accept;\n"
-        f"{_rules(postrouting, mark)}"
-        "\t}\n"
-        "}\n"
-    )
-    return Ruleset(text, mark, len(prerouting) + len(postrouting))
 
 
 def fstab_line(pool: str, pool_file: str) -> str:
@@ -165,10 +152,6 @@ def refuse_overlap(path: str, text: str | None, id_start: int, id_count: int, *,
                 f"id_start: {id_start} to {id_start + id_count - 1} overlaps line {number} of {path} ({shown(line)}); "
                 "give id_start and id_count that are free."
             )
-
-
-def _rules(rules: Iterable[str], mark: str) -> str:
-    return "".join(f'\t\t{rule} comment "{mark}"\n' for rule in rules)
 
 
 def _ids(line: str) -> tuple[str, int, int]:

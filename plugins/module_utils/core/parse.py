@@ -1,16 +1,15 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks on single values that come from a playbook: names, addresses, keys, hashes.
+"""Checks on single values that come from a playbook: names, labels, keys, hashes. Addresses are core/addresses.py's.
 
 Pure. Each takes the option's name and gives the value in its normal form, or raises one sentence.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .errors import VpsError, shown, written
@@ -21,13 +20,14 @@ _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _HOSTNAME = re.compile(_NAME.pattern, re.IGNORECASE | re.ASCII)
 _NUMBERS = re.compile(r"[0-9]{1,4}(?:-[0-9]{1,4})?")
 RANGES = re.compile(rf"{_NUMBERS.pattern}(?:,{_NUMBERS.pattern})*")
-_SERVER = re.compile(r"[0-9A-Fa-f.:]+(?:%[0-9A-Za-z_.-]{1,15})?")  # ipaddress takes anything, even a line break, as a zone
 _HASH = re.compile(r"[!*]|\$[0-9A-Za-z]+\$[./0-9A-Za-z$=,-]{8,250}")
 _KEY = re.compile(
     r"(?:[^\x00-\x1f]+ )?"  # options, as sshd(8) has them
     r"(?:ssh-[a-z0-9-]+|ecdsa-sha2-[a-z0-9-]+|sk-[a-z0-9@.-]+)(?:@openssh\.com)? "
     r"[A-Za-z0-9+/]{16,}={0,3}(?: [^\x00-\x1f]*)?"
 )
+_LABEL_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,62}")
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9_./-]{0,63}")
 LONGEST_NAME = 63
 LONGEST_HOSTNAME = 64  # utsname(2): the kernel keeps no more
 
@@ -50,55 +50,6 @@ def parse_hostname(text: str, *, option: str = "hostname") -> str:
             "'-' and '.', and starts and ends with a letter or digit."
         )
     return text
-
-
-def parse_addresses(values: Iterable[str], *, option: str = "addresses") -> tuple[str, ...]:
-    """Routed IPv4 addresses, written with or without C(/32), each once, in the order given."""
-    found = []
-    for text in values:
-        try:
-            interface = ipaddress.ip_interface(str(text))
-        except ValueError:
-            raise VpsError(f"{option}: {shown(text)} is not an IP address; write for example 10.90.0.10.") from None
-        address = interface.ip
-        if address.version != 4:
-            raise VpsError(f"{option}: {shown(text)} is an IPv6 address; routed networks carry IPv4 in this release.")
-        if interface.network.prefixlen != 32:
-            raise VpsError(f"{option}: '{text}' is a subnet; a routed address stands alone: write {address}.")
-        if address.is_loopback or address.is_multicast or address.is_unspecified or address.is_link_local:
-            raise VpsError(f"{option}: {address} cannot be the address of a host.")
-        if str(address) in found:
-            raise VpsError(f"{option}: {address} is listed twice.")
-        found.append(str(address))
-    return tuple(found)
-
-
-def parse_nameservers(values: Iterable[str], *, option: str = "nameservers") -> tuple[str, ...]:
-    """Addresses of DNS servers, at most the three that resolv.conf(5) uses."""
-    found = []
-    for text in values:
-        try:
-            if not _SERVER.fullmatch(str(text)):
-                raise ValueError
-            found.append(str(ipaddress.ip_address(str(text))))
-        except ValueError:
-            raise VpsError(f"{option}: {shown(text)} is not an IP address.") from None
-    if len(found) > 3:
-        raise VpsError(f"{option}: {len(found)} are listed, but a resolver asks three at most (resolv.conf(5)).")
-    return tuple(found)
-
-
-def parse_subnet(text: str, *, option: str) -> str:
-    """An IPv4 subnet such as C(10.90.0.0/24)."""
-    try:
-        return str(ipaddress.IPv4Network(str(text)))
-    except ValueError as error:
-        raise VpsError(f"{option}: {shown(text)} is not an IPv4 subnet ({shown(error, 100)}); write for example 10.90.0.0/24.") from None
-
-
-def within(address: str, networks: Iterable[str]) -> bool:
-    """Whether an address lies in one of the subnets."""
-    return any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in networks)
 
 
 def parse_password_hash(text: str, *, option: str = "root_password_hash") -> str:
@@ -155,6 +106,21 @@ def parse_description(text: str, *, option: str = "description") -> str:
     if len(text) > 255 or any(ord(character) < 32 for character in text):
         raise VpsError(f"{option}: it is one line of up to 255 characters.")
     return text
+
+
+def parse_labels(values: Any, *, option: str = "labels") -> tuple[tuple[str, str], ...]:
+    """(key, value) of each label, by their keys."""
+    if not isinstance(values, Mapping):
+        raise VpsError(f"{option}: {shown(values)} is no set of labels; write for example {{tier: web}}.")
+    found = {}
+    for key, value in values.items():
+        if not _LABEL_KEY.fullmatch(written(key)):
+            raise VpsError(f"{option}: {shown(key)} cannot be a label; it has up to 63 letters, digits, '-', '_', '.' and '/', and starts with a letter.")
+        text = str(value).lower() if isinstance(value, bool) else written(value)
+        if not _LABEL_VALUE.fullmatch(text):
+            raise VpsError(f"{option}.{key}: {shown(value)} cannot be its value; it has up to 63 letters, digits, '-', '_', '.' and '/'.")
+        found[written(key)] = text
+    return tuple(sorted(found.items()))
 
 
 def parse_boot_order(value: Any) -> int:

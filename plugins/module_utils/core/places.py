@@ -11,6 +11,7 @@ SECCOMP = f"{FOLDER}/seccomp"
 NETWORK = f"{FOLDER}/network.nft"
 BOOT = f"{FOLDER}/boot"
 TABLE = "mainline_vps"  # in the packet filter
+FILTER = "packet-filter"  # the lock without which nobody changes it
 HOST_PREFIX = "vps"  # what the node's ends of all VPSs' links are called, and nothing else
 
 LXCPATH = "/var/lib/lxc"
@@ -28,6 +29,11 @@ RECURSIVE = "memory_recursiveprot"  # see node/unit.py
 def unit_of(name: str) -> str:
     """The unit of a VPS."""
     return f"vps@{name}.service"
+
+
+def link_of(id_base: int | None) -> str:
+    """The node's end of a VPS's link, numbered like its id range: unique, short, and the same for ever."""
+    return f"{HOST_PREFIX}{(id_base or 0) >> 16}"
 
 
 def cgroup_of(name: str) -> str:

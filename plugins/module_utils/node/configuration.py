@@ -10,11 +10,11 @@ import stat
 
 from ..core.model import Vps
 from ..core.places import DISK, SECCOMP
-from . import cgroup, controls, engine, files, network, processes, unit
+from . import cgroup, controls, engine, files, network, processes, rates, traffic, unit
 from .storage.driver import Startup
 
 _MODE = 0o710
-_MODES = {"config": 0o644, "start": 0o755, "reboot": 0o755, DISK: 0o755}
+_MODES = {"config": 0o644, "start": 0o755, "reboot": 0o755, "end": 0o755, DISK: 0o755}
 
 
 # What a plan calls those that are not as the record has them. LXC reads its configuration at a start only, the rest at any.
@@ -69,18 +69,20 @@ def _group(vps: Vps) -> int:
 
 def _texts(vps: Vps, directory: str, disk: Startup) -> dict[str, str]:
     inside, outside = network.start_batches(vps)
-    hook = os.path.join(directory, DISK)
+    hook, end = os.path.join(directory, DISK), os.path.join(directory, "end")
     lines = {} if disk.hook is None else {"lxc.hook.pre-start": hook, "lxc.hook.post-stop": hook}
     texts = {
         "config": engine.render(
-            vps, directory=directory, seccomp=SECCOMP, parts=[cgroup.config(vps), processes.config(vps), network.config(vps), lines]
+            vps, directory=directory, seccomp=SECCOMP, parts=[cgroup.config(vps), processes.config(vps), network.config(vps, ended=end), lines]
         ),
         "start": engine.render_start(
             checks=[network.START_CHECK, *unit.start_lines(vps), *processes.start_lines(vps), *disk.lines],
             echoes=controls.start_echoes(vps, disk.device) + network.start_echoes(vps),
             inside=inside,
             outside=outside,
+            last=rates.start_lines(vps),
         ),
         "reboot": engine.render_reboot(vps.name),
+        "end": traffic.render_end(directory),
     }
     return texts if disk.hook is None else {**texts, DISK: disk.hook}

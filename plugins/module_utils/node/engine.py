@@ -69,11 +69,13 @@ def render(vps: Vps, *, directory: str, seccomp: str, parts: Iterable[Mapping[st
     return f"# Written by mainline.vps from vps.json beside it; changes made here are undone by the next run.\n{text}"
 
 
-def render_start(*, checks: Iterable[str], echoes: Iterable[tuple[str, str]], inside: Iterable[str], outside: Iterable[str]) -> str:
+def render_start(
+    *, checks: Iterable[str], echoes: Iterable[tuple[str, str]], inside: Iterable[str], outside: Iterable[str], last: Iterable[str] = ()
+) -> str:
     """The hook that LXC runs on the node before each start of init, a reboot from inside included.
 
     LXC's monitor keeps the configuration that it was started with, so limits and addresses that were changed live would be
-    lost at such a reboot if LXC set them. `checks` are lines of shell; `echoes` are (text, file), and a text may begin with a $WORD
+    lost at such a reboot if LXC set them. `checks` and, when the link is up, `last` are lines of shell; `echoes` are (text, file), and a text may begin with a $WORD
     of theirs; `inside` and `outside` are lines for `ip -batch`, in the VPS's network namespace and on the node. A hook that fails
     fails the start: no VPS runs without its limits.
     """
@@ -81,7 +83,7 @@ def render_start(*, checks: Iterable[str], echoes: Iterable[tuple[str, str]], in
     lines += checks
     lines += [f"echo {_word(text)} >{shlex.quote(path)}" for text, path in echoes]
     lines += ["nsenter --net=/proc/$LXC_PID/ns/net ip -batch - <<'END'", *inside, "END"]
-    lines += ["ip -batch - <<'END'", *outside, "END"]
+    lines += ["ip -batch - <<'END'", *outside, "END", *last]
     return "\n".join(lines) + "\n"
 
 

@@ -48,6 +48,15 @@ def read(path: str, *, errors: str = "surrogateescape") -> str | None:
         return None
 
 
+def read_start(path: str, size: int) -> str | None:
+    """The first bytes of a file that may be longer than anybody wants; None where there is none, or its process has gone."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(size).decode("utf-8", "replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
 def read_tail(path: str, size: int = 65536) -> str | None:
     """The last bytes of a log, which a guest may have filled with anything; None where there is none."""
     try:

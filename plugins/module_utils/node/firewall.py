@@ -13,18 +13,27 @@ from collections.abc import Iterable, Iterator
 
 from ..core.machine import Barrier
 from ..core.places import HOST_PREFIX, TABLE
+from ..core.ruleset import MARK
 from . import tools
 
+_LARGEST = 1 << 26  # bytes; a thousand VPSs' rules are about 5 MiB as JSON
 
-def read() -> tuple[str, ...] | None:
-    """The comments of the rules that the kernel holds in our table; None where there is no such table."""
+
+def read() -> tuple[str, int] | None:
+    """The mark of our table in the kernel, and how many rules it has; None where there is no such table."""
     if not tools.installed("nft"):
         return None
-    code, output = tools.attempt(["nft", "--json", "list", "table", "inet", TABLE])
+    code, output = tools.attempt(["nft", "--json", "list", "table", "inet", TABLE], limit=_LARGEST)
     if code != 0:
         return None
     found = json.loads(output)["nftables"]
-    return tuple(entry["rule"].get("comment", "") for entry in found if "rule" in entry)
+    marks = [entry["chain"]["name"] for entry in found if entry.get("chain", {}).get("name", "").startswith(MARK)]
+    return (marks or [""])[0], sum("rule" in entry for entry in found)
+
+
+def is_loaded(mark: str | None) -> bool:
+    """Whether the table in the kernel has this mark."""
+    return mark is not None and tools.attempt(["nft", "list", "chain", "inet", TABLE, mark])[0] == 0
 
 
 def barriers(networks: Iterable[str]) -> Iterator[Barrier]:

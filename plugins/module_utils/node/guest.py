@@ -18,7 +18,7 @@ from ..core.model import BOOTED_MARK, BUSYBOX, OTHER_INIT, SYSTEMD, Vps
 from . import tools
 from .tree import Tree
 
-IDENTITY = ("hostname", "nameservers", "root_password_hash", "authorized_keys")
+IDENTITY = ("hostname", "nameservers", "search_domains", "root_password_hash", "authorized_keys")
 
 
 def prepare(tree: Tree, vps: Vps, nameservers: tuple[str, ...]) -> None:
@@ -35,8 +35,9 @@ def apply(tree: Tree, vps: Vps, options: frozenset[str], nameservers: tuple[str,
     if "hostname" in options:
         tree.write("/etc/hostname", f"{vps.hostname}\n")
         tree.write("/etc/hosts", _hosts(tree.read("/etc/hosts") or "", vps.hostname))
-    if "nameservers" in options:
-        tree.write("/etc/resolv.conf", "".join(f"nameserver {server}\n" for server in vps.nameservers or nameservers))
+    if options & {"nameservers", "search_domains"}:
+        search = f"search {' '.join(vps.search_domains)}\n" if vps.search_domains else ""
+        tree.write("/etc/resolv.conf", search + "".join(f"nameserver {server}\n" for server in vps.nameservers or nameservers))
     if "root_password_hash" in options and vps.root_password_hash is not None:
         tree.write("/etc/shadow", _shadow(tree.read("/etc/shadow") or "", vps.root_password_hash), mode=0o640, keep_owner=True)
     if "authorized_keys" in options:

@@ -21,6 +21,9 @@ from ..core.errors import VpsError
 FOLDER = "/run/vps.lock"  # where root alone makes folders: in /run/lock anybody may, and would own what root writes to
 
 
+_MINE: dict[str, int] = {}  # the files that this run holds, and their descriptors
+
+
 class Held(VpsError):
     """Somebody else has the lock, and kept it for as long as we waited."""
 
@@ -31,14 +34,22 @@ def path(kind: str, name: str) -> str:
 
 
 @contextmanager
-def hold(kind: str, name: str, *, timeout: float) -> Iterator[int]:
-    """Hold the lock of one thing; gives its descriptor, for a child that shall keep it held. Waits `timeout` seconds."""
-    os.makedirs(FOLDER, mode=0o700, exist_ok=True)
+def hold(kind: str, name: str, *, timeout: float, again: bool = False) -> Iterator[int]:
+    """Hold the lock of one thing; gives its descriptor, for a child that shall keep it held. Waits `timeout` seconds.
+
+    `again`: where this run has it already, that is enough.
+    """
     file = path(kind, name)
+    if again and file in _MINE:
+        yield _MINE[file]
+        return
+    os.makedirs(FOLDER, mode=0o700, exist_ok=True)
     descriptor = _acquire(file, f"{kind} '{name}'", time.monotonic() + timeout, timeout)
+    _MINE[file] = descriptor
     try:
         yield descriptor
     finally:
+        del _MINE[file]
         os.unlink(file)  # while still held: whoever waits on the old file sees that it is no longer the one at its path
         os.close(descriptor)
 

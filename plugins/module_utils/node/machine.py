@@ -8,10 +8,9 @@ It decides nothing about what is asked; core/machine_plan.py does.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -20,10 +19,10 @@ from ..core import nodefiles, unitfiles, units
 from ..core.errors import VpsError
 from ..core.machine import Actual, Desired
 from ..core.model import Vps
-from ..core.places import FOLDER, HOST_PREFIX, NETWORK, SECCOMP, SETTINGS
+from ..core.places import FILTER, FOLDER, NETWORK, SECCOMP, SETTINGS
 from ..core.plan import Plan
 from ..core.settings import Settings
-from . import boot, cgroup, engine, files, firewall, locks, lxcfs, settings, tools
+from . import boot, cgroup, engine, files, firewall, locks, lxcfs, network, settings, tools
 from .parts import Parts
 from .record import TemplateRecords
 from .storage import pool
@@ -57,7 +56,8 @@ class Machine:
     def lock(self, kind: str, name: str, *, timeout: float) -> Iterator[None]:
         """Hold the machine's lock, and the one without which no VPS takes an address or an id range."""
         with locks.hold(kind, name, timeout=timeout) as self._lock, locks.hold("node", "allocation", timeout=timeout):
-            yield
+            with locks.hold("node", FILTER, timeout=timeout):
+                yield
 
     def sweep(self) -> list[str]:
         """Remove what killed runs left in the pool; gives warnings. What they left of the machine itself is in its plan."""
@@ -82,6 +82,7 @@ class Machine:
         known = settings.load()
         asked = pool.read(desired.pool)
         vpss, templates = _occupants(known)
+        hears = tuple(sorted(network.taught()))
         return Actual(
             settings=known,
             pool=asked,
@@ -90,11 +91,12 @@ class Machine:
             templates=templates,
             texts={name: files.read(path) for name, path in FILES.items()},
             common_seccomp=files.read(COMMON_SECCOMP) or "",
-            sysctls=_read_sysctls(),
+            sysctls=_read_sysctls([*nodefiles.SYSCTLS, *nodefiles.hearing(hears), *(known.made.sysctls if known else ())]),
+            hears=hears,
             rules=firewall.read(),
             lxcfs=lxcfs.running(),
             lxc_mode=_mode(engine.LXCPATH),
-            routes=tuple(_connected()),
+            routes=tuple(network.connected()),
             boot=boot.read(),
             barriers=tuple(firewall.barriers(desired.networks)),
             missing=tuple(program for program in steps.PROGRAMS if not tools.installed(program)),
@@ -177,14 +179,14 @@ def _occupants(known: Settings | None) -> tuple[tuple[Vps, ...] | None, tuple[st
     return None, None
 
 
-def _read_sysctls() -> dict[str, int]:
+def _read_sysctls(keys: Iterable[str]) -> dict[str, int]:
     """What the kernel holds of the settings that it has (proc(5), /proc/sys)."""
-    texts = {key: files.read(_sysctl_path(key)) for key in nodefiles.SYSCTLS}
+    texts = {key: files.read(_sysctl_path(key)) for key in keys}
     return {key: int(text) for key, text in texts.items() if text is not None}
 
 
 def _sysctl_path(key: str) -> str:
-    return f"/proc/sys/{key.replace('.', '/')}"
+    return f"/proc/sys/{key if '/' in key else key.replace('.', '/')}"
 
 
 def _mode(path: str) -> int | None:
@@ -192,16 +194,3 @@ def _mode(path: str) -> int | None:
         return stat.S_IMODE(os.stat(path).st_mode)
     except FileNotFoundError:
         return None
-
-
-def _connected() -> Iterator[tuple[str, str]]:
-    """(interface, subnet) of every network that the machine is in itself (proc(5), /proc/net/route).
-
-    A subnet wider than /8 is a tunnel's way of saying "everything", as a default route is.
-    """
-    for line in (files.read("/proc/net/route") or "").splitlines()[1:]:
-        interface, destination, gateway, *_others = line.split()
-        prefix = bin(int(line.split()[7], 16)).count("1")
-        if gateway == "00000000" and prefix >= 8 and not interface.startswith(HOST_PREFIX):
-            address = ipaddress.IPv4Address(int(destination, 16).to_bytes(4, "little"))
-            yield interface, f"{address}/{prefix}"

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Routed addresses: the node's host routes, and a running VPS's own addresses. No shared layer 2.
+"""Routed addresses: the node's routes to a VPS, and a running VPS's own addresses. No shared layer 2.
 
 Reads come from /proc; a change costs one `ip` in each of the two network namespaces.
 Documents: ip-route(8), ip-address(8), lxc.container.conf(5) on veth.mode = router.
@@ -12,33 +12,40 @@ from __future__ import annotations
 import re
 import socket
 import struct
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
+from ..core.addresses import is_ipv6
 from ..core.errors import VpsError
 from ..core.model import Vps
-from ..core.places import HOST_PREFIX, NETWORK, TABLE
-from . import tools
+from ..core.places import HOST_PREFIX, NETWORK, TABLE, link_of
+from . import files, tools
 
-GATEWAY = "169.254.1.1"  # answered by every veth for itself: a VPS needs no address of the node's
+# Answered by every link for itself: a VPS needs no address of the node's.
+GATEWAY, GATEWAY6 = "169.254.1.1", "fe80::1"
 INTERFACE = "eth0"
 _LOCAL = re.compile(r"\|-- ([0-9.]+)\n\s+/32 host LOCAL")
+_VIA, _TAUGHT = 0x2, 0x40000  # RTF_GATEWAY of linux/route.h, RTF_ADDRCONF of linux/ipv6_route.h
+_HERE_OR_NOWHERE = 0x80000000 | 0x200  # RTF_LOCAL, RTF_REJECT
+_LOOPBACK6 = "00000000000000000000000001000000"
+_BOUND = 1 << 20  # bytes of a guest's own tables; it may fill them as it likes
 
 
-def host_interface(vps: Vps) -> str:
-    """The node's end of a VPS's link, numbered like its id range: unique, short, and the same for ever."""
-    return f"{HOST_PREFIX}{(vps.id_base or 0) >> 16}"
-
-
-def config(vps: Vps) -> dict[str, str]:
-    """The lines of LXC's configuration that make the link. What goes over it comes by `start_batches`."""
+def config(vps: Vps, *, ended: str) -> dict[str, str]:
+    """The lines of LXC's configuration that make the link. What goes over it comes by `start_batches`. `ended` is run when it goes."""
     base = (vps.id_base or 0).to_bytes(4, "big")
     return {
         "lxc.net.0.type": "veth",
         "lxc.net.0.veth.mode": "router",
-        "lxc.net.0.veth.pair": host_interface(vps),
+        "lxc.net.0.veth.pair": link_of(vps.id_base),
         "lxc.net.0.name": INTERFACE,
         "lxc.net.0.hwaddr": "02:76:" + ":".join(f"{byte:02x}" for byte in base),
         "lxc.net.0.flags": "up",
+        "lxc.net.0.script.down": ended,
     }
+
+
+# -- at a start -------------------------------------------------------------------------------------------------------
 
 
 # One line of shell for a VPS's start: after a boot of the machine, or a flush by somebody else, the packet filter comes back first.
@@ -47,21 +54,32 @@ START_CHECK = f"nft list table inet {TABLE} >/dev/null 2>&1 || nft -f {NETWORK}"
 
 def start_echoes(vps: Vps) -> list[tuple[str, str]]:
     """Texts and the files that take them, before the link is used: answer for the gateway at once, not after up to 0.8 s."""
-    return [("0", f"/proc/sys/net/ipv4/neigh/{host_interface(vps)}/proxy_delay")]
+    host = link_of(vps.id_base)
+    echoes = [("0", f"/proc/sys/net/ipv4/neigh/{host}/proxy_delay")]
+    if any(map(is_ipv6, vps.addresses)):
+        # The node learns no routes from its guests, however it learns those of others.
+        echoes += [("0", f"/proc/sys/net/ipv6/conf/{host}/disable_ipv6"), ("0", f"/proc/sys/net/ipv6/conf/{host}/accept_ra")]
+    return echoes
 
 
 def start_batches(vps: Vps) -> tuple[list[str], list[str]]:
     """Lines for `ip -batch` that bring a link up: in the VPS's network namespace, and on the node."""
-    host = host_interface(vps)
-    inside = [f"address replace {address}/32 dev {INTERFACE}" for address in vps.addresses]
+    host = link_of(vps.id_base)
+    inside = [_give(address) for address in vps.addresses]
     inside += [f"route replace {GATEWAY} dev {INTERFACE} scope link", f"route replace default via {GATEWAY} dev {INTERFACE}"]
     outside = [f"neighbour replace proxy {GATEWAY} dev {host}"]
-    outside += [f"route replace {address}/32 dev {host} scope link" for address in vps.addresses]
+    if any(map(is_ipv6, vps.addresses)):
+        inside.append(f"route replace default via {GATEWAY6} dev {INTERFACE}")
+        outside.append(_gateway6(host))
+    outside += [_route(address, host) for address in vps.addresses]
     return inside, outside
 
 
+# -- what there is ----------------------------------------------------------------------------------------------------
+
+
 def routed() -> dict[str, tuple[str, ...]]:
-    """Host interface → the addresses that the kernel routes to it, now (proc(5), /proc/net/route)."""
+    """Host interface → the addresses that the kernel routes to it, now (proc(5), /proc/net/route and ipv6_route)."""
     found: dict[str, tuple[str, ...]] = {}
     with open("/proc/net/route", encoding="ascii") as file:
         next(file, None)
@@ -69,25 +87,71 @@ def routed() -> dict[str, tuple[str, ...]]:
             fields = line.split()
             if fields[0].startswith(HOST_PREFIX) and fields[7] == "FFFFFFFF":
                 found[fields[0]] = (*found.get(fields[0], ()), _address(fields[1]))
+    for route in _routes6("/proc/net/ipv6_route"):
+        if route.interface.startswith(HOST_PREFIX) and route.prefix == 128 and not route.address.startswith(("fe80", "ff")):
+            found[route.interface] = (*found.get(route.interface, ()), route.address)
     return found
 
 
 def own_addresses() -> set[str]:
-    """The node's own IPv4 addresses (/proc/net/fib_trie)."""
+    """The node's own addresses (/proc/net/fib_trie, if_inet6)."""
     with open("/proc/net/fib_trie", encoding="ascii") as file:
-        return set(_LOCAL.findall(file.read()))
+        return {*_LOCAL.findall(file.read()), *_addresses6("/proc/net/if_inet6")}
+
+
+def connected() -> Iterator[tuple[str, str]]:
+    """(interface, subnet) of every network that the machine is in itself.
+
+    A subnet wider than /8, or /16 of IPv6, is a tunnel's way of saying "everything", as a default route is.
+    """
+    with open("/proc/net/route", encoding="ascii") as file:
+        next(file, None)
+        for fields in (line.split() for line in file):
+            prefix = bin(int(fields[7], 16)).count("1")
+            if fields[2] == "00000000" and prefix >= 8 and not fields[0].startswith(HOST_PREFIX):
+                yield fields[0], f"{_address(fields[1])}/{prefix}"
+    for route in _routes6("/proc/net/ipv6_route"):
+        ours = route.interface.startswith(HOST_PREFIX) or route.interface == "lo"
+        if not route.flags & _VIA and 16 <= route.prefix < 128 and not ours and not route.address.startswith(("fe80", "ff")):
+            yield route.interface, f"{route.address}/{route.prefix}"
+
+
+def taught() -> set[str]:
+    """The interfaces by which a router has told the kernel the way out (RFC 4861)."""
+    return {route.interface for route in _routes6("/proc/net/ipv6_route") if route.prefix == 0 and route.flags & _TAUGHT}
+
+
+def listening() -> frozenset[str]:
+    """The ports at which the node itself is reached from outside, as in C(tcp/22) (proc(5), /proc/net/tcp)."""
+    found = set()
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        first, last = map(int, file.read().split())
+    for proto, state in (("tcp", "0A"), ("udp", "07")):  # TCP_LISTEN; UDP knows no such thing: bound, and connected to nobody
+        for name in (proto, f"{proto}6"):
+            for fields in (line.split() for line in (files.read(f"/proc/net/{name}") or "").splitlines()[1:]):
+                address, port = fields[1].split(":")
+                of_a_client = proto == "udp" and first <= int(port, 16) <= last
+                if fields[3] == state and not of_a_client and not address.endswith("7F") and address != _LOOPBACK6:
+                    found.add(f"{proto}/{int(port, 16)}")
+    return frozenset(found)
 
 
 def is_configured(pid: int, addresses: tuple[str, ...]) -> bool:
-    """Whether a running VPS has its addresses and, if it has any, a way out."""
+    """Whether a running VPS has its addresses and, for each kind that it has, a way out."""
+    net = f"/proc/{pid}/net"
     try:
-        with open(f"/proc/{pid}/net/fib_trie", encoding="ascii") as file:
-            have = set(_LOCAL.findall(file.read(1 << 20)))
-        with open(f"/proc/{pid}/net/route", encoding="ascii") as file:
-            way_out = any(line.split()[1:2] == ["00000000"] for line in file.read(1 << 20).splitlines())
+        with open(f"{net}/fib_trie", encoding="ascii") as file:
+            have = {*_LOCAL.findall(file.read(_BOUND)), *_addresses6(f"{net}/if_inet6")}
+        with open(f"{net}/route", encoding="ascii") as file:
+            way_out = any(line.split()[1:2] == ["00000000"] for line in file.read(_BOUND).splitlines())
+        way_out6 = any(route.prefix == 0 and route.flags & _VIA for route in _routes6(f"{net}/ipv6_route"))
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return (way_out or not addresses) and set(addresses) <= have
+    ways = all(way_out6 if is_ipv6(address) else way_out for address in addresses)
+    return ways and set(addresses) <= have
+
+
+# -- changes of a running VPS -----------------------------------------------------------------------------------------
 
 
 def set_addresses(vps: Vps, pid: int) -> None:
@@ -95,21 +159,22 @@ def set_addresses(vps: Vps, pid: int) -> None:
 
     What leaves is taken inside even if the node routes it no more, or not yet: a killed run may have come as far as that.
     """
-    interface = host_interface(vps)
+    interface = link_of(vps.id_base)
     routed_now = set(routed().get(interface, ()))
     wanted = set(vps.addresses)
-    inside, outside = [], []
-    for address in sorted(wanted):
-        inside.append(f"address replace {address}/32 dev {INTERFACE}")
-        outside.append(f"route replace {address}/32 dev {interface} scope link")
-    for address in sorted((routed_now | set(vps.leaving)) - wanted):
-        inside.append(f"address delete {address}/32 dev {INTERFACE}")
-    for address in sorted(routed_now - wanted):
-        outside.append(f"route delete {address}/32 dev {interface}")
+    inside = [_give(address) for address in sorted(wanted)]
+    inside += [f"address delete {_alone(address)} dev {INTERFACE}" for address in sorted((routed_now | set(vps.leaving)) - wanted)]
+    outside = [_route(address, interface) for address in sorted(wanted)]
+    outside += [f"route delete {_alone(address)} dev {interface}" for address in sorted(routed_now - wanted)]
     if wanted:
         # With its last address an interface has lost its routes; where they are still there, these two fail and are passed over.
         inside.append(f"route add {GATEWAY} dev {INTERFACE} scope link")
         inside.append(f"route add default via {GATEWAY} dev {INTERFACE}")
+    if any(map(is_ipv6, wanted)):
+        for text, path in start_echoes(vps):
+            files.overwrite(path, text)
+        outside.insert(0, _gateway6(interface))
+        inside.append(f"route add default via {GATEWAY6} dev {INTERFACE}")
     # The guest's side may be as its root left it (an address already gone): carry on, and let the node's side decide.
     code, output = tools.attempt(tools.in_namespace(pid, "net", ["ip", "-force", "-batch", "-"]), stdin="\n".join(inside) + "\n")
     if code != 0 and "Cannot find device" in output:
@@ -118,5 +183,50 @@ def set_addresses(vps: Vps, pid: int) -> None:
         tools.run(["ip", "-batch", "-"], stdin="\n".join(outside) + "\n")
 
 
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+def _give(address: str) -> str:
+    # Nobody else is on the link who could have it: no waiting for duplicate address detection.
+    return f"address replace {_alone(address)} dev {INTERFACE}{' nodad' if is_ipv6(address) else ''}"
+
+
+def _route(address: str, interface: str) -> str:
+    return f"route replace {_alone(address)} dev {interface}{'' if is_ipv6(address) else ' scope link'}"
+
+
+def _gateway6(interface: str) -> str:
+    return f"address replace {GATEWAY6}/64 dev {interface} nodad"
+
+
+def _alone(address: str) -> str:
+    return f"{address}/{128 if is_ipv6(address) else 32}"
+
+
 def _address(little_endian_hex: str) -> str:
     return socket.inet_ntoa(struct.pack("<L", int(little_endian_hex, 16)))
+
+
+def _address6(hexadecimal: str) -> str:
+    return socket.inet_ntop(socket.AF_INET6, bytes.fromhex(hexadecimal))
+
+
+def _addresses6(path: str) -> Iterable[str]:
+    """Those of an if_inet6; none where the kernel has no IPv6."""
+    text = files.read_start(path, _BOUND) or ""
+    return [_address6(line.split()[0]) for line in text.splitlines() if len(line.split()) == 6]
+
+
+class _Route6(NamedTuple):
+    interface: str
+    prefix: int
+    address: str
+    flags: int
+
+
+def _routes6(path: str) -> Iterator[_Route6]:
+    """Those of an ipv6_route, without what is the kernel's own way of saying that an address is here, or nowhere."""
+    text = files.read_start(path, _BOUND) or ""
+    for fields in (line.split() for line in text.splitlines()):
+        if len(fields) == 10 and not int(fields[8], 16) & _HERE_OR_NOWHERE:
+            yield _Route6(fields[9], int(fields[1], 16), _address6(fields[0]), int(fields[8], 16))

@@ -9,7 +9,7 @@ contract that both keep is tests/contract/.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -19,13 +19,14 @@ from ..core import usage as counts
 from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
-from . import build, cgroup, configuration, engine, locks, network, resources, settings, template_steps, tools, vps_steps
+from ..core.places import link_of
+from . import build, cgroup, configuration, engine, filtering, locks, network, rates, resources, settings, template_steps, tools, traffic, vps_steps
 from . import limits as limits_
 from . import usage
 from .parts import Parts, node_nameservers
 from .sweep import sweep
 
-PROGRAMS = ("lxc-start", "lxc-stop", "lxc-info", "lxc-attach", "btrfs", "ip", "nft", "nsenter", "hostname", "ssh-keygen")
+PROGRAMS = ("lxc-start", "lxc-stop", "lxc-info", "lxc-attach", "btrfs", "ip", "tc", "nft", "nsenter", "hostname", "ssh-keygen")
 
 
 class Node:
@@ -62,22 +63,22 @@ class Node:
             self._parts.found = None
         return (vps_steps.APPLY.get(type(step)) or template_steps.APPLY[type(step)])(self._parts, step)
 
-    def read_vps(self, name: str, *, decides: bool = True) -> Actual:
+    def read_vps(self, name: str, *, decides: bool = True, asked: Collection[str] = ()) -> Actual:
         """A VPS as it is: what its record says, where the kernel does not say something else.
 
-        Who `decides` nothing by it does without what the others have.
+        Who `decides` nothing by it does without what the others have. What takes a program or many files is read for who has `asked` for that option.
         """
         for _attempt in range(5):
             try:
-                return self._read_vps(name, decides)
+                return self._read_vps(name, decides, asked)
             except (FileNotFoundError, ProcessLookupError):
                 self._parts.found = None
                 continue  # it has stopped, rebooted or gone while we looked
         raise VpsError(f"name: VPS '{name}' does not hold still to be read, it stops and starts all the time; stop it first.")
 
-    def _read_vps(self, name: str, decides: bool) -> Actual:
+    def _read_vps(self, name: str, decides: bool, asked: Collection[str]) -> Actual:
         recorded = self._parts.vps.load(name)
-        facts = self._facts(name) if decides else NodeFacts(abilities=self._parts.abilities)
+        facts = self._facts(name, asked) if decides else NodeFacts(abilities=self._parts.abilities)
         if recorded is None:
             return Actual(node=facts)
         abilities = self._parts.abilities_of(recorded)
@@ -86,20 +87,24 @@ class Node:
         status = vps_steps.status(name, before=self._parts.found)
         if self._parts.lock != -1:  # of this VPS: nobody else changes whether it runs, but its guest
             self._parts.found = status
-        addresses = recorded.addresses
+        addresses, held_rates = recorded.addresses, recorded.rates
         at_restart, live = set(), Live()
         if status.pid is not None:
             live = limits_.read(kept, status.pid, abilities)
             at_restart |= live.at_restart(kept.limits, abilities)
-            routed = network.routed().get(network.host_interface(recorded), ())
+            routed = network.routed().get(link_of(recorded.id_base), ())
             if set(routed) != set(addresses):
                 addresses = routed
+            if decides and not filtering.is_in_force():
+                stale.add(filtering.RULES)
+            if "rates" in asked or any(recorded.rates):
+                held_rates = rates.read(recorded)
             if engine.is_privileged(status.pid) != recorded.privileged:
                 at_restart.add("privileged")
         disk = self._parts.disk(recorded)
         limits = live.observe(recorded.limits, abilities, disk)
         return Actual(
-            vps=replace(recorded, limits=limits, addresses=addresses),
+            vps=replace(recorded, limits=limits, addresses=addresses, rates=held_rates),
             run=status.run,
             pid=status.pid,
             stale=frozenset(stale),
@@ -111,7 +116,7 @@ class Node:
             live=live,
         )
 
-    def _facts(self, name: str) -> NodeFacts:
+    def _facts(self, name: str, asked: Collection[str]) -> NodeFacts:
         taken = {address: "the node" for address in network.own_addresses()}
         reserved, damaged = [], None
         try:
@@ -134,6 +139,9 @@ class Node:
             room=self._parts.room(others, damaged),
             free_bytes=self._parts.storage.free_bytes(),
             free_id_ranges=known.id_count // ID_RANGE - len({vps.name for vps in reserved}),
+            published={vps.name: vps.publish for vps in others if vps.publish},
+            listening=network.listening() if "publish" in asked else frozenset(),
+            neighbours=tuple(vps.name for vps in others),
             damaged=damaged,
             foreign=engine.foreign(name, self._parts.vps.path(name)),
         )
@@ -158,7 +166,7 @@ class Node:
         """Where a VPS is on this machine: what a person wants to know besides what was asked."""
         return {
             "directory": self._parts.vps.path(vps.name),
-            "host_interface": network.host_interface(vps),
+            "host_interface": link_of(vps.id_base),
             "disk_used": self._parts.driver(vps).usage(self._parts.root(vps.name)),
         }
 
@@ -172,6 +180,11 @@ class Node:
             with suppress(FileNotFoundError, ProcessLookupError):
                 texts = usage.read(cgroup.find(vps.name, actual.pid), version=abilities.version)
         return counts.Counters(abilities.version, texts, self._parts.driver(vps).used(self._parts.root(vps.name)), abilities.io_device)
+
+    def traffic(self, actual: Actual) -> dict[str, int]:
+        """Bytes and packets that a VPS was sent and has sent, over all its starts."""
+        vps = actual.vps
+        return {} if vps is None else traffic.read(vps, self._parts.vps.path(vps.name), runs=actual.pid is not None)
 
     def vps_names(self) -> list[str]:
         """All VPSs of this node."""

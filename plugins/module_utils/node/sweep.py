@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext, suppress
 
 from ..core.errors import VpsError
 from ..core.model import Vps
-from . import cgroup, engine, locks, unit
+from . import cgroup, engine, filtering, locks, unit
 from .mounts import points_below
 from .parts import Parts
 
@@ -40,6 +40,9 @@ def sweep(parts: Parts) -> list[str]:
             _release(parts, point)
     if os.path.exists(_mark(parts)):
         protect(parts)
+    if filtering.was_left(parts):
+        unread = filtering.refresh(parts)
+        warnings += [f"The packet filter stays as it is, whatever is changed, until this is mended: {unread[name]}" for name in sorted(unread)]
     if parts.storage.recount():
         warnings.append("pool: the kernel had lost count of what the VPSs keep on disk, and no disk limit held; it is counting again now.")
     return warnings
@@ -59,7 +62,7 @@ def protecting(parts: Parts, *vpss: Vps) -> Iterator[None]:
 
 def protect(parts: Parts) -> None:
     """Have the cgroup above all VPSs say what the records say."""
-    with locks.hold("node", "allocation", timeout=parts.lock_timeout):
+    with locks.hold("node", "allocation", timeout=parts.lock_timeout, again=True):
         unit.protect([parts.keepable(vps) for vps in parts.vps.all()])
         with suppress(FileNotFoundError):
             os.unlink(_mark(parts))

@@ -14,8 +14,9 @@ from dataclasses import replace
 from ..core import capacity
 from ..core import plan as steps
 from ..core.errors import GuestInTheWay, NothingDone, VpsError
+from ..core.firewall import holder
 from ..core.model import ID_RANGE, RUNNING, STOPPED, Vps
-from . import cgroup, configuration, controls, engine, files, guest, locks, network, processes, tools, tree
+from . import cgroup, configuration, controls, engine, files, filtering, guest, locks, network, processes, rates, tools, tree
 from .parts import Parts, node_nameservers
 from .sweep import erase_vps, protecting
 
@@ -58,7 +59,7 @@ def create(parts: Parts, step: steps.Create) -> None:
     except BaseException:
         erase_vps(parts, vps.name, directory)
         raise
-    with protecting(parts, kept):
+    with protecting(parts, kept), filtering.following(parts):
         parts.vps.commit(vps.name)
         parts.storage.sync()  # before anybody works with it: a power cut must not make remains of it again
 
@@ -91,7 +92,12 @@ def _reserve(parts: Parts, vps: Vps) -> tuple[Vps, str]:
 
 
 def _refuse_taken(vps: Vps, others: list[Vps]) -> None:
-    """Addresses may have been given away since they were compared."""
+    """Addresses and ports may have been given away since they were compared."""
+    published = {other.name: other.publish for other in others if other.name != vps.name}
+    for one in vps.publish:
+        owner = holder(one, published)
+        if owner is not None:
+            raise VpsError(f"publish: {one} leads to VPS {owner}; give '{vps.name}' another one.")
     for other in others:
         for address in set(vps.addresses) & other.claimed:
             if other.name != vps.name:
@@ -112,16 +118,17 @@ def update(parts: Parts, step: steps.Update) -> None:
     record back: what was asked and cannot be must not be tried again at the next start.
     """
     vps, before = step.vps, parts.vps.known(step.vps.name)
-    with protecting(parts, parts.keepable(vps), parts.keepable(before)), ExitStack() as allocation:
+    filters = bool(step.options & filtering.OPTIONS)
+    with protecting(parts, parts.keepable(vps), parts.keepable(before)), filtering.following(parts, when=filters), ExitStack() as allocation:
         allocation.enter_context(locks.hold("node", "allocation", timeout=parts.lock_timeout))
-        if "addresses" in step.options:
+        if step.options & {"addresses", "publish"}:
             _refuse_taken(vps, parts.reserved())
         if "limits" in step.options:
             _refuse_promised(parts, before, vps)
         leaving = tuple(sorted(before.claimed - set(vps.addresses)))
         mine = step.options & set(guest.IDENTITY)
         # While the node writes to its disk the VPS may have more of it: whoever is killed there leaves that to be set again.
-        unfinished = step.options - configuration.STALE | ({"limits"} if mine else set())
+        unfinished = step.options - configuration.STALE - {filtering.RULES} | ({"limits"} if mine else set())
         parts.vps.store(replace(vps, unfinished=tuple(sorted(unfinished)), leaving=leaving))
         if not _gives_back(parts, before, vps):
             allocation.close()
@@ -144,7 +151,7 @@ def _gives_back(parts: Parts, before: Vps, after: Vps) -> bool:
 
 def _bring_into_force(parts: Parts, step: steps.Update, before: Vps, leaving: tuple[str, ...]) -> None:
     """Do it, and record what has become of it where it cannot be done."""
-    vps, unfinished = step.vps, {*before.unfinished, *(step.options - configuration.STALE)}
+    vps, unfinished = step.vps, {*before.unfinished, *(step.options - configuration.STALE - {filtering.RULES})}
     try:
         _apply(parts, parts.keepable(replace(vps, leaving=leaving)), step.options, force=step.force)
     except NothingDone:
@@ -173,9 +180,13 @@ def _apply(parts: Parts, vps: Vps, options: frozenset[str], *, force: bool) -> N
         with driver.opened(root), tree.Tree(root) as inside:
             guest.apply(inside, vps, mine, node_nameservers())
     configuration.write(vps, parts.vps.path(vps.name), parts.startup(vps))
+    if options & filtering.OPTIONS:  # before it has an address that the rules do not know
+        filtering.refresh(parts)
     if found.pid is not None:
         if "addresses" in options:
             network.set_addresses(vps, found.pid)
+        if "rates" in options:
+            rates.write(vps)
         if "hostname" in options:
             guest.set_hostname(found.pid, vps.hostname)
 
@@ -260,9 +271,10 @@ def _console(parts: Parts, name: str) -> str:
 def destroy(parts: Parts, step: steps.Destroy) -> None:
     """One rename, and it is gone; then its remains."""
     vps = parts.keepable(parts.vps.known(step.name))
-    with protecting(parts, vps):
+    with protecting(parts, vps), filtering.following(parts):
         remains = parts.vps.discard(step.name)
         parts.storage.sync()  # what is told to be gone does not start at the next boot
+    rates.forget(vps)
     erase_vps(parts, step.name, remains)
 
 

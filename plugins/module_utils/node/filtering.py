@@ -1,0 +1,71 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The packet filter after a change of a VPS's record: made anew from all of them, and replaced in one step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from ..core.errors import VpsError
+from ..core.networks import networks_of
+from ..core.places import FILTER, NETWORK
+from ..core.ruleset import mark_of, ruleset
+from . import files, firewall, locks
+from .parts import Parts
+
+RULES = "packet_filter"  # what a plan calls a table that is not there, or not ours
+OPTIONS = frozenset({"addresses", "labels", "isolated", "firewall", "publish", RULES})  # that it is made from
+
+
+@contextmanager
+def following(parts: Parts, *, when: bool = True) -> Iterator[None]:
+    """Change records within: the packet filter follows, after a run that is killed by the next one, and after one that is refused too."""
+    if not when:
+        yield
+        return
+    with open(_mark(parts), "w", encoding="ascii"):
+        pass
+    try:
+        yield
+    except BaseException:
+        with suppress(VpsError):  # the first error is the one to tell
+            refresh(parts)
+        raise
+    refresh(parts)
+
+
+def refresh(parts: Parts) -> dict[str, str]:
+    """Have the kernel, and the file that it gets at the next boot, say what the records say.
+
+    As long as one cannot be read, all stays as it is, and the next run tries again: without its rules that VPS would be cut off. Gives why,
+    by the VPS's name.
+    """
+    unread: dict[str, str] = {}
+    with locks.hold("node", FILTER, timeout=parts.lock_timeout, again=True):
+        rules = ruleset(networks_of(parts.settings), parts.vps.all(unread))
+        if unread:
+            return unread
+        if files.read(NETWORK) != rules.text:
+            files.write(NETWORK, rules.text)
+        if not firewall.is_loaded(rules.mark):
+            firewall.load(rules.text)
+        with suppress(FileNotFoundError):
+            os.unlink(_mark(parts))
+    return unread
+
+
+def is_in_force() -> bool:
+    """Whether the kernel has the table that it was given last."""
+    return firewall.is_loaded(mark_of(files.read(NETWORK)))
+
+
+def was_left(parts: Parts) -> bool:
+    """Whether a killed run has changed a record, and not come to this."""
+    return os.path.exists(_mark(parts))
+
+
+def _mark(parts: Parts) -> str:
+    return os.path.join(parts.settings.pool, "rules-changed")

@@ -1,0 +1,90 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How fast a VPS's link goes: a token bucket at each end of it. A change costs one `tc`, and drops no connection.
+
+Document: tc-tbf(8), tc-mirred(8).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from ..core.model import Vps
+from ..core.places import link_of
+from ..core.rates import LATENCY, Rates, bucket
+from . import tools
+
+
+def _shaper(vps: Vps) -> str:
+    """The device that what a VPS sends waits in for its turn: a queue holds back only what leaves by a device."""
+    return f"{link_of(vps.id_base)}-out"
+
+
+def start_lines(vps: Vps) -> list[str]:
+    """Lines of shell that hold a new link to its rates."""
+    if not any(vps.rates[:2]):
+        return []
+    lines = []
+    if vps.rates.outgoing:
+        lines.append(f"[ -e /sys/class/net/{_shaper(vps)} ] || ip link add {_shaper(vps)} type ifb")
+        lines.append(f"ip link set {_shaper(vps)} up")
+    return [*lines, "tc -batch - <<'END'", *_queues(vps), "END"]
+
+
+def read(vps: Vps) -> Rates:
+    """How fast a running VPS's link goes, as the kernel holds it. Its record says whether a burst was asked for."""
+    kept = vps.rates
+    found = [_held(link_of(vps.id_base)), _held(_shaper(vps))]
+    held = [None if one is None else one[0] * 8 for one in found]
+    bursts = {one[1] for one in found if one is not None}
+    as_asked = bursts <= {bucket(rate, kept.burst)[1] for rate in held if rate is not None}
+    return Rates(held[0], held[1], kept.burst if as_asked else max(bursts))
+
+
+def _held(interface: str) -> tuple[int, int] | None:
+    """(bytes/s, bytes) of the token bucket at a device; None where there is none."""
+    code, output = tools.attempt(["tc", "-json", "qdisc", "show", "dev", interface])
+    for queue in json.loads(output or "[]") if code == 0 else ():
+        if queue.get("kind") == "tbf":
+            return queue["options"]["rate"], queue["options"]["burst"]
+    return None
+
+
+def write(vps: Vps) -> None:
+    """Hold the link of a running VPS to its rates, without a moment in which nothing passes."""
+    interface, shaper = link_of(vps.id_base), _shaper(vps)
+    if vps.rates.outgoing:
+        if not os.path.exists(f"/sys/class/net/{shaper}"):
+            tools.run(["ip", "link", "add", shaper, "type", "ifb"])
+        tools.run(["ip", "link", "set", shaper, "up"])
+    else:
+        tools.attempt(["tc", "qdisc", "delete", "dev", interface, "ingress"])
+        tools.attempt(["ip", "link", "delete", shaper])
+    if not vps.rates.incoming:
+        tools.attempt(["tc", "qdisc", "delete", "dev", interface, "root"])
+    if any(vps.rates[:2]):
+        tools.run(["tc", "-batch", "-"], stdin="\n".join(_queues(vps)) + "\n")
+
+
+def forget(vps: Vps) -> None:
+    """Take away what of a VPS's link does not go with its end."""
+    if os.path.exists(f"/sys/class/net/{_shaper(vps)}"):
+        tools.attempt(["ip", "link", "delete", _shaper(vps)])
+
+
+def _queues(vps: Vps) -> list[str]:
+    """Lines for `tc -batch`, in any state of the devices."""
+    interface, shaper, lines = link_of(vps.id_base), _shaper(vps), []
+    for device, rate in ((interface, vps.rates.incoming), (shaper, vps.rates.outgoing)):
+        if rate:
+            size, burst = bucket(rate, vps.rates.burst)
+            lines.append(f"qdisc replace dev {device} root tbf rate {size * 8}bit burst {burst}b latency {LATENCY}ms")
+    if vps.rates.outgoing:
+        lines.append(f"qdisc replace dev {interface} ingress")
+        lines.append(
+            f"filter replace dev {interface} parent ffff: protocol all prio 1 handle 800::800 u32 match u32 0 0 "
+            f"action mirred egress redirect dev {shaper}"
+        )
+    return lines
