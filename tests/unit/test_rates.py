@@ -42,3 +42,13 @@ def test_a_bucket_holds_a_large_packet_at_least():
     assert rates.bucket(1_000_000, None) == (125_000, 65_536)
     assert rates.bucket(1_000_000_000, None) == (125_000_000, 2_500_000)
     assert rates.bucket(1_000_000, 10_000) == (125_000, 10_000)
+
+
+def test_what_the_kernel_holds_is_read_back():
+    asked = rates.Rates(100_000_000, 20_000_000)
+    assert rates.observe((12_500_000, 250_000), (2_500_000, 65_530), asked) == asked
+    assert rates.observe((12_500_000, 250_000), None, asked) == rates.Rates(100_000_000)
+    assert rates.observe((12_500_000, 4096), (2_500_000, 65_536), asked) == rates.Rates(100_000_000, 20_000_000, 4096)
+    assert rates.observe(None, None, rates.Rates(1, 2, 3)) == rates.Rates()
+    asked = rates.Rates(100_000_000, None, 1 << 20)
+    assert rates.observe((12_500_000, 1_048_570), None, asked) == asked

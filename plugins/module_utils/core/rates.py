@@ -80,3 +80,17 @@ def format_rate(rate: int) -> str:
 def bucket(rate: int, burst: int | None) -> tuple[int, int]:
     """(bytes/s, bytes) of the token bucket. Without a burst, what comes in 20 ms, and a large packet at least."""
     return rate // 8, burst or max(rate // 8 // 50, 1 << 16)
+
+
+def observe(incoming: tuple[int, int] | None, outgoing: tuple[int, int] | None, recorded: Rates) -> Rates:
+    """The rates that two buckets of the kernel's make. A burst that is as it would be without one being asked for, or as recorded, is that.
+
+    The kernel counts a burst as the time that it takes, so that some bytes of it may be missing.
+    """
+    bursts = []
+    for found in (incoming, outgoing):
+        if found is not None:
+            size = bucket(found[0] * 8, recorded.burst)[1]
+            bursts.append(recorded.burst if abs(found[1] - size) <= size // 100 else found[1])
+    strange = next((burst for burst in bursts if burst != recorded.burst), recorded.burst)
+    return Rates(incoming and incoming[0] * 8, outgoing and outgoing[0] * 8, strange if bursts else None)

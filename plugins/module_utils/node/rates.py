@@ -9,12 +9,12 @@ Document: tc-tbf(8), tc-mirred(8).
 from __future__ import annotations
 
 import json
-import os
 
+from ..core.errors import VpsError
 from ..core.model import Vps
 from ..core.places import link_of
-from ..core.rates import LATENCY, Rates, bucket
-from . import tools
+from ..core.rates import LATENCY, Rates, bucket, observe
+from . import files, tools
 
 
 def _shaper(vps: Vps) -> str:
@@ -28,19 +28,14 @@ def start_lines(vps: Vps) -> list[str]:
         return []
     lines = []
     if vps.rates.outgoing:
-        lines.append(f"[ -e /sys/class/net/{_shaper(vps)} ] || ip link add {_shaper(vps)} type ifb")
+        lines.append(f"ip link show {_shaper(vps)} >/dev/null 2>&1 || ip link add {_shaper(vps)} type ifb")
         lines.append(f"ip link set {_shaper(vps)} up")
     return [*lines, "tc -batch - <<'END'", *_queues(vps), "END"]
 
 
 def read(vps: Vps) -> Rates:
-    """How fast a running VPS's link goes, as the kernel holds it. Its record says whether a burst was asked for."""
-    kept = vps.rates
-    found = [_held(link_of(vps.id_base)), _held(_shaper(vps))]
-    held = [None if one is None else one[0] * 8 for one in found]
-    bursts = {one[1] for one in found if one is not None}
-    as_asked = bursts <= {bucket(rate, kept.burst)[1] for rate in held if rate is not None}
-    return Rates(held[0], held[1], kept.burst if as_asked else max(bursts))
+    """How fast a running VPS's link goes, as the kernel holds it."""
+    return observe(_held(link_of(vps.id_base)), _held(_shaper(vps)), vps.rates)
 
 
 def _held(interface: str) -> tuple[int, int] | None:
@@ -56,8 +51,8 @@ def write(vps: Vps) -> None:
     """Hold the link of a running VPS to its rates, without a moment in which nothing passes."""
     interface, shaper = link_of(vps.id_base), _shaper(vps)
     if vps.rates.outgoing:
-        if not os.path.exists(f"/sys/class/net/{shaper}"):
-            tools.run(["ip", "link", "add", shaper, "type", "ifb"])
+        if not _exists(shaper) and tools.attempt(["ip", "link", "add", shaper, "type", "ifb"])[0] != 0:
+            raise VpsError("rates.out: this kernel cannot hold back what a VPS sends, it has no ifb; leave it out, or install the module.")
         tools.run(["ip", "link", "set", shaper, "up"])
     else:
         tools.attempt(["tc", "qdisc", "delete", "dev", interface, "ingress"])
@@ -70,8 +65,12 @@ def write(vps: Vps) -> None:
 
 def forget(vps: Vps) -> None:
     """Take away what of a VPS's link does not go with its end."""
-    if os.path.exists(f"/sys/class/net/{_shaper(vps)}"):
+    if _exists(_shaper(vps)):
         tools.attempt(["ip", "link", "delete", _shaper(vps)])
+
+
+def _exists(interface: str) -> bool:
+    return f"{interface}:" in (files.read("/proc/net/dev") or "")
 
 
 def _queues(vps: Vps) -> list[str]:
