@@ -27,6 +27,7 @@ def describe_vps(node: Any, actual: Actual) -> dict[str, Any] | None:
         "storage": vps.storage,
         "hostname": vps.hostname,
         "addresses": list(vps.addresses),
+        "pooled": dict(vps.pooled),
         "nameservers": list(vps.nameservers),
         "search_domains": list(vps.search_domains),
         "labels": dict(vps.labels),

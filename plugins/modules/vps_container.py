@@ -50,11 +50,14 @@ options:
     type: str
   addresses:
     description:
-      - IPv4 and IPv6 addresses that the node routes to the VPS, out of the networks of the role P(mainline.vps.node#role).
+      - IPv4 and IPv6 addresses that the node routes to the VPS, out of its networks; see C(node_networks) of the role
+        P(mainline.vps.node#role) and M(mainline.vps.vps_network).
+      - "Instead of an address, V({pool: NAME}) is the next free one of a pool or of a network, and the same in every later run; with V(family),
+        4 or 6, that of this family, else that of the pool's first range."
       - Added and removed live. An empty list removes all.
       - The VPS can use these and no others, whatever its root does.
     type: list
-    elements: str
+    elements: raw
   nameservers:
     description:
       - Up to three DNS servers for the VPS's C(/etc/resolv.conf). A new VPS gets the node's own when this is not given or empty.
@@ -357,6 +360,10 @@ vps:
       type: list
       elements: str
       sample: [10.90.0.10]
+    pooled:
+      description: The pool that has given an address, by the address; those that were given by the task are not in it.
+      type: dict
+      sample: {203.0.113.10: customers}
     nameservers:
       description: Its nameservers; empty where it has the node's.
       type: list
@@ -457,7 +464,7 @@ def main() -> None:
             "template": {"type": "str"},
             "storage": {"type": "str", "choices": ["btrfs", "image"]},
             "hostname": {"type": "str"},
-            "addresses": {"type": "list", "elements": "str"},
+            "addresses": {"type": "list", "elements": "raw"},
             "nameservers": {"type": "list", "elements": "str"},
             "root_password_hash": {"type": "str", "no_log": True},
             "authorized_keys": {"type": "list", "elements": "str", "no_log": False},

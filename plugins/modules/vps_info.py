@@ -71,6 +71,12 @@ vpss:
   elements: dict
   sample: [{name: web1, state: started, addresses: [10.90.0.10], limits: {memory: 512M}}]
   contains:
+    traffic:
+      description:
+        - What its link has carried since the VPS was made, over all its starts - C(bytes_in) and C(packets_in) that it was sent, C(bytes_out) and
+          C(packets_out) that it has sent. What the link of a VPS had carried whose node lost its power, or whose monitor was killed, is missing.
+      type: dict
+      sample: {bytes_in: 1609, packets_in: 21, bytes_out: 2280, packets_out: 20}
     usage:
       description:
         - What it uses, as the kernel counts it. Null is a number that this kernel does not have. All counters restart with the VPS,
@@ -167,10 +173,10 @@ node:
       type: int
       sample: 17179869184
     networks:
-      description: The subnets that it routes to VPSs.
+      description: Its networks, as M(mainline.vps.vps_network) returns them, without who uses them; C(default) is the one that the role gave it.
       type: list
-      elements: str
-      sample: [10.90.0.0/16]
+      elements: dict
+      sample: [{name: default, subnets: [10.90.0.0/16], nat: true, nat_addresses: [], uplink: null, pools: {}}]
     cgroup_version:
       description: 1 or 2.
       type: int

@@ -40,7 +40,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.model import (
     TemplateActual,
     Vps,
 )
-from ansible_collections.mainline.vps.plugins.module_utils.core.networks import Network
+from ansible_collections.mainline.vps.plugins.module_utils.core.networks import Network, networks_of, pools_of
 from ansible_collections.mainline.vps.plugins.module_utils.core.ruleset import ruleset
 from ansible_collections.mainline.vps.plugins.module_utils.core.template import checksum
 from ansible_collections.mainline.vps.plugins.module_utils.core.usage import Counters
@@ -108,6 +108,7 @@ class MemoryNode:
         self.kernels: dict[str, Kernel] = {}
         self.templates: dict[str, Manifest] = {}
         self.rules: str | None = None
+        self.other_networks: tuple[Network, ...] = ()
         self.listening: set[str] = set()
         self._pids = 1000
 
@@ -220,7 +221,7 @@ class MemoryNode:
         return {
             "pool": "/pool",
             "pool_free": self.free_bytes,
-            "networks": list(self.networks),
+            "networks": [network.named for network in self._networks()],
             "cgroup_version": self.version,
             "capacity": capacity.report(self._room(self.disks), self.used),
         }
@@ -309,10 +310,13 @@ class MemoryNode:
         except NOT_OURS as error:
             raise VpsError(f"/pool/vps/{name}/vps.json: was not written by this release ({error}); nothing was touched.") from None
 
+    def _networks(self) -> tuple[Network, ...]:
+        return networks_of(self.networks, True, self.other_networks)
+
     def _rules(self) -> str:
         """The packet filter's table, which stays as it is as long as a record cannot be read."""
         try:
-            return ruleset((Network("default", self.networks),), [self.recorded(name) for name in self.disks]).text
+            return ruleset(self._networks(), [self.recorded(name) for name in self.disks]).text
         except VpsError:
             return self.rules
 
@@ -368,7 +372,8 @@ class MemoryNode:
         return NodeFacts(
             templates={name: manifest.init for name, manifest in self.templates.items()},
             taken=taken,
-            networks=self.networks,
+            networks=tuple(subnet for network in self._networks() for subnet in network.subnets),
+            pools=pools_of(self._networks()),
             abilities=self.abilities,
             plans=self.plans,
             room=room,

@@ -46,7 +46,7 @@ class Real:
         self.node = node
         summary = node.summary()
         self.pool = str(summary["pool"])
-        self.network = ipaddress.ip_network(summary["networks"][0])
+        self.network = ipaddress.ip_network(summary["networks"][0]["subnets"][0])
         self.records = VpsRecords(self.pool)
         self.parts = Parts.of(settings.require())
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import addresses, capacity, controls, disk, fidelity, firewall, parse, rates, units
+from . import addresses, capacity, controls, disk, fidelity, firewall, parse, pools, rates, units
 from . import limits as limits_
 from .beancounters import BTRFS, KEYS, STORAGES, format_value
 from .errors import VpsError, shown
@@ -51,7 +51,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "template": lambda value: parse.parse_name(value, option="template"),
     "storage": _parse_storage,
     "hostname": parse.parse_hostname,
-    "addresses": addresses.parse_addresses,
+    "addresses": pools.parse_wishes,
     "nameservers": addresses.parse_nameservers,
     "search_domains": addresses.parse_search_domains,
     "root_password_hash": parse.parse_password_hash,
@@ -67,7 +67,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "rates": rates.parse_rates,
     "limits": lambda value: limits_.parse(value, prefix="limits."),
 }
-OPTIONS = (*PARSERS, "plan")
+OPTIONS = (*PARSERS, "plan", "pooled")
 LIMIT_OPTIONS = (limits_.PLAN, *KEYS)  # of vps_limits, and of the section of the others
 # The configuration is what LXC reads at a start: one that was edited, or that another release writes.
 NEEDS_RESTART = frozenset({"privileged", "configuration"})
@@ -127,6 +127,7 @@ def compare(desired: Desired, actual: Actual) -> Plan:
     if actual.vps is None and desired.must_exist:
         raise VpsError(f"name: there is no VPS '{desired.name}' on this node; make it with vps_container first.")
     actual = replace(actual, node=replace(actual.node, abilities=abilities(desired, actual)))
+    desired = _settle_addresses(desired, actual)
     desired, warnings = _settle_limits(desired, actual.node)
     plan = _create(desired, actual.node) if actual.vps is None else _update(desired, actual, actual.vps)
     return replace(plan, warnings=(*plan.warnings, *warnings, *disk.warnings(actual.disk)))
@@ -147,6 +148,16 @@ def _settle_limits(desired: Desired, node: NodeFacts) -> tuple[Desired, tuple[st
     limits = limits_.settle(wish, node.plans)
     warnings = fidelity.check(limits, node.abilities, desired.unsupported, prefix=wish.prefix, own=wish.given, plan=wish.plan)
     return replace(desired, options={**desired.options, "limits": limits, "plan": wish.plan}), warnings
+
+
+def _settle_addresses(desired: Desired, actual: Actual) -> Desired:
+    """The wish with what pools give for it."""
+    wishes = desired.options.get("addresses")
+    if wishes is None:
+        return desired
+    recorded = actual.recorded or actual.vps
+    given, found = pools.settle(wishes, recorded, actual.node.pools, actual.node.taken)
+    return replace(desired, options={**desired.options, "addresses": found, "pooled": tuple(sorted(given.items()))})
 
 
 def settled(desired: Desired) -> Desired:

@@ -237,6 +237,12 @@ def parse_machine(params: Mapping[str, Any]) -> Desired:
     )
 
 
+def settled(settings: Settings) -> Desired:
+    """The wish for a machine that is as its settings say."""
+    pool_file = settings.made.pool_file or ""
+    return Desired("present", settings.pool, pool_file, None, settings.id_start, settings.id_count, settings.networks, settings.nat)
+
+
 def parse_plans(plans: Mapping[str, Any], *, option: str = "plans") -> dict[str, Limits]:
     """Named sets of limits. A plan may be laid over another one of them, by its key C(plan)."""
     wishes = {}

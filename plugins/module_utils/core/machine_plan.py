@@ -76,9 +76,9 @@ def compare(desired: Desired, actual: Actual) -> Plan:
     made = _lxc(items, actual, made)
     _boot(items, desired, actual)
 
-    settings = Settings(
-        desired.pool, desired.id_start, desired.id_count, desired.networks, desired.nat, *_policies(items, desired, actual.settings), made
-    )
+    plans, overcommit = _policies(items, desired, actual.settings)
+    others = actual.settings.others if actual.settings else ()
+    settings = Settings(desired.pool, desired.id_start, desired.id_count, desired.networks, desired.nat, plans, overcommit, others, made)
     if settings != actual.settings:
         if not items.changes:
             items.changes.append(Change("settings", "of an older release", "current"))
@@ -116,7 +116,7 @@ def _refuse_to_strand(desired: Desired, actual: Actual) -> None:
         raise VpsError(f"{different[0]}: cannot change while {old.pool} is not mounted, because the VPSs in it are unknown; {_how_to_mount(old)}.")
     for vps in actual.vpss or ():
         for address in vps.addresses:
-            if "networks" in different and not within(address, desired.networks):
+            if "networks" in different and within(address, old.networks) and not within(address, desired.networks):
                 raise VpsError(
                     f"networks: VPS {vps.name} has the address {address}, which is in none of {', '.join(desired.networks) or 'no networks'}; "
                     "keep its network, or take the address away first."
@@ -131,6 +131,10 @@ def _refuse_to_strand(desired: Desired, actual: Actual) -> None:
 def _refuse_routed(desired: Desired, actual: Actual) -> None:
     known = actual.settings.networks if actual.settings else ()
     for network in desired.networks:
+        for other in actual.settings.others if actual.settings else ():
+            for subnet in other.subnets:
+                if overlap(network, subnet):
+                    raise VpsError(f"networks: {network} overlaps {subnet} of network '{other.name}'; give a network that is free.")
         for interface, subnet in actual.routes:
             if network not in known and overlap(network, subnet):
                 raise VpsError(
@@ -262,7 +266,8 @@ def _ids(items: _Items, desired: Desired, actual: Actual, made: Made) -> Made:
 
 
 def _sysctls(items: _Items, desired: Desired, actual: Actual, made: Made) -> Made:
-    keys = nodefiles.wanted(ipv6=any(map(is_ipv6, desired.networks)), hears=actual.hears, before=made.sysctls)
+    others = [subnet for other in (actual.settings.others if actual.settings else ()) for subnet in other.subnets]
+    keys = nodefiles.wanted(ipv6=any(map(is_ipv6, [*desired.networks, *others])), hears=actual.hears, before=made.sysctls)
     ours = nodefiles.raised(actual.sysctls, made.sysctls, keys)
     items.own_file("sysctl", nodefiles.sysctl_file(ours, keys, actual.sysctls))
     values = {key: nodefiles.row(key).value for key in ours if actual.sysctls[key] != nodefiles.row(key).value}
@@ -277,7 +282,8 @@ def _firewall(items: _Items, desired: Desired, actual: Actual) -> None:
     """The table, with what its VPSs have asked for. As long as those cannot be read, it stays as it is."""
     if actual.vpss is None:
         return
-    rules = ruleset.ruleset(networks_of(desired), actual.vpss)
+    others = actual.settings.others if actual.settings else ()
+    rules = ruleset.ruleset(networks_of(desired.networks, desired.nat, others), actual.vpss)
     items.own_file("network", rules.text)
     if actual.rules != (rules.mark, rules.rules):
         items.add("firewall", _NONE if actual.rules is None else "other rules", "loaded", machine.SetRules(rules.text))

@@ -42,7 +42,7 @@ class Vps:
     `plan` is the one that its limits were made from, under those that it was given besides.
     `unfinished` names options that were being applied when the record was last written; `leaving` are addresses that it
     gives up with that, and that nobody else may have before.
-    `isolated`: its neighbours get to it by a rule of its `firewall` only.
+    `pooled` are those addresses that a pool has given, with its name. `isolated`: its neighbours get to it by a rule of its `firewall` only.
     """
 
     name: str
@@ -69,6 +69,7 @@ class Vps:
     firewall: Firewall = Firewall()
     publish: tuple[Publish, ...] = ()
     rates: Rates = Rates()
+    pooled: tuple[tuple[str, str], ...] = ()
 
     @property
     def claimed(self) -> frozenset[str]:
@@ -101,16 +102,22 @@ class Vps:
         return cls(**data)
 
 
+def _pooled(record: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """What pools have given, as it was recorded."""
+    return tuple(sorted((address, pool) for address, pool in record.items()))
+
+
 # How the sections of a VPS are written as plain data, for its record and for people.
 SECTIONS: Mapping[str, Callable[[Any], Any]] = {
     "limits": lambda limits: limits.named,
     "labels": dict,
+    "pooled": dict,
     "firewall": lambda firewall: firewall.named,
     "publish": lambda published: [one.named for one in published],
     "rates": lambda rates: rates.named,
 }
 _SECTIONS: Mapping[str, Callable[[Any], Any]] = {
-    "labels": parse_labels, "firewall": parse_firewall, "publish": parse_publish, "rates": parse_rates,
+    "labels": parse_labels, "pooled": _pooled, "firewall": parse_firewall, "publish": parse_publish, "rates": parse_rates,
 }
 # What the fields of a VPS's record are. Each record is read by every task, and anybody's mistake in one must not stand in the way of the others.
 _NONE = type(None)
@@ -152,6 +159,7 @@ class NodeFacts:
     free_bytes: int = 1 << 62
     free_id_ranges: int = 1
     foreign: str | None = None  # why the asked name is not ours to touch
+    pools: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     published: Mapping[str, tuple[Publish, ...]] = field(default_factory=dict)
     listening: frozenset[str] = frozenset()
     neighbours: tuple[str, ...] = ()

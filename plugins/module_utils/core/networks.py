@@ -1,45 +1,266 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A network of a node, out of which its VPSs have addresses.
+"""A network of a node, out of which its VPSs have addresses: what it is, and from a wish and the network as it is to a plan.
 
 Pure.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from .addresses import is_ipv6, is_unique_local
+from . import addresses, parse
+from .addresses import is_ipv6, is_unique_local, within
+from .errors import VpsError, shown, written
+from .plan import Change, Plan, RemoveNetwork, SetNetwork
 
 DEFAULT = "default"  # the network that the role gives to a node
+_INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,15}", re.ASCII)
 
 
 class Network(NamedTuple):
-    """Subnets that the node routes to its VPSs. `nat`: what leaves the node has an address of the node's."""
+    """Subnets that the node routes to its VPSs, out of which `pools` are parts with names.
+
+    `nat`: what leaves the node has an address of the node's; `nat_addresses` says which, one for each family, else that of the way it
+    takes. `uplink` is the interface at which the node answers for its VPSs' addresses, because others take them to be there.
+    """
 
     name: str
     subnets: tuple[str, ...] = ()
     nat: bool = False
+    nat_addresses: tuple[str, ...] = ()
+    uplink: str | None = None
+    pools: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
-    def translated(self) -> tuple[str, ...]:
-        """The subnets whose addresses nobody outside sees. A global one of IPv6 is never translated: it needs none."""
-        return tuple(subnet for subnet in self.subnets if self.nat and (not is_ipv6(subnet) or is_unique_local(subnet)))
+    def translated(self) -> tuple[tuple[str, str | None], ...]:
+        """(subnet, address that it leaves with) of those whose addresses nobody outside sees.
 
-
-class Given(Protocol):
-    """Who says which networks the node itself has: its settings, or the wish for others."""
+        A global subnet of IPv6 is translated only where an address is named for that.
+        """
+        chosen = {is_ipv6(address): address for address in self.nat_addresses}
+        return tuple(
+            (subnet, chosen.get(is_ipv6(subnet)))
+            for subnet in self.subnets
+            if self.nat and (not is_ipv6(subnet) or is_unique_local(subnet) or True in chosen)
+        )
 
     @property
-    def networks(self) -> tuple[str, ...]:
-        """Its subnets."""
+    def named(self) -> dict[str, Any]:
+        """As plain data, for a record and for people."""
+        lists = {word: list(getattr(self, word)) for word in ("subnets", "nat_addresses")}
+        return {**self._asdict(), **lists, "pools": {name: list(ranges) for name, ranges in self.pools}}
 
-    @property
-    def nat(self) -> bool:
-        """Whether they are translated."""
+    @classmethod
+    def from_record(cls, record: Mapping) -> Network:
+        """From what `named` gave; raises one of errors.NOT_OURS for anything else."""
+        lists = {word: tuple(str(each) for each in record[word]) for word in ("subnets", "nat_addresses")}
+        pools = tuple((str(name), tuple(str(each) for each in ranges)) for name, ranges in record["pools"].items())
+        return cls(**{**record, **lists, "pools": pools})
 
 
-def networks_of(settings: Given) -> tuple[Network, ...]:
-    """Those of a node."""
-    return (Network(DEFAULT, settings.networks, settings.nat),)
+@dataclass(frozen=True)
+class Desired:
+    """What a playbook asks of one network. `options` holds what it names and nothing else: the rest is left alone."""
+
+    name: str
+    state: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NetworkActual:
+    """A network as it is, None where there is none, and what stands beside it.
+
+    `others` are the node's other networks; `used` maps an address out of any to the VPS that has it; `routes` are (interface, subnet) of those that the
+    node is in itself; `own` are its addresses and `interfaces` its links.
+    """
+
+    network: Network | None = None
+    others: tuple[Network, ...] = ()
+    used: Mapping[str, str] | None = None
+    routes: tuple[tuple[str, str], ...] = ()
+    own: frozenset[str] = frozenset()
+    interfaces: frozenset[str] = frozenset()
+
+
+def parse_network(params: Mapping[str, Any]) -> Desired:
+    """The parameters of C(vps_network)."""
+    name = parse.parse_name(params["name"])
+    if name == DEFAULT:
+        raise VpsError("name: the network 'default' is the node's own; give the role mainline.vps.node other node_networks, or choose another name.")
+    if params["state"] == "absent":
+        return Desired(name, "absent")
+    return Desired(name, "present", {option: check(params[option]) for option, check in PARSERS.items() if params.get(option) is not None})
+
+
+def _parse_outgoing(values: Iterable[object]) -> tuple[str, ...]:
+    outgoing = addresses.parse_addresses(values, option="nat_addresses")
+    for family in (False, True):
+        if sum(is_ipv6(address) == family for address in outgoing) > 1:
+            raise VpsError("nat_addresses: a connection leaves with one address; give one of each family at most.")
+    return outgoing
+
+
+def _parse_uplink(text: str) -> str | None:
+    if text and not _INTERFACE.fullmatch(text):
+        raise VpsError(f"uplink: {shown(text)} is not the name of an interface; write for example eth0, or an empty text for none.")
+    return text or None
+
+
+def _parse_pools(pools: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    if not isinstance(pools, Mapping):
+        raise VpsError(f"pools: {shown(pools)} is no set of pools; write for example {{public: [203.0.113.10-203.0.113.20]}}.")
+    found = {}
+    for name, ranges in pools.items():
+        name = parse.parse_name(written(name), option="pools")
+        listed = ranges if isinstance(ranges, (list, tuple)) else (ranges,)
+        found[name] = tuple(_parse_range(each, f"pools.{name}") for each in listed)
+        if not found[name]:
+            raise VpsError(f"pools.{name}: has no addresses; write for example [203.0.113.10-203.0.113.20].")
+    return tuple(sorted(found.items()))
+
+
+def _parse_range(value: object, option: str) -> str:
+    """C(FIRST-LAST), from that, from a subnet, or from one address."""
+    text = written(value).replace(" ", "")
+    try:
+        if "-" in text:
+            first, last = (ipaddress.ip_address(word) for word in text.split("-", 1))
+        else:
+            network = ipaddress.ip_network(text)
+            first, last = network[0], network[-1]
+    except ValueError:
+        raise VpsError(f"{option}: {shown(value)} is no range; write for example 203.0.113.10-203.0.113.20 or 203.0.113.16/29.") from None
+    if first.version != last.version or int(first) > int(last):
+        raise VpsError(f"{option}: {shown(value)} is no range, the lower address comes first.")
+    return f"{first}-{last}"
+
+
+PARSERS: dict[str, Callable[[Any], Any]] = {
+    "subnets": lambda values: addresses.parse_networks(values, option="subnets"),
+    "nat": bool,
+    "nat_addresses": _parse_outgoing,
+    "uplink": _parse_uplink,
+    "pools": _parse_pools,
+}
+
+
+def _wanted(desired: Desired, before: Network | None) -> Network:
+    """The network as it is to be: what is asked over what there is."""
+    named = dict(desired.options)
+    if named.get("nat_addresses"):
+        named.setdefault("nat", True)
+    wanted = (before or Network(desired.name))._replace(**named)
+    if not wanted.subnets:
+        raise VpsError("subnets: needed to make a network; write for example [203.0.113.0/26, 2001:db8:1::/64].")
+    if wanted.nat_addresses and not wanted.nat:
+        raise VpsError("nat_addresses: they have no effect without nat; give an empty list, or set nat to true.")
+    for name, ranges in wanted.pools:
+        for text in ranges:
+            ends = text.split("-")
+            if not any(all(within(end, [subnet]) for end in ends) for subnet in wanted.subnets):
+                raise VpsError(f"pools.{name}: {text} is in none of the network's subnets ({', '.join(wanted.subnets)}).")
+    return wanted
+
+
+def compare(desired: Desired, actual: NetworkActual) -> Plan:
+    """The plan that gives the node the network as asked, or takes it away; raises VpsError for what cannot be."""
+    before = actual.network
+    if desired.state == "absent":
+        if before is None:
+            return Plan()
+        _refuse_to_strand(before, Network(desired.name), actual)
+        return Plan((Change("state", "present", "absent"),), (RemoveNetwork(desired.name),))
+    wanted = _wanted(desired, before)
+    _check_beside_others(wanted, actual)
+    _check_machine(wanted, actual)
+    if before is not None:
+        _refuse_to_strand(before, wanted, actual)
+    if wanted == before:
+        return Plan()
+    old, new = before.named if before else {}, wanted.named
+    changes = [] if before else [Change("state", "absent", "present")]
+    changes += [Change(key, old.get(key), value) for key, value in new.items() if key != "name" and old.get(key, _empty(value)) != value]
+    return Plan(tuple(changes), (SetNetwork(wanted),))
+
+
+def _empty(value: Any) -> Any:
+    return None if value is None else type(value)()
+
+
+def _check_beside_others(wanted: Network, actual: NetworkActual) -> None:
+    names = {name for other in actual.others for name in (other.name, *dict(other.pools))}
+    for name in (wanted.name, *dict(wanted.pools)):
+        if name in names:
+            raise VpsError(f"{'name' if name == wanted.name else 'pools'}: another network, or its pool, is called '{name}' already; choose another name.")
+    for subnet in wanted.subnets:
+        for other in actual.others:
+            for taken in other.subnets:
+                if addresses.overlap(subnet, taken):
+                    raise VpsError(f"subnets: {subnet} overlaps {taken} of network '{other.name}'; give one that is free.")
+
+
+def _check_machine(wanted: Network, actual: NetworkActual) -> None:
+    if wanted.uplink is not None and wanted.uplink not in actual.interfaces:
+        raise VpsError(f"uplink: this machine has no interface {shown(wanted.uplink)}; there are {', '.join(sorted(actual.interfaces))}.")
+    for address in wanted.nat_addresses:
+        if address not in actual.own:
+            raise VpsError(f"nat_addresses: {address} is no address of this machine's; give it to an interface first.")
+    for subnet in wanted.subnets:
+        for interface, reached in actual.routes:
+            if interface != wanted.uplink and addresses.overlap(subnet, reached):
+                raise VpsError(
+                    f"subnets: {subnet} overlaps {reached}, which this machine reaches through {interface}; give one that is free, or "
+                    f"set uplink to {interface} to have the node answer there for its VPSs."
+                )
+
+
+def _refuse_to_strand(before: Network, after: Network, actual: NetworkActual) -> None:
+    """VPSs keep their addresses, and what a pool has given."""
+    if actual.used is None:
+        raise VpsError("name: it is unknown which VPSs use the network, because the record of one cannot be read; see vps_info.")
+    for address, vps in sorted(actual.used.items()):
+        if within(address, before.subnets) and not within(address, after.subnets):
+            what = f"network '{before.name}' is in use by VPS {vps} ({address})"
+            raise VpsError(f"{'subnets' if after.subnets else 'name'}: {what}; take the address away from it first.")
+
+
+# -- those of a node --------------------------------------------------------------------------------------------------
+
+
+def networks_of(subnets: tuple[str, ...], nat: bool, others: Iterable[Network]) -> tuple[Network, ...]:
+    """All of a node: the one that the role gives it, and the others."""
+    return (Network(DEFAULT, subnets, nat), *others)
+
+
+def of_address(address: str, networks: Iterable[Network]) -> Network | None:
+    """The network that an address is out of."""
+    return next((network for network in networks if within(address, network.subnets)), None)
+
+
+def uplinks(given: Iterable[str], networks: Iterable[Network]) -> dict[str, str]:
+    """Of some addresses, those for which the node answers, and the interfaces at which it does."""
+    found = ((address, of_address(address, networks)) for address in sorted(given))
+    return {address: network.uplink for address, network in found if network is not None and network.uplink is not None}
+
+
+def pools_of(networks: Iterable[Network]) -> dict[str, tuple[str, ...]]:
+    """The ranges of each pool, by its name. A whole network is one too: all its addresses but those that mean the subnet itself."""
+    found: dict[str, tuple[str, ...]] = {}
+    for network in networks:
+        found[network.name] = tuple(_hosts(subnet) for subnet in network.subnets)
+        found.update(network.pools)
+    return found
+
+
+def _hosts(subnet: str) -> str:
+    network = ipaddress.ip_network(subnet)
+    if network.num_addresses <= 2:
+        return f"{network[0]}-{network[-1]}"
+    return f"{network[1]}-{network[-2] if network.version == 4 else network[-1]}"

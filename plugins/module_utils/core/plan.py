@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import VpsError
 from .model import Template, Vps
+
+if TYPE_CHECKING:
+    from .networks import Network
 
 LIVE, AT_RESTART, NEVER = "live", "restart", "none"
 HIDDEN = "(hidden)"
@@ -104,6 +107,20 @@ class BuildTemplate:
 @dataclass(frozen=True)
 class RemoveTemplate:
     """Delete a template."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class SetNetwork:
+    """Make a network of the node's what this says."""
+
+    network: Network
+
+
+@dataclass(frozen=True)
+class RemoveNetwork:
+    """Take a network that nobody uses away."""
 
     name: str
 

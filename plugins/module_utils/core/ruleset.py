@@ -255,9 +255,10 @@ def _translation(networks: Sequence[Network], vpss: Sequence[Vps]) -> Iterator[s
         ip = _IP["6" if is_ipv6(address) else "4"]
         leaving.append(f"{ip} saddr {address} {ip} daddr {address} ct status dnat masquerade")  # a VPS that comes to itself by way of the node
     for network in networks:
-        for subnet in network.translated:
+        for subnet, chosen in network.translated:
             family = "6" if is_ipv6(subnet) else "4"
-            leaving.append(f'oifname != "{HOST_PREFIX}*" {_IP[family]} saddr {subnet} {_IP[family]} daddr != @all{family} masquerade')
+            how = f"snat {_IP[family]} to {chosen}" if chosen else "masquerade"
+            leaving.append(f'oifname != "{HOST_PREFIX}*" {_IP[family]} saddr {subnet} {_IP[family]} daddr != @all{family} {how}')
     yield from _base("leaving", "nat hook postrouting priority srcnat", leaving)
 
 

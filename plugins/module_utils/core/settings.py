@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from .limits import Limits
+from .networks import Network, networks_of
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Made:
 class Settings:
     """`pool` is a mounted btrfs; `id_start` and `id_count` bound the uids and gids of all VPSs; `networks` are subnets.
 
-    `plans` are named sets of limits; `overcommit` is how much of a resource may be promised, in percent of what there is.
+    `others` are networks besides that one. `plans` are named sets of limits; `overcommit` is how much of a resource may be promised, in percent of what there is.
     """
 
     pool: str
@@ -46,7 +47,13 @@ class Settings:
     nat: bool = True
     plans: Mapping[str, Limits] = field(default_factory=dict)
     overcommit: Mapping[str, int] = field(default_factory=dict)
+    others: tuple[Network, ...] = ()
     made: Made = Made()
+
+    @property
+    def all_networks(self) -> tuple[Network, ...]:
+        """Every network of the node."""
+        return networks_of(self.networks, self.nat, self.others)
 
     @classmethod
     def from_record(cls, record: Mapping) -> Settings:
@@ -54,9 +61,11 @@ class Settings:
         made = dict(record.get("made") or {})
         made["ids"] = tuple(made.get("ids", ()))
         plans = {name: Limits.from_record(limits) for name, limits in (record.get("plans") or {}).items()}
-        return cls(**{**record, "networks": tuple(record["networks"]), "plans": plans, "made": Made(**made)})
+        others = tuple(Network.from_record(network) for network in record.get("others") or ())
+        return cls(**{**record, "others": others, "networks": tuple(record["networks"]), "plans": plans, "made": Made(**made)})
 
     def to_text(self) -> str:
         """As JSON, for people too."""
         plans = {name: limits.named for name, limits in self.plans.items()}
-        return json.dumps({**asdict(self), "plans": plans}, indent=2, sort_keys=True) + "\n"
+        others = [network.named for network in self.others]
+        return json.dumps({**asdict(self), "plans": plans, "others": others}, indent=2, sort_keys=True) + "\n"

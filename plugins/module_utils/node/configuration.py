@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 
 from ..core.model import Vps
 from ..core.places import DISK, SECCOMP
@@ -22,12 +23,12 @@ CONFIGURATION, START = "configuration", "start_files"
 STALE = frozenset({CONFIGURATION, START})
 
 
-def stale(vps: Vps, directory: str, disk: Startup) -> set[str]:
+def stale(vps: Vps, directory: str, disk: Startup, uplinks: Mapping[str, str]) -> set[str]:
     """Which of them do not say what the record says, or are not where LXC and the machine's boot look for them.
 
-    `disk` is what its storage has to say. The limits of `vps` are those that this machine can keep.
+    `disk` is what its storage has to say, `uplinks` where the node answers for its addresses. The limits of `vps` are those that this machine can keep.
     """
-    texts = _texts(vps, directory, disk)
+    texts = _texts(vps, directory, disk, uplinks)
     other = {file for file, text in texts.items() if not _is_as_written(os.path.join(directory, file), text, _MODES[file])}
     found = {CONFIGURATION} if "config" in other else set()
     if other - {"config"} or not engine.linked(vps.name, directory):
@@ -38,11 +39,11 @@ def stale(vps: Vps, directory: str, disk: Startup) -> set[str]:
     return found
 
 
-def write(vps: Vps, directory: str, disk: Startup, *, into: str | None = None) -> None:
+def write(vps: Vps, directory: str, disk: Startup, uplinks: Mapping[str, str], *, into: str | None = None) -> None:
     """Write them for a VPS that is, or when it is made will be, in `directory`; `into` is where it is being made."""
     os.chown(into or directory, 0, _group(vps))
     os.chmod(into or directory, _MODE)
-    for file, text in _texts(vps, directory, disk).items():
+    for file, text in _texts(vps, directory, disk, uplinks).items():
         path = os.path.join(into or directory, file)
         if not _is_as_written(path, text, _MODES[file]):  # each costs the time that the disk takes
             files.write(path, text, mode=_MODES[file])
@@ -67,7 +68,7 @@ def _group(vps: Vps) -> int:
     return 0 if vps.privileged else vps.id_base or 0
 
 
-def _texts(vps: Vps, directory: str, disk: Startup) -> dict[str, str]:
+def _texts(vps: Vps, directory: str, disk: Startup, uplinks: Mapping[str, str]) -> dict[str, str]:
     inside, outside = network.start_batches(vps)
     hook, end = os.path.join(directory, DISK), os.path.join(directory, "end")
     lines = {} if disk.hook is None else {"lxc.hook.pre-start": hook, "lxc.hook.post-stop": hook}
@@ -80,9 +81,9 @@ def _texts(vps: Vps, directory: str, disk: Startup) -> dict[str, str]:
             echoes=controls.start_echoes(vps, disk.device) + network.start_echoes(vps),
             inside=inside,
             outside=outside,
-            last=rates.start_lines(vps),
+            last=[*rates.start_lines(vps), *network.start_answers(uplinks)],
         ),
         "reboot": engine.render_reboot(vps.name),
-        "end": traffic.render_end(directory),
+        "end": traffic.render_end(directory, network.end_answers(uplinks)),
     }
     return texts if disk.hook is None else {**texts, DISK: disk.hook}

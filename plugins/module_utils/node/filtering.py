@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from ..core.errors import VpsError
-from ..core.networks import networks_of
 from ..core.places import FILTER, NETWORK
 from ..core.ruleset import mark_of, ruleset
 from . import files, firewall, locks
@@ -45,7 +44,7 @@ def refresh(parts: Parts) -> dict[str, str]:
     """
     unread: dict[str, str] = {}
     with locks.hold("node", FILTER, timeout=parts.lock_timeout, again=True):
-        rules = ruleset(networks_of(parts.settings), parts.vps.all(unread))
+        rules = ruleset(parts.settings.all_networks, parts.vps.all(unread))
         if unread:
             return unread
         if files.read(NETWORK) != rules.text:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from ..core.addresses import is_ipv6
@@ -50,6 +50,16 @@ def config(vps: Vps, *, ended: str) -> dict[str, str]:
 
 # One line of shell for a VPS's start: after a boot of the machine, or a flush by somebody else, the packet filter comes back first.
 START_CHECK = f"nft list table inet {TABLE} >/dev/null 2>&1 || nft -f {NETWORK}"
+
+
+def start_answers(uplinks: Mapping[str, str]) -> list[str]:
+    """Lines of shell that have the node answer for addresses where others take them to be. A VPS starts without that, too."""
+    return [f"ip {line} || :" for line in _answers("replace", uplinks)] + [f"echo 1 >{path} || :" for path in _asked6(uplinks)]
+
+
+def end_answers(uplinks: Mapping[str, str]) -> list[str]:
+    """And no more, when a VPS ends: it may start on another node."""
+    return [f"ip {line} 2>/dev/null || :" for line in _answers("delete", uplinks)]
 
 
 def start_echoes(vps: Vps) -> list[tuple[str, str]]:
@@ -91,6 +101,17 @@ def routed() -> dict[str, tuple[str, ...]]:
         if route.interface.startswith(HOST_PREFIX) and route.prefix == 128 and not route.address.startswith(("fe80", "ff")):
             found[route.interface] = (*found.get(route.interface, ()), route.address)
     return found
+
+
+def interfaces() -> set[str]:
+    """The node's own links, without its ends of VPSs' (proc(5), /proc/net/dev)."""
+    names = {line.partition(":")[0].strip() for line in (files.read("/proc/net/dev") or "").splitlines()[2:]}
+    return {name for name in names if name != "lo" and not name.startswith(HOST_PREFIX)}
+
+
+def is_up(vps: Vps) -> bool:
+    """Whether there is a link to a VPS: it runs."""
+    return f"{link_of(vps.id_base)}:" in (files.read("/proc/net/dev") or "")
 
 
 def own_addresses() -> set[str]:
@@ -154,6 +175,17 @@ def is_configured(pid: int, addresses: tuple[str, ...]) -> bool:
 # -- changes of a running VPS -----------------------------------------------------------------------------------------
 
 
+def answer(before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    """Have the node answer for addresses where others take them to be, and for no others any more."""
+    gone = {address: uplink for address, uplink in before.items() if after.get(address) != uplink}
+    if gone:
+        tools.attempt(["ip", "-force", "-batch", "-"], stdin="\n".join(_answers("delete", gone)) + "\n")
+    if after:
+        tools.run(["ip", "-batch", "-"], stdin="\n".join(_answers("replace", after)) + "\n")
+    for path in _asked6(after):
+        files.overwrite(path, "1")
+
+
 def set_addresses(vps: Vps, pid: int) -> None:
     """Give a running VPS its addresses and take those that are no longer its own; the others are not touched.
 
@@ -184,6 +216,15 @@ def set_addresses(vps: Vps, pid: int) -> None:
 
 
 # -- words ------------------------------------------------------------------------------------------------------------
+
+
+def _answers(verb: str, uplinks: Mapping[str, str]) -> list[str]:
+    return [f"neighbour {verb} proxy {address} dev {uplink}" for address, uplink in uplinks.items()]
+
+
+def _asked6(uplinks: Mapping[str, str]) -> list[str]:
+    """The files that say that neighbours of IPv6 are answered."""
+    return sorted({f"/proc/sys/net/ipv6/conf/{uplink}/proxy_ndp" for address, uplink in uplinks.items() if is_ipv6(address)})
 
 
 def _give(address: str) -> str:

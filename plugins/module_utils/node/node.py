@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from ..core import capacity
+from ..core import capacity, networks
 from ..core import plan as steps
 from ..core import usage as counts
 from ..core.errors import VpsError
@@ -83,7 +83,7 @@ class Node:
             return Actual(node=facts)
         abilities = self._parts.abilities_of(recorded)
         facts, kept = replace(facts, abilities=abilities), self._parts.keepable(recorded)
-        stale = {*recorded.unfinished, *configuration.stale(kept, self._parts.vps.path(name), self._parts.startup(kept))}
+        stale = {*recorded.unfinished, *configuration.stale(kept, self._parts.vps.path(name), self._parts.startup(kept), self._parts.uplinks(recorded))}
         status = vps_steps.status(name, before=self._parts.found)
         if self._parts.lock != -1:  # of this VPS: nobody else changes whether it runs, but its guest
             self._parts.found = status
@@ -132,7 +132,8 @@ class Node:
             templates={manifest.template.name: manifest.init for manifest in manifests},
             images={manifest.template.name: self._parts.least_image(manifest) for manifest in manifests},
             taken=taken,
-            networks=known.networks,
+            networks=tuple(subnet for network in known.all_networks for subnet in network.subnets),
+            pools=networks.pools_of(known.all_networks),
             nameservers=node_nameservers(),
             abilities=self._parts.abilities,
             plans=known.plans,
@@ -199,7 +200,7 @@ class Node:
         return {
             "pool": self._parts.settings.pool,
             "pool_free": self._parts.storage.free_bytes(),
-            "networks": list(self._parts.settings.networks),
+            "networks": [network.named for network in self._parts.settings.all_networks],
             "cgroup_version": cgroup.version(),
             "capacity": self._capacity(),
         }

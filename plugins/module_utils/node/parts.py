@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ..core import fidelity
+from ..core import fidelity, networks
 from ..core.beancounters import BTRFS, IMAGE
 from ..core.capacity import Present, Room
 from ..core.disk import Disk
@@ -78,6 +78,10 @@ class Parts:
     def startup(self, vps: Vps, *, made_in: str | None = None) -> Startup:
         """What its storage has to say at its start. `made_in` is its root file system as long as it is being made."""
         return self.driver(vps).startup(self.root(vps.name), vps.limits, self.abilities, made_in=made_in)
+
+    def uplinks(self, vps: Vps) -> dict[str, str]:
+        """Where the node answers for its addresses."""
+        return networks.uplinks(vps.claimed, self.settings.all_networks)
 
     def disk(self, vps: Vps) -> Disk:
         """What its storage holds it to."""

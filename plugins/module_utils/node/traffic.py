@@ -9,6 +9,7 @@ Document: proc(5), /proc/net/dev. The node's end is read, so what it got is what
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from ..core.model import Vps
 from ..core.places import link_of
@@ -19,8 +20,8 @@ FILE = "traffic"  # in a VPS's directory: bytes and packets in, bytes and packet
 _PLACES = (9, 10, 1, 2)  # of the four in a line of /proc/net/dev, after the name
 
 
-def render_end(directory: str) -> str:
-    """The script that LXC runs when a link is about to go: what it has carried is added to what others have before it."""
+def render_end(directory: str, lines: Iterable[str] = ()) -> str:
+    """The script that LXC runs when a link is about to go: what it has carried is added to what others have before it. Then `lines` of shell."""
     return f"""#!/bin/sh
 # Written by mainline.vps from vps.json beside it.
 [ "$3" = down ] || exit 0
@@ -30,7 +31,7 @@ while read -r link rx rx_packets _ _ _ _ _ _ tx tx_packets _; do
     echo $((tx + ${{in:-0}})) $((tx_packets + ${{in_packets:-0}})) $((rx + ${{out:-0}})) $((rx_packets + ${{out_packets:-0}})) >{directory}/{FILE}.new
     mv {directory}/{FILE}.new {directory}/{FILE}
 done </proc/net/dev
-"""
+{"".join(f"{line}{chr(10)}" for line in lines)}"""
 
 
 def read(vps: Vps, directory: str, *, runs: bool) -> dict[str, int]:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 
-from ..core import capacity
+from ..core import capacity, networks, pools
 from ..core import plan as steps
+from ..core.addresses import is_ipv6
 from ..core.errors import GuestInTheWay, NothingDone, VpsError
 from ..core.firewall import holder
 from ..core.model import ID_RANGE, RUNNING, STOPPED, Vps
-from . import cgroup, configuration, controls, engine, files, filtering, guest, locks, network, processes, rates, tools, tree
+from . import cgroup, configuration, controls, engine, files, filtering, guest, locks, network, probe, processes, rates, tools, tree
 from .parts import Parts, node_nameservers
 from .sweep import erase_vps, protecting
 
@@ -53,7 +54,7 @@ def create(parts: Parts, step: steps.Create) -> None:
         with driver.opened(root), tree.Tree(root) as inside:
             guest.prepare(inside, vps, node_nameservers())
         driver.limit(root, kept.limits)
-        configuration.write(kept, parts.vps.path(vps.name), parts.startup(kept, made_in=root), into=directory)
+        configuration.write(kept, parts.vps.path(vps.name), parts.startup(kept, made_in=root), parts.uplinks(vps), into=directory)
         # Before it is real: from the rename on, a boot of the node starts it by this link.
         engine.register(vps.name, parts.vps.path(vps.name))
     except BaseException:
@@ -78,7 +79,9 @@ def _reserve(parts: Parts, vps: Vps) -> tuple[Vps, str]:
     """Take an id range and the addresses, in the record of a VPS in the making: from here on nobody else gets them."""
     with locks.hold("node", "allocation", timeout=parts.lock_timeout):
         others = parts.reserved()
+        vps = _allocate(parts, vps, others)
         _refuse_taken(vps, others)
+        _refuse_answered(parts, vps, vps.addresses)
         _refuse_promised(parts, None, vps)
         used = {other.id_base for other in others}
         first, end = parts.settings.id_start, parts.settings.id_start + parts.settings.id_count
@@ -104,6 +107,26 @@ def _refuse_taken(vps: Vps, others: list[Vps]) -> None:
                 raise VpsError(f"addresses: {address} belongs to VPS {other.name}; give '{vps.name}' another one.")
 
 
+def _allocate(parts: Parts, vps: Vps, others: list[Vps]) -> Vps:
+    """What a pool was to give may have been given away since it was compared: then it gives another one."""
+    taken = {address for other in others if other.name != vps.name for address in other.claimed}
+    pooled, found = dict(vps.pooled), list(vps.addresses)
+    for number, address in enumerate(found):
+        if address in taken and address in pooled:
+            wish = pools.Wanted(pooled.pop(address), 6 if is_ipv6(address) else 4)
+            found[number] = pools.free(wish, networks.pools_of(parts.settings.all_networks), {*taken, *found, *network.own_addresses()})
+            pooled[found[number]] = wish.pool
+    return replace(vps, addresses=tuple(found), pooled=tuple(sorted(pooled.items())))
+
+
+def _refuse_answered(parts: Parts, vps: Vps, new: Collection[str]) -> None:
+    """Somebody may have an address who is no VPS of this node."""
+    uplinks = {address: uplink for address, uplink in parts.uplinks(vps).items() if address in new}
+    for uplink in sorted(set(uplinks.values())):
+        for address, hardware in probe.holders(uplink, [one for one in uplinks if uplinks[one] == uplink]).items():
+            raise VpsError(f"addresses: {address} belongs to somebody at {uplink} who answers from {hardware}; give '{vps.name}' another one.")
+
+
 def _refuse_promised(parts: Parts, before: Vps | None, vps: Vps) -> None:
     """More may have been promised to others since it was compared, too."""
     limits = None if before is None else before.limits
@@ -122,7 +145,11 @@ def update(parts: Parts, step: steps.Update) -> None:
     with protecting(parts, parts.keepable(vps), parts.keepable(before)), filtering.following(parts, when=filters), ExitStack() as allocation:
         allocation.enter_context(locks.hold("node", "allocation", timeout=parts.lock_timeout))
         if step.options & {"addresses", "publish"}:
-            _refuse_taken(vps, parts.reserved())
+            others = parts.reserved()
+            vps = _allocate(parts, vps, others)
+            step = replace(step, vps=vps)
+            _refuse_taken(vps, others)
+            _refuse_answered(parts, vps, set(vps.addresses) - before.claimed)
         if "limits" in step.options:
             _refuse_promised(parts, before, vps)
         leaving = tuple(sorted(before.claimed - set(vps.addresses)))
@@ -179,12 +206,13 @@ def _apply(parts: Parts, vps: Vps, options: frozenset[str], *, force: bool) -> N
     if mine:
         with driver.opened(root), tree.Tree(root) as inside:
             guest.apply(inside, vps, mine, node_nameservers())
-    configuration.write(vps, parts.vps.path(vps.name), parts.startup(vps))
+    configuration.write(vps, parts.vps.path(vps.name), parts.startup(vps), parts.uplinks(replace(vps, leaving=())))
     if options & filtering.OPTIONS:  # before it has an address that the rules do not know
         filtering.refresh(parts)
     if found.pid is not None:
         if "addresses" in options:
             network.set_addresses(vps, found.pid)
+            network.answer(parts.uplinks(vps), parts.uplinks(replace(vps, leaving=())))
         if "rates" in options:
             rates.write(vps)
         if "hostname" in options:
