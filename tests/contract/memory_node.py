@@ -414,6 +414,7 @@ class Memory:
             "routes": set(kernel.routes) if kernel else set(),
             "files": dict(kernel.files) if kernel else {},
             "privileged": kernel.privileged if kernel else None,
+            "rates": kernel.rates.named if kernel else None,
             "onboot": json.loads(disk.config)["onboot"],
             "pid": kernel.pid if kernel else None,
         }
@@ -455,6 +456,17 @@ class Memory:
 
     def die(self, name: str) -> None:
         del self.node.kernels[name]
+
+    def rules_follow(self) -> bool:
+        return self.node.rules == self.node._rules()
+
+    def flush_rules(self) -> None:
+        self.node.rules = None
+
+    @contextmanager
+    def listening(self):
+        self.node.listening.add("tcp/40022")
+        yield 40022
 
     def clean(self) -> None:
         pass

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -22,8 +23,9 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.disk import DEFA
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import STOPPED, Vps
-from ansible_collections.mainline.vps.plugins.module_utils.core.places import link_of
-from ansible_collections.mainline.vps.plugins.module_utils.node import cgroup, controls, engine, network, settings
+from ansible_collections.mainline.vps.plugins.module_utils.core.places import NETWORK, TABLE, link_of
+from ansible_collections.mainline.vps.plugins.module_utils.core.ruleset import ruleset
+from ansible_collections.mainline.vps.plugins.module_utils.node import cgroup, controls, engine, network, rates, settings
 from ansible_collections.mainline.vps.plugins.module_utils.node.node import Node
 from ansible_collections.mainline.vps.plugins.module_utils.node.parts import Parts
 from ansible_collections.mainline.vps.plugins.module_utils.node.record import VpsRecords
@@ -88,6 +90,7 @@ class Real:
             "routes": set(_destinations(interface)) if pid else set(),
             "files": controls.read(self.record(name), cgroup.find(name, pid), self._device(name)) if pid else {},
             "privileged": engine.is_privileged(pid) if pid else None,
+            "rates": rates.read(self.record(name)).named if pid else None,
             "onboot": "lxc.start.auto = 1\n" in _read(os.path.join(directory, "config")),
             "pid": pid,
         }
@@ -150,6 +153,21 @@ class Real:
             with open(init, "w", encoding="utf-8") as file:  # not a link: a busybox would still be called init, and be one
                 file.write("#!/bin/false\n")
             os.chmod(init, 0o755)
+
+    def rules_follow(self) -> bool:
+        """Whether the packet filter is that of the records: the kernel's, and the file for the next boot."""
+        wanted = ruleset(self.parts.settings.all_networks, self.records.all())
+        return _read(NETWORK) == wanted.text and network.has_rules(wanted.mark)
+
+    def flush_rules(self) -> None:
+        """nft delete table: what a flush of all does to ours"""
+        _output("nft", "delete", "table", "inet", TABLE)
+
+    @contextmanager
+    def listening(self) -> Iterator[int]:
+        """nc -l: a port at which the node listens"""
+        with socket.create_server(("0.0.0.0", 0)) as server:
+            yield server.getsockname()[1]
 
     def die(self, name: str) -> None:
         """kill -9 of its init."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.mainline.vps.plugins.module_utils.core.container import PARSERS
+from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.tests.contract.bench import A, options
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJv8BqGkzvUNdUuyRAVUXZbkRpTlmJgsHtN1qKHf4Oyk"
@@ -23,6 +25,12 @@ OPTIONS = {
     "onboot": (True, False),
     "boot_order": (10, 20),
     "description": ("one", "two"),
+    "search_domains": (["one.example"], ["two.example", "three.example"]),
+    "labels": ({"tier": "web"}, {"tier": "db", "paid": "yes"}),
+    "isolated": (False, True),
+    "firewall": ({"in": {"default": "drop"}}, {"out": {"rules": [{"action": "reject", "proto": "tcp", "ports": [25], "to": ["192.0.2.0/24", "label:tier=web"]}]}}),
+    "publish": ([{"host": 40080, "guest": 80}], [{"host": 40080, "guest": 81}, {"host": 40053, "proto": "udp"}]),
+    "rates": ({"in": "10M"}, {"in": "20M", "out": "5M", "burst": "128K"}),
     "privileged": (True, False),
 }
 # Limit → two values as written, and as numbers.
@@ -42,10 +50,14 @@ def _asked(bench, option, value):
 
 def _is(bench, option, value):
     """Whether an option is so for those who never look at the record."""
+    assert bench.world.rules_follow()
     seen = bench.seen()
     running = seen["pid"] is not None
-    if option in ("description", "boot_order"):  # the order is in no other's files before the VPS starts with the node
-        return getattr(bench.node.read_vps(A).vps, option) == value
+    if option == "rates":
+        return seen["rates"] == (value if running else None)
+    if option in ("description", "boot_order", "labels", "isolated", "firewall", "publish"):
+        # Which nobody else's files have: the order before the VPS starts with the node, and what only the rules are made from.
+        return getattr(bench.node.read_vps(A).vps, option) == PARSERS[option](value)
     if option == "addresses":
         return not running or seen["routes"] == set(value)
     if option == "hostname":
@@ -203,3 +215,36 @@ def test_many_options_change_in_one_task(bench):
     assert bench.state() == "frozen"
     assert bench.seen()["live_hostname"] == "b.example.org"
     assert bench.seen()["files"] == bench.files(processes=80)
+
+
+def test_an_address_out_of_a_pool_stays(bench):
+    wish = {"addresses": [{"pool": "default"}], "state": "stopped"}
+    first = bench.new(**wish)["vps"]["addresses"]
+    assert bench.vps(**wish)["changes"] == [] and bench.vps("contract-b", template="contract-minimal", **wish)["vps"]["addresses"] != first
+    assert options(bench.vps(addresses=first, state="stopped")) == ["pooled"] and options(bench.vps(**wish)) == ["pooled"]
+    assert options(bench.vps(addresses=[], state="stopped")) == ["addresses", "pooled"]
+
+
+def test_rules_that_somebody_has_taken_away_are_put_back(bench):
+    bench.new(state="started", addresses=[bench.world.address(1)])
+    bench.world.flush_rules()
+    assert options(bench.once("vps_container", name=A)) == ["packet_filter"]
+    assert bench.world.rules_follow() and bench.vps()["changes"] == []
+
+
+def test_a_published_port_is_one_vpss(bench):
+    bench.new(state="stopped", publish=[{"host": 40080, "guest": 80}])
+    with pytest.raises(VpsError, match="publish: tcp port 40080 leads to VPS contract-a"):
+        bench.new("contract-b", state="stopped", publish=[{"host": 40080}])
+    bench.vps(publish=[])
+    bench.new("contract-b", state="stopped", publish=[{"host": 40080}])
+
+
+def test_a_port_at_which_the_node_listens_is_not_published(bench):
+    with bench.world.listening() as port, pytest.raises(VpsError, match=f"publish: the node itself listens at tcp port {port}"):
+        bench.new(state="stopped", publish=[{"host": port}])
+
+
+def test_a_rule_for_nobody_is_a_warning(bench):
+    result = bench.once("vps_container", name=A, template="contract-minimal", state="stopped", firewall={"in": {"rules": [{"from": "vps:contract-never"}]}})
+    assert "contract-never" in result["warnings"][0]

@@ -11,7 +11,9 @@ SECCOMP = f"{FOLDER}/seccomp"
 NETWORK = f"{FOLDER}/network.nft"
 BOOT = f"{FOLDER}/boot"
 TABLE = "mainline_vps"  # in the packet filter
+PACKET_FILTER = "packet_filter"  # what a plan calls a table that is not there, or not ours
 FILTER = "packet-filter"  # the lock without which nobody changes it
+MARK = "is_"  # that the name of a chain in it begins with, which says whose text the table is of
 HOST_PREFIX = "vps"  # what the node's ends of all VPSs' links are called, and nothing else
 
 LXCPATH = "/var/lib/lxc"

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -23,14 +22,12 @@ from .firewall import ACCEPT, DROP, ICMP, LABEL, NODE, REJECT, VPS, Policy, Publ
 from .model import Vps
 from .networks import Network
 from .nodefiles import WRITTEN
-from .places import HOST_PREFIX, TABLE, link_of
+from .places import HOST_PREFIX, MARK, TABLE, link_of
 
 NO_RULES = f"add table inet {TABLE}\ndelete table inet {TABLE}\n"  # added before, so that it is no error where it is gone
 _FAMILIES = ("4", "6")
 _TYPE = {"4": "ipv4_addr", "6": "ipv6_addr"}
 _IP = {"4": "ip", "6": "ip6"}
-MARK = "is_"
-_MARKED = re.compile(rf"^\tchain {MARK}([0-9a-f]+) ", re.MULTILINE)
 
 
 class Ruleset(NamedTuple):
@@ -53,12 +50,6 @@ def ruleset(networks: Sequence[Network], vpss: Sequence[Vps]) -> Ruleset:
 def rules_in(text: str) -> int:
     """How many rules there are in a text that `ruleset` made."""
     return sum(line.startswith("\t\t") and not line.startswith(("\t\t\t", "\t\ttype ", "\t\telements ", "\t\t}")) for line in text.split("\n"))
-
-
-def mark_of(text: str | None) -> str | None:
-    """The mark of a text that `ruleset` made; None for another."""
-    found = _MARKED.search(text or "")
-    return MARK + found.group(1) if found else None
 
 
 # -- whose an address is ----------------------------------------------------------------------------------------------

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from ..core.errors import VpsError
-from ..core.places import FILTER, NETWORK
-from ..core.ruleset import mark_of, ruleset
-from . import files, firewall, locks
+from ..core.places import FILTER, NETWORK, PACKET_FILTER
+from ..core.ruleset import ruleset
+from . import files, firewall, locks, network
 from .parts import Parts
 
-RULES = "packet_filter"  # what a plan calls a table that is not there, or not ours
-OPTIONS = frozenset({"addresses", "labels", "isolated", "firewall", "publish", RULES})  # that it is made from
+OPTIONS = frozenset({"addresses", "labels", "isolated", "firewall", "publish", PACKET_FILTER})  # that it is made from
 
 
 @contextmanager
@@ -49,16 +48,11 @@ def refresh(parts: Parts) -> dict[str, str]:
             return unread
         if files.read(NETWORK) != rules.text:
             files.write(NETWORK, rules.text)
-        if not firewall.is_loaded(rules.mark):
+        if not network.has_rules(rules.mark):
             firewall.load(rules.text)
         with suppress(FileNotFoundError):
             os.unlink(_mark(parts))
     return unread
-
-
-def is_in_force() -> bool:
-    """Whether the kernel has the table that it was given last."""
-    return firewall.is_loaded(mark_of(files.read(NETWORK)))
 
 
 def was_left(parts: Parts) -> bool:

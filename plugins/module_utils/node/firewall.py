@@ -12,8 +12,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from ..core.machine import Barrier
-from ..core.places import HOST_PREFIX, TABLE
-from ..core.ruleset import MARK
+from ..core.places import HOST_PREFIX, MARK, TABLE
 from . import tools
 
 _LARGEST = 1 << 26  # bytes; a thousand VPSs' rules are about 5 MiB as JSON
@@ -29,11 +28,6 @@ def read() -> tuple[str, int] | None:
     found = json.loads(output)["nftables"]
     marks = [entry["chain"]["name"] for entry in found if entry.get("chain", {}).get("name", "").startswith(MARK)]
     return (marks or [""])[0], sum("rule" in entry for entry in found)
-
-
-def is_loaded(mark: str | None) -> bool:
-    """Whether the table in the kernel has this mark."""
-    return mark is not None and tools.attempt(["nft", "list", "chain", "inet", TABLE, mark])[0] == 0
 
 
 def barriers(networks: Iterable[str]) -> Iterator[Barrier]:

@@ -18,13 +18,14 @@ from typing import NamedTuple
 from ..core.addresses import is_ipv6
 from ..core.errors import VpsError
 from ..core.model import Vps
-from ..core.places import HOST_PREFIX, NETWORK, TABLE, link_of
+from ..core.places import HOST_PREFIX, MARK, NETWORK, TABLE, link_of
 from . import files, tools
 
 # Answered by every link for itself: a VPS needs no address of the node's.
 GATEWAY, GATEWAY6 = "169.254.1.1", "fe80::1"
 INTERFACE = "eth0"
 _LOCAL = re.compile(r"\|-- ([0-9.]+)\n\s+/32 host LOCAL")
+_MARKED = re.compile(rf"^\tchain ({MARK}[0-9a-f]+) ", re.MULTILINE)
 _VIA, _TAUGHT = 0x2, 0x40000  # RTF_GATEWAY of linux/route.h, RTF_ADDRCONF of linux/ipv6_route.h
 _HERE_OR_NOWHERE = 0x80000000 | 0x200  # RTF_LOCAL, RTF_REJECT
 _LOOPBACK6 = "00000000000000000000000001000000"
@@ -50,6 +51,17 @@ def config(vps: Vps, *, ended: str) -> dict[str, str]:
 
 # One line of shell for a VPS's start: after a boot of the machine, or a flush by somebody else, the packet filter comes back first.
 START_CHECK = f"nft list table inet {TABLE} >/dev/null 2>&1 || nft -f {NETWORK}"
+
+
+def rules_in_force() -> bool:
+    """Whether the packet filter has the table that it was given last."""
+    mark = _MARKED.search(files.read(NETWORK) or "")
+    return mark is not None and has_rules(mark.group(1))
+
+
+def has_rules(mark: str) -> bool:
+    """Whether the packet filter's table is the one with this mark."""
+    return tools.attempt(["nft", "list", "chain", "inet", TABLE, mark])[0] == 0
 
 
 def start_answers(uplinks: Mapping[str, str]) -> list[str]:

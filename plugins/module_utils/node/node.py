@@ -19,8 +19,8 @@ from ..core import usage as counts
 from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
-from ..core.places import link_of
-from . import build, cgroup, configuration, engine, filtering, locks, network, rates, resources, settings, template_steps, tools, traffic, vps_steps
+from ..core.places import PACKET_FILTER, link_of
+from . import build, cgroup, configuration, engine, locks, network, rates, resources, settings, template_steps, tools, traffic, vps_steps
 from . import limits as limits_
 from . import usage
 from .parts import Parts, node_nameservers
@@ -95,8 +95,8 @@ class Node:
             routed = network.routed().get(link_of(recorded.id_base), ())
             if set(routed) != set(addresses):
                 addresses = routed
-            if decides and not filtering.is_in_force():
-                stale.add(filtering.RULES)
+            if decides and not network.rules_in_force():
+                stale.add(PACKET_FILTER)
             if "rates" in asked or any(recorded.rates):
                 held_rates = rates.read(recorded)
             if engine.is_privileged(status.pid) != recorded.privileged:

@@ -17,6 +17,7 @@ from ..core.addresses import is_ipv6
 from ..core.errors import GuestInTheWay, NothingDone, VpsError
 from ..core.firewall import holder
 from ..core.model import ID_RANGE, RUNNING, STOPPED, Vps
+from ..core.places import PACKET_FILTER
 from . import cgroup, configuration, controls, engine, files, filtering, guest, locks, network, probe, processes, rates, tools, tree
 from .parts import Parts, node_nameservers
 from .sweep import erase_vps, protecting
@@ -155,7 +156,7 @@ def update(parts: Parts, step: steps.Update) -> None:
         leaving = tuple(sorted(before.claimed - set(vps.addresses)))
         mine = step.options & set(guest.IDENTITY)
         # While the node writes to its disk the VPS may have more of it: whoever is killed there leaves that to be set again.
-        unfinished = step.options - configuration.STALE - {filtering.RULES} | ({"limits"} if mine else set())
+        unfinished = step.options - configuration.STALE - {PACKET_FILTER} | ({"limits"} if mine else set())
         parts.vps.store(replace(vps, unfinished=tuple(sorted(unfinished)), leaving=leaving))
         if not _gives_back(parts, before, vps):
             allocation.close()
@@ -178,7 +179,7 @@ def _gives_back(parts: Parts, before: Vps, after: Vps) -> bool:
 
 def _bring_into_force(parts: Parts, step: steps.Update, before: Vps, leaving: tuple[str, ...]) -> None:
     """Do it, and record what has become of it where it cannot be done."""
-    vps, unfinished = step.vps, {*before.unfinished, *(step.options - configuration.STALE - {filtering.RULES})}
+    vps, unfinished = step.vps, {*before.unfinished, *(step.options - configuration.STALE - {PACKET_FILTER})}
     try:
         _apply(parts, parts.keepable(replace(vps, leaving=leaving)), step.options, force=step.force)
     except NothingDone:
