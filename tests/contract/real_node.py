@@ -199,9 +199,11 @@ class Real:
             yield
 
     def _guest(self, name: str) -> dict[str, object]:
+        resolver = [line.split() for line in self._text(name, "etc/resolv.conf").splitlines()]
         return {
             "hostname": self._text(name, "etc/hostname").strip(),
-            "nameservers": tuple(line.split()[1] for line in self._text(name, "etc/resolv.conf").splitlines()),
+            "nameservers": tuple(words[1] for words in resolver if words[0] == "nameserver"),
+            "search_domains": tuple(word for words in resolver if words[0] == "search" for word in words[1:]),
             "root_password_hash": self._text(name, "etc/shadow").split(":")[1],
             "authorized_keys": tuple(self._text(name, "root/.ssh/authorized_keys").splitlines()),
         }
