@@ -60,14 +60,17 @@ options:
     default: 655360000
   networks:
     description:
-      - IPv4 subnets whose addresses the node routes to its VPSs. An empty list is none.
+      - IPv4 and IPv6 subnets whose addresses the node routes to its VPSs. An empty list is none. They are the network C(default); see
+        M(mainline.vps.vps_network) for more.
+      - With one of IPv6 the node forwards IPv6. Where it has learned its way out from a router's advertisements, it still listens to them.
       - A subnet that the machine reaches through an interface of its own is an error.
     type: list
     elements: str
     default: [10.90.0.0/16]
   nat:
     description:
-      - Whether connections from O(networks) to somewhere else leave with the address of the node.
+      - Whether connections from O(networks) to somewhere else leave with the address of the node. Those of IPv6 do from unique local addresses
+        (C(fc00::/7\)) only.
     type: bool
     default: true
   plans:
@@ -89,6 +92,7 @@ extends_documentation_fragment:
 seealso:
   - module: mainline.vps.vps_template
   - module: mainline.vps.vps_container
+  - module: mainline.vps.vps_network
 author:
   - mainline.vps contributors (@mainline-vps)
 """
@@ -101,7 +105,7 @@ EXAMPLES = r"""
 - name: A node with its pool on a btrfs of its own, and public addresses for its VPSs
   mainline.vps.vps_node:
     pool: /srv/vps
-    networks: [203.0.113.0/26]
+    networks: [203.0.113.0/26, 2001:db8:1::/64]
     nat: false
 
 - name: Plans to sell, and no more memory sold than there is

@@ -58,10 +58,11 @@ class Networks(Machine):
         """Write it down, and have the machine, and the VPSs that run, follow."""
         for step in plan.steps:
             known = settings.require()
-            name = step.network.name if isinstance(step, steps.SetNetwork) else step.name
-            others = [one for one in known.others if one.name != name]
+            others = list(known.others)
             if isinstance(step, steps.SetNetwork):
-                others.append(step.network)
+                others = [one for one in others if one.name != step.network.name] + [step.network]
+            elif isinstance(step, steps.RemoveNetwork):
+                others = [one for one in others if one.name != step.name]
             after = replace(known, others=tuple(sorted(others)))
             files.write(SETTINGS, after.to_text())
             wish = settled(after)
