@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ansible_collections.mainline.vps.plugins.module_utils.core import firewall, networks, ruleset
@@ -40,6 +42,16 @@ def chains(text: str) -> dict[str, list[str]]:
 def table(*vpss: Vps, nat: bool = True):
     """The chains of a node with these VPSs."""
     return chains(ruleset.ruleset([networks.Network("default", ("10.90.0.0/24", "fd90::/64", "2001:db8::/64"), nat)], vpss).text)
+
+
+def named(*vpss: Vps) -> dict[str, set[str]]:
+    """The addresses in the set of each VPS and label that rules name."""
+    text = ruleset.ruleset([], vpss).text
+    found: dict[str, set[str]] = {}
+    for kind, comment, elements in re.findall(r'type (ipv._addr)\n\t\tcomment "([^"]+)"\n(?:\t\telements = \{([^}]*)\})?', text):
+        assert kind
+        found.setdefault(comment, set()).update(word.strip(" ,\n\t") for word in elements.split(",") if word.strip())
+    return found
 
 
 def test_a_section_is_kept_as_it_was_written():
@@ -84,16 +96,31 @@ def test_published_ports_are_of_the_node_once():
 def test_rules_name_others_by_the_addresses_that_they_have_now():
     web = vps("web", 1, "10.90.0.10", "fd90::10", firewall=firewall.parse_firewall({"in": {"rules": [{"from": ["vps:db", "label:tier=front", "192.0.2.0/24", "192.0.2.1"]}]}}))
     db, proxy = vps("db", 2, "10.90.0.11"), vps("proxy", 3, "10.90.0.12", "fd90::12", labels=(("tier", "front"),))
-    assert table(web, db, proxy)["to_web"][:2] == [
-        "ip saddr { 10.90.0.11/32, 10.90.0.12/32, 192.0.2.0/24 } return",
-        "ip6 saddr { fd90::12/128 } return",
-    ]
-    assert table(web, db)["to_web"][:1] == ["ip saddr { 10.90.0.11/32, 192.0.2.0/24 } return"]
+    rules = [rule for rule in table(web, db, proxy)["to_web"] if rule.endswith("return")]
+    assert "ip saddr { 192.0.2.0/24 } return" in rules and len(rules) == 5
+    assert named(web, db, proxy) == {"vps:db": {"10.90.0.11"}, "label:tier=front": {"10.90.0.12", "fd90::12"}}
+    assert named(web, db) == {"vps:db": {"10.90.0.11"}, "label:tier=front": set()}
+    assert named(db, proxy) == {}
 
 
 def test_a_rule_whose_peers_have_no_address_fits_nobody():
     web = vps("web", 1, "10.90.0.10", isolated=False, firewall=firewall.parse_firewall({"in": {"default": "drop", "rules": [{"from": "vps:never"}, {"from": "label:no=where"}]}}))
-    assert table(web)["to_web"] == ["drop"]
+    assert table(web)["to_web"][-1] == "drop" and named(web) == {"vps:never": set(), "label:no=where": set()}
+
+
+def test_who_has_asked_for_nothing_has_no_chain_of_its_own():
+    text = ruleset.ruleset([], [vps("web", 1, "10.90.0.10"), vps("open", 2, "10.90.0.11", isolated=False)]).text
+    assert not {name for name in chains(text) if name.endswith(("_web", "_open"))}
+    assert "10.90.0.10 : jump isolated" in text and "10.90.0.11 : jump" not in text
+
+
+def test_the_table_grows_with_the_number_of_vpss_and_not_with_its_square():
+    def size(number: int) -> int:
+        rules = firewall.parse_firewall({"in": {"rules": [{"from": "label:tier=web"}]}})
+        each = [vps(f"v{one}", one, f"10.90.{one // 250}.{one % 250 + 1}", labels=(("tier", "web"),), firewall=rules) for one in range(1, number + 1)]
+        return len(ruleset.ruleset([], each).text)
+
+    assert size(400) < 4.5 * size(100)
 
 
 def test_neighbours_are_kept_out_after_what_is_accepted_and_before_the_default():

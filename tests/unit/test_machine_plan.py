@@ -184,7 +184,7 @@ def _with(node, *vpss):
 def test_rules_of_the_vpss_that_there_are_belong_to_the_table():
     assert [option for option in changed(wish(), replace(NODE, vpss=(WEB,)))] == ["network_file", "firewall"]
     assert compare(wish(), _with(NODE, WEB)) == Plan()
-    assert "from_web" in _with(NODE, WEB).texts["network"]
+    assert "10.90.0.11 : jump isolated" in _with(NODE, WEB).texts["network"]
 
 
 def test_ipv6_is_forwarded_where_there_is_a_network_of_it_and_the_machine_still_hears_its_router():

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from .addresses import is_ipv6
@@ -28,6 +28,8 @@ NO_RULES = f"add table inet {TABLE}\ndelete table inet {TABLE}\n"  # added befor
 _FAMILIES = ("4", "6")
 _TYPE = {"4": "ipv4_addr", "6": "ipv6_addr"}
 _IP = {"4": "ip", "6": "ip6"}
+_WAYS = ("from", "to", "asks")  # the maps that lead to a VPS's chains
+_ISOLATED = [f"{_IP[family]} saddr @all{family} drop" for family in _FAMILIES]  # no neighbour gets further
 
 
 class Ruleset(NamedTuple):
@@ -41,7 +43,9 @@ class Ruleset(NamedTuple):
 def ruleset(networks: Sequence[Network], vpss: Sequence[Vps]) -> Ruleset:
     """The one table of a node. Tables of others are not named in it."""
     vpss = sorted(vpss, key=lambda vps: vps.name)
-    body = "\n".join([*_addresses(vpss), *_own_chains(vpss), *_hooks(), *_translation(networks, vpss)])
+    chains = _own_chains(vpss)
+    own = (line for name, rules in chains.items() for line in _chain(name, rules))
+    body = "\n".join([*_peers(vpss), *_chain("isolated", _ISOLATED), *own, *_addresses(vpss, chains), *_hooks(), *_translation(networks, vpss)])
     mark = MARK + hashlib.sha256(body.encode()).hexdigest()[:32]
     text = f"{WRITTEN}{NO_RULES}table inet {TABLE} {{\n\tchain {mark} {{\n\t}}\n{body}\n}}\n"
     return Ruleset(text, mark, rules_in(text))
@@ -55,14 +59,20 @@ def rules_in(text: str) -> int:
 # -- whose an address is ----------------------------------------------------------------------------------------------
 
 
-def _addresses(vpss: Sequence[Vps]) -> Iterator[str]:
+def _addresses(vpss: Sequence[Vps], chains: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for family in _FAMILIES:
         own = [(link_of(vps.id_base), address) for vps in vpss for address in _of(vps.addresses, family)]
         yield from _elements(f"set own{family}", f"ifname . {_TYPE[family]}", (f'"{interface}" . {address}' for interface, address in own))
         yield from _elements(f"set all{family}", _TYPE[family], (address for _interface, address in own))
-        for way in ("from", "to", "asks"):
-            jumps = (f"{address} : jump {way}_{vps.name}" for vps in vpss for address in _of(vps.addresses, family))
-            yield from _elements(f"map {way}{family}", f"{_TYPE[family]} : verdict", jumps)
+        for way in _WAYS:
+            jumps = ((address, _chain_of(way, vps, chains)) for vps in vpss for address in _of(vps.addresses, family))
+            yield from _elements(f"map {way}{family}", f"{_TYPE[family]} : verdict", (f"{address} : jump {chain}" for address, chain in jumps if chain))
+
+
+def _chain_of(way: str, vps: Vps, chains: Mapping[str, Sequence[str]]) -> str | None:
+    """Where a VPS's packets go: to a chain of its own, to that of all who have asked for nothing, or nowhere."""
+    own = f"{way}_{vps.name}"
+    return own if own in chains else "isolated" if way == "to" and vps.isolated else None
 
 
 def _of(addresses: Iterable[str], family: str) -> list[str]:
@@ -82,28 +92,48 @@ def _elements(name: str, kind: str, elements: Iterable[str], *more: str) -> Iter
 # -- what each VPS has asked for --------------------------------------------------------------------------------------
 
 
-def _own_chains(vpss: Sequence[Vps]) -> Iterator[str]:
+def _own_chains(vpss: Sequence[Vps]) -> dict[str, list[str]]:
+    """The rules of each VPS that has asked for any, by the names of their chains."""
+    found = {}
     for vps in vpss:
-        yield from _chain(f"from_{vps.name}", _outgoing(vps.firewall.outgoing, vpss))
-        yield from _chain(f"to_{vps.name}", _incoming(vps, vpss))
-        yield from _chain(f"asks_{vps.name}", _asking(vps.firewall.outgoing))
+        found[f"from_{vps.name}"] = list(_outgoing(vps.firewall.outgoing))
+        found[f"to_{vps.name}"] = list(_incoming(vps))
+        found[f"asks_{vps.name}"] = list(_asking(vps.firewall.outgoing))
+    return {name: rules for name, rules in found.items() if rules and rules != _ISOLATED}
 
 
-def _outgoing(policy: Policy, everybody: Sequence[Vps]) -> Iterator[str]:
+def _peers(vpss: Sequence[Vps]) -> Iterator[str]:
+    """A set for each VPS and each label that a rule names, which may be nobody's."""
+    named = sorted({peer for vps in vpss for peer in vps.firewall.peers if ":" in peer and peer.partition(":")[0] in (VPS, LABEL)})
+    labelled: dict[str, list[str]] = {}
+    for vps in vpss:
+        for peer in (f"{VPS}:{vps.name}", *(f"{LABEL}:{key}={value}" for key, value in vps.labels)):
+            labelled.setdefault(peer, []).extend(vps.addresses)
+    for peer in named:
+        for family in _FAMILIES:
+            yield from _elements(f"set {_set_of(peer)}{family}", _TYPE[family], _of(labelled.get(peer, ()), family), f'comment "{peer}"')
+
+
+def _set_of(peer: str) -> str:
+    """Its name: a label's value may have characters that nft's names may not."""
+    return f"peer_{hashlib.sha256(peer.encode()).hexdigest()[:16]}_"
+
+
+def _outgoing(policy: Policy) -> Iterator[str]:
     for rule in policy.rules:
         if rule.peers != (NODE,):  # on its way to somebody else it does not meet the node
-            yield from _matches(rule, everybody, "daddr")
+            yield from _matches(rule, "daddr")
     yield from _default(policy)
 
 
-def _incoming(vps: Vps, everybody: Sequence[Vps]) -> Iterator[str]:
+def _incoming(vps: Vps) -> Iterator[str]:
     """After what is published and what a rule accepts: neighbours have to be let in by their own rule, whatever the default is."""
     for one in vps.publish:
         yield f"ct status dnat meta l4proto {one.proto} th dport {one.guest} return"
     for rule in vps.firewall.incoming.rules:
-        yield from _matches(rule, everybody, "saddr")
+        yield from _matches(rule, "saddr")
     if vps.isolated:
-        yield from (f"{_IP[family]} saddr @all{family} drop" for family in _FAMILIES)
+        yield from _ISOLATED
     yield from _default(vps.firewall.incoming)
 
 
@@ -114,17 +144,25 @@ def _asking(policy: Policy) -> Iterator[str]:
             yield from (f"{match}{_verdict(rule.action, final=True)}" for match in _ports(rule))
 
 
-def _matches(rule: Rule, everybody: Sequence[Vps], side: str) -> Iterator[str]:
-    """The lines of a rule: one for each family that its peers are of."""
+def _matches(rule: Rule, side: str) -> Iterator[str]:
+    """The lines of a rule: one for each kind of peer and each family."""
     verdict = _verdict(rule.action)
     for ports in _ports(rule):
-        if not rule.peers:
-            yield f"{ports}{verdict}"
-            continue
-        for family in _FAMILIES:
-            peers = ", ".join(_of(_peers(rule.peers, everybody), family))
-            if peers:
-                yield f"{_IP[family]} {side} {{ {peers} }} {ports}{verdict}"
+        yield from (f"{where}{ports}{verdict}" for where in (_where(rule.peers, side) if rule.peers else ("",)))
+
+
+def _where(peers: Iterable[str], side: str) -> Iterator[str]:
+    subnets = []
+    for peer in peers:
+        if peer.partition(":")[0] in (VPS, LABEL):
+            yield from (f"{_IP[family]} {side} @{'all' if peer == VPS else _set_of(peer)}{family} " for family in _FAMILIES)
+        elif peer != NODE:
+            subnets.append(ipaddress.ip_network(peer))
+    for version, ip in ((4, "ip"), (6, "ip6")):
+        listed = ipaddress.collapse_addresses([subnet for subnet in subnets if subnet.version == version])  # type: ignore[type-var]
+        text = ", ".join(map(str, listed))  # none within another, for which nft has no place in a set
+        if text:
+            yield f"{ip} {side} {{ {text} }} "
 
 
 def _ports(rule: Rule) -> Iterator[str]:
@@ -145,28 +183,6 @@ def _apart(ports: Iterable[str]) -> list[str]:
         else:
             found.append([first, last])
     return [str(first) if first == last else f"{first}-{last}" for first, last in found]
-
-
-def _peers(peers: Iterable[str], everybody: Sequence[Vps]) -> list[str]:
-    """The subnets that they stand for, none within another, for which nft has no place in a set."""
-    found: list[str] = []
-    for peer in peers:
-        kind, _colon, rest = peer.partition(":")
-        if peer == VPS:
-            found += [address for vps in everybody for address in vps.addresses]
-        elif kind == VPS:
-            found += [address for vps in everybody if vps.name == rest for address in vps.addresses]
-        elif kind == LABEL:
-            found += [address for vps in everybody if rest in _labels(vps) for address in vps.addresses]
-        elif peer != NODE:
-            found.append(peer)
-    networks = [ipaddress.ip_network(text) for text in found]
-    versions = ([network for network in networks if network.version == version] for version in (4, 6))
-    return [str(network) for one in versions for network in ipaddress.collapse_addresses(one)]  # type: ignore[type-var]
-
-
-def _labels(vps: Vps) -> set[str]:
-    return {f"{key}={value}" for key, value in vps.labels}
 
 
 def _verdict(action: str, *, final: bool = False) -> str:

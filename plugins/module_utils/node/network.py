@@ -19,7 +19,7 @@ from ..core.addresses import is_ipv6
 from ..core.errors import VpsError
 from ..core.model import Vps
 from ..core.places import HOST_PREFIX, MARK, NETWORK, TABLE, link_of
-from . import files, tools
+from . import files, netlink, tools
 
 # Answered by every link for itself: a VPS needs no address of the node's.
 GATEWAY, GATEWAY6 = "169.254.1.1", "fe80::1"
@@ -61,7 +61,7 @@ def rules_in_force() -> bool:
 
 def has_rules(mark: str) -> bool:
     """Whether the packet filter's table is the one with this mark."""
-    return tools.attempt(["nft", "list", "chain", "inet", TABLE, mark])[0] == 0
+    return netlink.has_chain(TABLE, mark)
 
 
 def start_answers(uplinks: Mapping[str, str]) -> list[str]:
