@@ -24,6 +24,7 @@ MAKING, REMOVING = ".new", ".del"  # a pool's file while it is being made, and f
 FOLDERS = ("vps", "templates")
 MODE = 0o711  # passable for an unprivileged VPS's root, which is nobody here; not readable
 LEAST_POOL = 256 << 20  # bytes; below, a btrfs has no room for its own tables
+DEFAULT_POOL_FILE = "/var/lib/vps.img"
 DEFAULT_POOL_SIZE = 20 << 30
 # What has to be installed, and the Debian packages that have it.
 PROGRAMS = {
@@ -239,7 +240,7 @@ def parse_machine(params: Mapping[str, Any]) -> Desired:
 
 def settled(settings: Settings) -> Desired:
     """The wish for a machine that is as its settings say."""
-    pool_file = settings.made.pool_file or ""
+    pool_file = settings.made.pool_file or DEFAULT_POOL_FILE
     return Desired("present", settings.pool, pool_file, None, settings.id_start, settings.id_count, settings.networks, settings.nat)
 
 

@@ -28,6 +28,7 @@ NO_RULES = f"add table inet {TABLE}\ndelete table inet {TABLE}\n"  # added befor
 _FAMILIES = ("4", "6")
 _TYPE = {"4": "ipv4_addr", "6": "ipv6_addr"}
 _IP = {"4": "ip", "6": "ip6"}
+_COMMENT = 120  # bytes; nft takes no more than 128
 _WAYS = ("from", "to", "asks")  # the maps that lead to a VPS's chains
 _ISOLATED = [f"{_IP[family]} saddr @all{family} drop" for family in _FAMILIES]  # no neighbour gets further
 
@@ -53,7 +54,7 @@ def ruleset(networks: Sequence[Network], vpss: Sequence[Vps]) -> Ruleset:
 
 def rules_in(text: str) -> int:
     """How many rules there are in a text that `ruleset` made."""
-    return sum(line.startswith("\t\t") and not line.startswith(("\t\t\t", "\t\ttype ", "\t\telements ", "\t\t}")) for line in text.split("\n"))
+    return sum(line.startswith("\t\t") and not line.startswith(("\t\t\t", "\t\ttype ", "\t\tcomment ", "\t\telements ", "\t\t}")) for line in text.split("\n"))
 
 
 # -- whose an address is ----------------------------------------------------------------------------------------------
@@ -111,7 +112,7 @@ def _peers(vpss: Sequence[Vps]) -> Iterator[str]:
             labelled.setdefault(peer, []).extend(vps.addresses)
     for peer in named:
         for family in _FAMILIES:
-            yield from _elements(f"set {_set_of(peer)}{family}", _TYPE[family], _of(labelled.get(peer, ()), family), f'comment "{peer}"')
+            yield from _elements(f"set {_set_of(peer)}{family}", _TYPE[family], _of(labelled.get(peer, ()), family), f'comment "{peer[:_COMMENT]}"')
 
 
 def _set_of(peer: str) -> str:

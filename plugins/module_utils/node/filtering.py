@@ -46,10 +46,10 @@ def refresh(parts: Parts) -> dict[str, str]:
         rules = ruleset(parts.settings.all_networks, parts.vps.all(unread))
         if unread:
             return unread
-        if files.read(NETWORK) != rules.text:
-            files.write(NETWORK, rules.text)
         if not network.has_rules(rules.mark):
             firewall.load(rules.text)
+        if files.read(NETWORK) != rules.text:  # last: what the kernel does not take is not for the next boot either
+            files.write(NETWORK, rules.text)
         with suppress(FileNotFoundError):
             os.unlink(_mark(parts))
     return unread

@@ -41,11 +41,18 @@ def sweep(parts: Parts) -> list[str]:
     if os.path.exists(_mark(parts)):
         protect(parts)
     if filtering.was_left(parts):
-        unread = filtering.refresh(parts)
-        warnings += [f"The packet filter stays as it is, whatever is changed, until this is mended: {unread[name]}" for name in sorted(unread)]
+        warnings += [f"The packet filter stays as it is, whatever is changed, until this is mended: {reason}" for reason in _finish_rules(parts)]
     if parts.storage.recount():
         warnings.append("pool: the kernel had lost count of what the VPSs keep on disk, and no disk limit held; it is counting again now.")
     return warnings
+
+
+def _finish_rules(parts: Parts) -> list[str]:
+    """Why the packet filter cannot follow the records; nothing, where it has done."""
+    try:
+        return sorted(filtering.refresh(parts).values())
+    except VpsError as error:
+        return [str(error)]
 
 
 @contextmanager
