@@ -38,7 +38,8 @@ fail() {{ echo "vps: $1" >&2; exit {REFUSED}; }}
 
 main() {{
     patience={PATIENCE} user=() cgroups=()
-    variables=(PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 LC_ALL=C.UTF-8 ${{TERM:+"TERM=$TERM"}})
+    variables=(PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 LC_ALL=C.UTF-8)
+    [[ ${{TERM@a}} != *x* ]] || variables+=("TERM=$TERM")  # the caller's; bash has one of its own, too
     while getopts :w:u:g:c: option; do
         case $option in
         w) patience=$OPTARG ;;
@@ -72,7 +73,7 @@ main() {{
 # Into the VPS's namespaces, its seccomp profile and its cgroup, or into those below it that are given.
 attach() {{
     for cgroup in "${{cgroups[@]}}"; do echo $$ >"$cgroup/cgroup.procs" || fail "VPS '$name' has been restarted."; done
-    exec lxc-attach -P {LXCPATH} -n "$name" ${{cgroups:+-e CGROUP}} "${{user[@]}}" --clear-env "${{variables[@]/#/--set-var=}}" -- "$@"
+    exec lxc-attach -P {LXCPATH} -n "$name" ${{cgroups:+--elevated-privileges=CGROUP}} "${{user[@]}}" --clear-env "${{variables[@]/#/--set-var=}}" -- "$@"
 }}
 
 # The lock of whoever works on the VPS; its file goes away with its holder.

@@ -93,7 +93,7 @@ def find(name: str, pid: int) -> dict[str, str]:
             if names == "" and version() == 2:
                 return dict.fromkeys((*_NEEDED, "cpuset", "io", UNIFIED), os.path.join(MOUNT, own))
             for controller in names.split(","):
-                found[controller or UNIFIED] = os.path.join(MOUNT, controller or UNIFIED, own)
+                found[controller or UNIFIED] = os.path.join(MOUNT, controller.removeprefix("name=") or UNIFIED, own)
     missing = [controller for controller in _NEEDED if controller not in found]
     if missing:
         raise VpsError(f"limits: VPS '{name}' runs without the cgroup controller {missing[0]}; restart it to bring its limits into force.")

@@ -16,10 +16,11 @@ from dataclasses import replace
 from ..core import capacity
 from ..core import plan as steps
 from ..core import usage as counts
+from ..core.command import Command, Outcome
 from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
-from . import build, cgroup, configuration, engine, locks, network, resources, settings, template_steps, tools, vps_steps
+from . import build, cgroup, configuration, engine, inside, locks, network, resources, settings, template_steps, tools, vps_steps
 from . import limits as limits_
 from . import usage
 from .parts import Parts, node_nameservers
@@ -172,6 +173,14 @@ class Node:
             with suppress(FileNotFoundError, ProcessLookupError):
                 texts = usage.read(cgroup.find(vps.name, actual.pid), version=abilities.version)
         return counts.Counters(abilities.version, texts, self._parts.driver(vps).used(self._parts.root(vps.name)), abilities.io_device)
+
+    def look(self, command: Command, *, patience: int, writes: bool) -> inside.Place:
+        """A VPS as a program that is to run in it finds it; nothing is written unless it `writes`. Waits for a lock for `patience` s."""
+        return inside.look(self._parts, command, patience=patience, writes=writes)
+
+    def run(self, command: Command, place: inside.Place, *, patience: int) -> Outcome:
+        """Run a program in a VPS, in a running one without any lock."""
+        return inside.run(self._parts, command, place, patience=patience)
 
     def vps_names(self) -> list[str]:
         """All VPSs of this node."""
