@@ -16,7 +16,7 @@ description:
   - In a stopped VPS it runs in the VPS's root file system, with its ids and its limits, and without a network and services. All that it leaves
     running ends with it. As long as it takes, the VPS stays stopped, and whoever wants to start, change or remove it waits. It needs C(/bin/sh)
     in the VPS.
-  - For a playbook's own modules in a VPS there is the connection plugin P(mainline.vps.vps#connection).
+  - For other modules in a VPS there is the connection plugin C(mainline.vps.vps).
 options:
   name:
     description:
@@ -84,9 +84,10 @@ options:
     default: 120
 attributes:
   check_mode:
-    description:
-      - Runs nothing. Is changed unless O(creates) or O(removes) say that there is nothing to do. In a stopped VPS whose disk is in a file
-        (O(mainline.vps.vps_container#module:storage=image)), nobody looks for them.
+    description: Runs nothing. Is changed unless O(creates) or O(removes) say that there is nothing to do.
+    details:
+      - In a stopped VPS whose disk is in a file (O(mainline.vps.vps_container#module:storage=image)), nobody looks for them, for that would write
+        to the disk.
     support: partial
   diff_mode:
     description: Has nothing to show.

@@ -20,7 +20,6 @@ from ..core.errors import VpsError
 from ..core.places import LOCKS as FOLDER
 
 
-
 class Held(VpsError):
     """Somebody else has the lock, and kept it for as long as we waited."""
 

@@ -14,9 +14,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from ..core import capacity
+from ..core import command as commands
 from ..core import plan as steps
 from ..core import usage as counts
-from ..core.command import Command, Outcome
 from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
@@ -174,11 +174,11 @@ class Node:
                 texts = usage.read(cgroup.find(vps.name, actual.pid), version=abilities.version)
         return counts.Counters(abilities.version, texts, self._parts.driver(vps).used(self._parts.root(vps.name)), abilities.io_device)
 
-    def look(self, command: Command, *, patience: int, writes: bool) -> inside.Place:
+    def look(self, command: commands.Command, *, patience: int, writes: bool) -> inside.Place:
         """A VPS as a program that is to run in it finds it; nothing is written unless it `writes`. Waits for a lock for `patience` s."""
         return inside.look(self._parts, command, patience=patience, writes=writes)
 
-    def run(self, command: Command, place: inside.Place, *, patience: int) -> Outcome:
+    def run(self, command: commands.Command, place: inside.Place, *, patience: int) -> commands.Outcome:
         """Run a program in a VPS, in a running one without any lock."""
         return inside.run(self._parts, command, place, patience=patience)
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import IO, cast
 
 from ..core.command import OUTPUT_LIMIT, Outcome
 from ..core.errors import VpsError
@@ -120,10 +121,10 @@ class Streams:
             with selectors.DefaultSelector() as selector:
                 if ended is not None:
                     selector.register(ended, selectors.EVENT_READ)
-                for stream, event in ((process.stdin, selectors.EVENT_WRITE), (process.stdout, selectors.EVENT_READ), (process.stderr, selectors.EVENT_READ)):
-                    if stream is not None and not stream.closed:
-                        os.set_blocking(stream.fileno(), False)
-                        selector.register(stream, event)
+                for pipe in (process.stdin, process.stdout, process.stderr):
+                    if pipe is not None and not pipe.closed:
+                        os.set_blocking(pipe.fileno(), False)
+                        selector.register(pipe, selectors.EVENT_WRITE if pipe is process.stdin else selectors.EVENT_READ)
                 while ended is not None:
                     left = None if deadline is None else deadline - time.monotonic()
                     if left is not None and left <= 0:
@@ -134,16 +135,17 @@ class Streams:
                             ended_now, ended = ended, None
                             os.close(ended_now)
                             break
-                        if not self._move(key.fileobj):
-                            selector.unregister(key.fileobj)
-                            key.fileobj.close()
+                        stream = cast("IO[bytes]", key.fileobj)
+                        if not self._move(stream):
+                            selector.unregister(stream)
+                            stream.close()
         finally:
             if ended is not None:
                 os.close(ended)
         self._drain()
         return True
 
-    def _move(self, stream) -> bool:
+    def _move(self, stream: IO[bytes]) -> bool:
         """Write or read once; False where nothing more will come of it."""
         if stream is self._process.stdin:
             with suppress(BlockingIOError):
