@@ -84,9 +84,11 @@ drop_lock() {{ rm -f "$lock"; exec 9>&-; }}
 is_at_rest() {{ [ ! -d "{RUNTIME}/$name" ] && ! grep -q "@{LXCPATH}/$name/command$" /proc/net/unix; }}
 
 # In fresh namespaces over its root file system: its ids and limits, no network. What the program leaves running ends with it.
+# The root of a VPS passes through the folders, as LXC wants it to.
 execute() {{
+    grep -qs {GROUP_VARIABLE} "$home/start" || fail "the files of VPS '$name' are of an older release; run vps_container for it first."
     clean
-    mkdir -p -m 700 {OFFLINE} && mkdir "$run" || fail "there is no room in {OFFLINE}."
+    mkdir -p -m 711 {OFFLINE} && mkdir -m 711 "$run" || fail "there is no room in {OFFLINE}."
     cat >"$run/config" <<END
 lxc.include = $home/config
 lxc.log.file = $run/log
@@ -96,7 +98,7 @@ lxc.net.0.type = empty
 lxc.hook.pre-start =
 lxc.hook.post-stop =
 lxc.hook.start-host =
-$(grep -q {GROUP_VARIABLE} "$home/start" && echo lxc.hook.start-host = "$home/start")
+lxc.hook.start-host = $home/start
 lxc.hook.start-host = /bin/sh -c ': >$run/started' sh
 lxc.cgroup.dir.monitor = {STOPPED_MONITOR}$name
 lxc.cgroup.dir.container = {STOPPED_CGROUP}$name

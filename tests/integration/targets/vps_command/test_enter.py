@@ -96,6 +96,9 @@ def test_why_a_stopped_vps_cannot_be_entered_is_told():
     try:
         done = enter(STOPPED, "true")
         assert done.returncode == 125 and b"cannot be entered: " in done.stderr and done.stderr.count(b"\n") == 1
+        start_hook.write_text("#!/bin/sh\n", encoding="ascii")  # one that would not set its limits alone
+        done = enter(STOPPED, "true")
+        assert done.returncode == 125 and b"older release" in done.stderr
     finally:
         start_hook.write_text(text, encoding="ascii")
     assert enter(STOPPED, "true").returncode == 0
