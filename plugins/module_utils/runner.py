@@ -1,7 +1,7 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one path that every changing module takes: parse, read, compare, apply, read again.
+"""The one path that every changing module takes: parse, read, compare, apply, read again; and a short one for what is done anew each time.
 
 The only place that knows AnsibleModule and check mode, and the only caller of fail_json. It decides nothing: what is
 different is the plan's word, what is done is the node's.
@@ -82,6 +82,40 @@ def run(subject: Subject, argument_spec: dict) -> None:
         argument_spec={**argument_spec, "lock_timeout": {"type": "int", "default": 120}}, supports_check_mode=True
     )
     _finish(module, lambda node: reconcile(subject, module.params, node, check=module.check_mode), subject)
+
+
+@dataclass(frozen=True)
+class Action:
+    """What a module does anew at each run, unless it finds that there is no need to: four functions.
+
+    parse(params) gives the wish; look(node, wish, patience, writes) what there is, writing nothing in check mode;
+    needless(wish, found) a result where there is nothing to do, or None; act(node, wish, found, patience) does it and gives the result.
+    """
+
+    parse: Callable[[Mapping[str, Any]], Any]
+    look: Callable[[Any, Any, int, bool], Any]
+    needless: Callable[[Any, Any], dict | None]
+    act: Callable[[Any, Any, Any, int], dict]
+
+
+def perform(action: Action, params: Mapping[str, Any], node: Any, *, check: bool) -> dict:
+    """Do it, or in check mode say that it would be done; the module's result as plain data."""
+    wish = action.parse(params)
+    patience = parse_seconds(params["lock_timeout"], option="lock_timeout")
+    node.require_usable()
+    found = action.look(node, wish, patience, not check)
+    needless = action.needless(wish, found)
+    if needless is not None:
+        return {**needless, "changed": False}
+    if check:
+        return {"changed": True, "skipped": True, "msg": "It would have run, if not in check mode."}
+    return {**action.act(node, wish, found, patience), "changed": True}
+
+
+def run_action(action: Action, argument_spec: dict) -> None:
+    """The main() of such a module."""
+    module = AnsibleModule(argument_spec={**argument_spec, "lock_timeout": {"type": "int", "default": 120}}, supports_check_mode=True)
+    _finish(module, lambda node: perform(action, module.params, node, check=module.check_mode))
 
 
 def run_info(read: Callable[[Any, Mapping[str, Any]], dict], argument_spec: dict) -> None:

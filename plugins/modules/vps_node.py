@@ -16,6 +16,8 @@ description:
   - Where systemd runs the machine, each VPS is a unit C(vps@NAME.service) in C(vps.slice), C(vps-boot.service) starts those
     that start with the node in their order, C(vps-network.service) brings the packet filter table back, and
     systemd-networkd and NetworkManager are told to leave the interfaces of VPSs alone.
+  - Writes the script C(/etc/vps/enter), by which M(mainline.vps.vps_command), the connection plugin C(mainline.vps.vps) and root of the node run
+    programs in VPSs.
   - Tables of others in the packet filter stay as they are. One that drops what the machine routes is told as a warning, with
     the command that lets VPSs pass.
   - Does not install packages; the role P(mainline.vps.node#role) does that and then uses this module.

@@ -56,6 +56,7 @@ def send(node, paths: list[pathlib.Path], folder: str) -> None:
 TARGETS = {
     "contract": "../../kit/run-contract 'real and not real-image and (limits or usage or drift)'",
     "storage": "../../kit/run-pytest",
+    "vps_command": "../../kit/run-pytest -k 'not groups_needs and not examples'",
     "vps_limits": "../../kit/run-pytest",
 }
 

@@ -199,7 +199,7 @@ def test_what_a_plan_asks_and_a_node_cannot_is_told_as_the_plans():
     ("text", "word"), [("$DISK rbps=5 wbps=max", '"$DISK "\'rbps=5 wbps=max\''), ("8:0 rbps=5", "'8:0 rbps=5'"), ("5", "5"), ("$(reboot) x", "'$(reboot) x'")]
 )
 def test_the_start_hook_fills_in_the_disk_and_nothing_else(text, word):
-    hook = engine.render_start(checks=[], echoes=[(text, "/file")], inside=[], outside=[])
+    hook = engine.render_start(group="vps/a", limits=[], limit_echoes=[], checks=[], echoes=[(text, "/file")], inside=[], outside=[])
     assert f"echo {word} >/file\n" in hook
 
 

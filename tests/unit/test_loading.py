@@ -34,6 +34,7 @@ BEFORE = {"__init__.py", "core/__init__.py", "loading.py"}  # what Python itself
 # What a task on one VPS needs none of.
 ELSEWHERE = {
     "core/machine.py", "core/machine_plan.py", "core/nodefiles.py", "core/unitfiles.py", "core/template.py", "core/usage.py", "core/reading.py",
+    "core/command.py", "core/enterfile.py", "node/inside.py", "node/programs.py",
     "node/build.py", "node/guest.py", "node/machine.py", "node/template_steps.py", "node/tree.py", "node/usage.py", "node/firewall.py",
     "core/ruleset.py", "node/filtering.py", "node/probe.py", "node/traffic.py",
     "node/storage/ext4.py", "node/storage/image.py", "node/storage/pool.py",

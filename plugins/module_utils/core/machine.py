@@ -36,6 +36,7 @@ PROGRAMS = {
     "nft": "nftables",
     "newuidmap": "uidmap",
     "ip": "iproute2",
+    "setpriv": "util-linux",
 }
 LONGEST_PATH = 200
 _PATH = re.compile(r"(?:/[A-Za-z0-9_+][A-Za-z0-9._+-]*)+")

@@ -10,6 +10,7 @@ SETTINGS = f"{FOLDER}/node.json"
 SECCOMP = f"{FOLDER}/seccomp"
 NETWORK = f"{FOLDER}/network.nft"
 BOOT = f"{FOLDER}/boot"
+ENTER = f"{FOLDER}/enter"  # NAME -- ARGV...: runs a program in a VPS
 TABLE = "mainline_vps"  # in the packet filter
 PACKET_FILTER = "packet_filter"  # what a plan calls a table that is not there, or not ours
 FILTER = "packet-filter"  # the lock without which nobody changes it
@@ -21,8 +22,14 @@ DISK = "disk"  # the hook, in a VPS's directory, that mounts what its storage ha
 # In the configuration of a VPS that starts with the node. LXC's own boot service starts containers of other groups.
 ORDER_KEY, GROUP = "lxc.start.order", "mainline-vps"
 
+OWN = "$OWN"  # in the start hook: the VPS's cgroup, from the root of the hierarchy
+
 SLICE = "vps.slice"  # of all VPSs: they share the CPU with the node's own services as one
 NETWORK_UNIT, BOOT_UNIT = "vps-network.service", "vps-boot.service"
+LOCKS = "/run/vps.lock"  # of runs; root alone makes folders in /run: in /run/lock anybody may, and would own what root writes to
+OFFLINE = "/run/vps.offline"  # with a folder for each stopped VPS in which a program runs
+STOPPED_CGROUP, STOPPED_MONITOR = "vps/.", "vps.monitor/."  # before its name: the cgroups of those, which no VPS's own can be
+GROUP_VARIABLE = "VPS_GROUP"  # tells the start hook the cgroup of such a program, in place of the VPS's own
 RUNTIME = "/run/vps"  # with a folder for each VPS whose unit is not through with it
 STOP_TIMEOUT = 60  # s, for a VPS's init when the node goes down
 RECURSIVE = "memory_recursiveprot"  # see node/unit.py

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from ..core.errors import VpsError
 from ..core.model import Vps
-from ..core.places import cgroup_of
+from ..core.places import STOPPED_CGROUP, STOPPED_MONITOR, cgroup_of
 from . import files, tools
 from .descent import read, walk, write
 
@@ -93,7 +93,7 @@ def find(name: str, pid: int) -> dict[str, str]:
             if names == "" and version() == 2:
                 return dict.fromkeys((*_NEEDED, "cpuset", "io", UNIFIED), os.path.join(MOUNT, own))
             for controller in names.split(","):
-                found[controller or UNIFIED] = os.path.join(MOUNT, controller or UNIFIED, own)
+                found[controller or UNIFIED] = os.path.join(MOUNT, controller.removeprefix("name=") or UNIFIED, own)
     missing = [controller for controller in _NEEDED if controller not in found]
     if missing:
         raise VpsError(f"limits: VPS '{name}' runs without the cgroup controller {missing[0]}; restart it to bring its limits into force.")
@@ -117,6 +117,11 @@ def thaw(name: str) -> None:
                 write(above, f"{below}/freezer.state", "THAWED")
 
 
+def sweep_stopped(name: str) -> None:
+    """Remove the empty cgroups of a program that ran in a VPS while it was stopped, and whose end nobody saw."""
+    _remove(f"{STOPPED_CGROUP}{name}", f"{STOPPED_MONITOR}{name}")
+
+
 def is_watched(name: str) -> bool:
     """Whether LXC's monitor of a VPS is there: between two of its starts, and for a moment after its end, it alone is."""
     root = MOUNT if version() == 2 else os.path.join(MOUNT, "memory")
@@ -130,8 +135,12 @@ def is_watched(name: str) -> bool:
 def sweep(name: str) -> None:
     """Remove the empty cgroups that a killed VPS left; its next start would otherwise avoid them by another name."""
     thaw(name)
+    _remove(folder(name), monitor_folder(name))
+
+
+def _remove(*folders: str) -> None:
     for root in _roots():
-        for path in (folder(name), monitor_folder(name)):
+        for path in folders:
             for above, below, entering in walk(os.path.join(root, path)):
                 if not entering:
                     with suppress(OSError):

@@ -77,8 +77,11 @@ def _texts(vps: Vps, directory: str, disk: Startup, uplinks: Mapping[str, str]) 
             vps, directory=directory, seccomp=SECCOMP, parts=[cgroup.config(vps), processes.config(vps), network.config(vps, ended=end), lines]
         ),
         "start": engine.render_start(
-            checks=[network.START_CHECK, *unit.start_lines(vps), *processes.start_lines(vps), *disk.lines],
-            echoes=controls.start_echoes(vps, disk.device) + network.start_echoes(vps),
+            group=cgroup.folder(vps.name),
+            limits=[*processes.start_lines(vps), *disk.lines],
+            limit_echoes=controls.start_echoes(vps, disk.device),
+            checks=[network.START_CHECK, *unit.start_lines(vps)],
+            echoes=controls.unit_echoes(vps) + network.start_echoes(vps),
             inside=inside,
             outside=outside,
             last=[*rates.start_lines(vps), *network.start_answers(uplinks)],

@@ -17,6 +17,7 @@ from ..core import controls, units
 from ..core.errors import NothingDone, VpsError
 from ..core.limits import Limits, memory_key
 from ..core.model import Vps
+from ..core.places import OWN
 from . import cgroup, descent, files, unit
 from .cgroup import INNER, MOUNT, Folders, version
 
@@ -35,23 +36,29 @@ class _InUse(VpsError):
 
 
 def start_echoes(vps: Vps, device: str | None) -> list[tuple[str, str]]:
-    """What brings the limits into force each time before init runs: a text and the file that takes it.
+    """What brings the limits into force each time before init runs: a text and the file that takes it, in the hook's own cgroup.
 
     `device` is the disk that I/O limits are for, or a word of shell for it.
     """
-    unset = _unset()
     echoes = []
-    for file, text in _wanted(vps).items():
-        if text == unset[file] or (unit.competes() and file in unit.ONLY_HERE):
-            continue
+    for file, text in _at_start(vps).items():
         root = MOUNT if version() == 2 else os.path.join(MOUNT, file.split(".")[0])
-        own = os.path.join(root, cgroup.folder(vps.name))
-        if file in unit.PROPERTIES and unit.competes():
-            echoes.append((text, os.path.join(os.path.dirname(own), file)))
+        own = os.path.join(root, OWN)
         if file.startswith("cpuset.") and version() == 1:
             echoes.append((text, os.path.join(own, INNER, file)))  # no less than those below: they go first
-        echoes.append((_line(file, text, device), os.path.join(own, _actual(own, file))))
+        echoes.append((_line(file, text, device), os.path.join(own, _actual(os.path.join(root, cgroup.folder(vps.name)), file))))
     return echoes
+
+
+def unit_echoes(vps: Vps) -> list[tuple[str, str]]:
+    """The same for the cgroup between a VPS's own and its unit's."""
+    above = os.path.dirname(os.path.join(MOUNT, cgroup.folder(vps.name)))
+    return [(text, os.path.join(above, file)) for file, text in _at_start(vps).items() if file in unit.PROPERTIES and unit.competes()]
+
+
+def _at_start(vps: Vps) -> dict[str, str]:
+    unset = _unset()
+    return {file: text for file, text in _wanted(vps).items() if text != unset[file] and not (unit.competes() and file in unit.ONLY_HERE)}
 
 
 def read(vps: Vps, folders: Folders, device: str | None) -> dict[str, str]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from ..core.errors import VpsError
 from ..core.model import BUSYBOX, FROZEN, ID_RANGE, RUNNING, STOPPED, Vps
-from ..core.places import GROUP, LXCPATH, ORDER_KEY, RUNTIME, STOP_TIMEOUT, unit_of
+from ..core.places import GROUP, GROUP_VARIABLE, LXCPATH, ORDER_KEY, OWN, RUNTIME, STOP_TIMEOUT, unit_of
 from . import files, tools
 
 LXC_CONFIG = "/usr/share/lxc/config"
@@ -70,21 +70,38 @@ def render(vps: Vps, *, directory: str, seccomp: str, parts: Iterable[Mapping[st
 
 
 def render_start(
-    *, checks: Iterable[str], echoes: Iterable[tuple[str, str]], inside: Iterable[str], outside: Iterable[str], last: Iterable[str] = ()
+    *,
+    group: str,
+    limits: Iterable[str],
+    limit_echoes: Iterable[tuple[str, str]],
+    checks: Iterable[str],
+    echoes: Iterable[tuple[str, str]],
+    inside: Iterable[str],
+    outside: Iterable[str],
+    last: Iterable[str] = (),
 ) -> str:
     """The hook that LXC runs on the node before each start of init, a reboot from inside included.
 
     LXC's monitor keeps the configuration that it was started with, so limits and addresses that were changed live would be
-    lost at such a reboot if LXC set them. `checks` and, when the link is up, `last` are lines of shell; `echoes` are (text, file), and a text may begin with a $WORD
-    of theirs; `inside` and `outside` are lines for `ip -batch`, in the VPS's network namespace and on the node. A hook that fails
-    fails the start: no VPS runs without its limits.
+    lost at such a reboot if LXC set them. `limits`, `checks` and, when the link is up, `last` are lines of shell; echoes are (text, file), a text may begin with a
+    $WORD of theirs, and a file's path may have $OWN in it, the cgroup, which is `group` unless a program is run in a stopped VPS: that has
+    the limits, and nothing else. `inside` and `outside` are lines for `ip -batch`, in the VPS's network namespace and on the node.
+    A hook that fails fails the start: no VPS runs without its limits.
     """
-    lines = ["#!/bin/sh -e", "# Written by mainline.vps from vps.json beside it."]
+    lines = ["#!/bin/sh -e", "# Written by mainline.vps from vps.json beside it.", f"OWN=${{{GROUP_VARIABLE}:-{group}}}"]
+    lines += limits
+    lines += [_echo(text, path) for text, path in limit_echoes]
+    lines += [f'[ -z "${GROUP_VARIABLE}" ] || exit 0']
     lines += checks
-    lines += [f"echo {_word(text)} >{shlex.quote(path)}" for text, path in echoes]
+    lines += [_echo(text, path) for text, path in echoes]
     lines += ["nsenter --net=/proc/$LXC_PID/ns/net ip -batch - <<'END'", *inside, "END"]
     lines += ["ip -batch - <<'END'", *outside, "END", *last]
     return "\n".join(lines) + "\n"
+
+
+def _echo(text: str, path: str) -> str:
+    before, own, after = path.partition(OWN)
+    return f"echo {_word(text)} >" + (f'{shlex.quote(before)}"{own}"{shlex.quote(after)}' if own else shlex.quote(path))
 
 
 def render_reboot(name: str) -> str:

@@ -17,9 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..core.errors import VpsError
-
-FOLDER = "/run/vps.lock"  # where root alone makes folders: in /run/lock anybody may, and would own what root writes to
-
+from ..core.places import LOCKS as FOLDER
 
 _MINE: dict[str, int] = {}  # the files that this run holds, and their descriptors
 

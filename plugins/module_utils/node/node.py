@@ -14,13 +14,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from ..core import capacity, networks
+from ..core import command as commands
 from ..core import plan as steps
 from ..core import usage as counts
 from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
 from ..core.places import PACKET_FILTER, link_of
-from . import build, cgroup, configuration, engine, locks, network, rates, resources, settings, template_steps, tools, traffic, vps_steps
+from . import build, cgroup, configuration, engine, inside, locks, network, rates, resources, settings, template_steps, tools, traffic, vps_steps
 from . import limits as limits_
 from . import usage
 from .parts import Parts, node_nameservers
@@ -186,6 +187,14 @@ class Node:
         """Bytes and packets that a VPS was sent and has sent, over all its starts."""
         vps = actual.vps
         return {} if vps is None else traffic.read(vps, self._parts.vps.path(vps.name), runs=actual.pid is not None)
+
+    def look(self, command: commands.Command, *, patience: int, writes: bool) -> inside.Place:
+        """A VPS as a program that is to run in it finds it; nothing is written unless it `writes`. Waits for a lock for `patience` s."""
+        return inside.look(self._parts, command, patience=patience, writes=writes)
+
+    def run(self, command: commands.Command, place: inside.Place, *, patience: int) -> commands.Outcome:
+        """Run a program in a VPS, in a running one without any lock."""
+        return inside.run(self._parts, command, place, patience=patience)
 
     def vps_names(self) -> list[str]:
         """All VPSs of this node."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager, nullcontext, suppress
 
 from ..core.errors import VpsError
 from ..core.model import Vps
+from ..core.places import OFFLINE
 from . import cgroup, engine, filtering, locks, unit
 from .mounts import points_below
 from .parts import Parts
@@ -35,6 +36,9 @@ def sweep(parts: Parts) -> list[str]:
                 continue
             except Exception as error:  # of whatever kind
                 warnings.append(f"What a killed run left of {kind} '{name}' cannot be removed yet: {error}")
+    with suppress(FileNotFoundError):
+        for name in os.listdir(OFFLINE):
+            _sweep_offline(parts, name)
     for point in points_below(parts.vps.folder):
         if os.path.basename(point) == "rootfs":
             _release(parts, point)
@@ -77,6 +81,14 @@ def protect(parts: Parts) -> None:
 
 def _mark(parts: Parts) -> str:
     return os.path.join(parts.settings.pool, "guarantees-changed")
+
+
+def _sweep_offline(parts: Parts, name: str) -> None:
+    """What a program in a stopped VPS, whose caller was killed, has left beside its disk."""
+    ours = locks.is_at(parts.lock, locks.path("vps", name))
+    with suppress(locks.Held), nullcontext() if ours else locks.hold("vps", name, timeout=0):
+        cgroup.sweep_stopped(name)
+        shutil.rmtree(os.path.join(OFFLINE, name), ignore_errors=True)
 
 
 def _release(parts: Parts, root: str) -> None:

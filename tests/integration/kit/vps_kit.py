@@ -30,13 +30,14 @@ from typing import Any
 import ansible
 
 NODE_PYTHON = "/usr/bin/python3"
-PREFIX = "it-"
+PREFIX = os.environ.get("VPS_TEST_PREFIX", "it-")  # another one, for a run of a target that has its names from here, beside others on one machine
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 V2 = (CGROUPS / "cgroup.controllers").exists()
 SWAP = V2 or (CGROUPS / "memory/memory.memsw.limit_in_bytes").exists()
 SYSTEMD = pathlib.Path("/run/systemd/system").exists()
 LOCKS = pathlib.Path("/run/vps.lock")
 LXC = pathlib.Path("/var/lib/lxc")
+OFFLINE = pathlib.Path("/run/vps.offline")
 
 # A process for one module. It is imported before the uid changes, so that a test without root needs no readable checkout.
 _LAUNCHER = """
@@ -86,7 +87,7 @@ for line in sys.stdin:
     os.waitpid(child, 0)
     print('done', flush=True)
 """
-_MODULES = ("vps_container", "vps_info", "vps_limits", "vps_network", "vps_node", "vps_template")
+_MODULES = ("vps_command", "vps_container", "vps_info", "vps_limits", "vps_network", "vps_node", "vps_template")
 
 
 # -- modules ------------------------------------------------------------------------------------------------------------
@@ -477,7 +478,7 @@ def cgroup_folders() -> list[str]:
     found = []
     for folder, names, _files in os.walk(CGROUPS):
         if os.path.basename(folder) in ("vps", "vps.monitor"):
-            found += [os.path.join(folder, name) for name in names if name.startswith(PREFIX)]
+            found += [os.path.join(folder, name) for name in names if name.lstrip(".").startswith(PREFIX)]
             names.clear()  # what is below is the guests', and may be deeper than a walk bears
     return sorted(found)
 
@@ -495,7 +496,7 @@ def written(*, inodes: bool = True) -> dict[str, Any]:
             state[str(path / "vps.json")] = (path / "vps.json").read_text(encoding="utf-8")
     for path in _ours(pool() / "templates"):
         state.update(_tree(path))
-    for folder in (LXC, LOCKS, pathlib.Path("/run/lxc/lock/var/lib/lxc")):
+    for folder in (LXC, LOCKS, OFFLINE, pathlib.Path("/run/lxc/lock/var/lib/lxc")):
         state.update({str(path): _fingerprint(path) if path.is_symlink() else "there" for path in _ours(folder)})
     for folder in cgroup_folders():
         state[folder] = {file: _content(os.path.join(folder, file)) for file in limit_files()}
@@ -579,7 +580,7 @@ class Untouched:
 
 def remains() -> list[str]:
     """What is left of VPSs that tests have removed. Call it when there is none any more."""
-    found = [str(path) for folder in (pool() / "vps", LXC, LOCKS, pathlib.Path("/run/lxc/lock/var/lib/lxc")) for path in _ours(folder)]
+    found = [str(path) for folder in (pool() / "vps", LXC, LOCKS, OFFLINE, pathlib.Path("/run/lxc/lock/var/lib/lxc")) for path in _ours(folder)]
     found += cgroup_folders()
     found += [f"subvolume {path}" for path in subvolumes().values() if path.startswith("vps/") and PREFIX in path]
     expected = {_link(record) for record in (pool() / "vps").glob("*/vps.json")}  # also of VPSs that no test has made

@@ -77,6 +77,10 @@ class Btrfs:
         tools.run(["btrfs", "subvolume", "delete", path])
         self.drop_stale_qgroups()
 
+    def is_there(self, root: str) -> bool:
+        """It is always at its place."""
+        return os.path.isdir(root)
+
     @contextmanager
     def opened(self, root: str) -> Iterator[None]:
         """It is always at its place. A VPS that has filled its disk must not keep the node from it: a little more, for the moment.

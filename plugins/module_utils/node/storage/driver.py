@@ -53,6 +53,9 @@ class Storage(Protocol):
     def delete(self, root: str) -> None:
         """Delete a root file system of this driver's, in use or not; nothing where there is none."""
 
+    def is_there(self, root: str) -> bool:
+        """Whether the tree is at its place, to be read, without anybody's doing."""
+
     def opened(self, root: str) -> AbstractContextManager[None]:
         """Have the tree at its place for the node to write to, even where the VPS has filled its disk."""
 

@@ -89,6 +89,10 @@ class Image:
             with suppress(FileNotFoundError):
                 os.unlink(path)
 
+    def is_there(self, root: str) -> bool:
+        """Where it is mounted."""
+        return _mounted(root)
+
     @contextmanager
     def opened(self, root: str) -> Iterator[None]:
         """Mount it, unless it is; blocks are reserved for the node's root."""
