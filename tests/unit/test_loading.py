@@ -33,7 +33,7 @@ TELL = "\nprint(json.dumps({name: times for name, times in compiled.items() if t
 BEFORE = {"__init__.py", "core/__init__.py", "loading.py"}  # what Python itself loads, until ours takes over
 # What a task on one VPS needs none of.
 ELSEWHERE = {
-    "core/machine.py", "core/machine_plan.py", "core/nodefiles.py", "core/unitfiles.py", "core/template.py", "core/usage.py", "core/reading.py",
+    "core/machine.py", "core/machine_plan.py", "core/nodefiles.py", "core/enterfile.py", "core/unitfiles.py", "core/template.py", "core/usage.py", "core/reading.py",
     "node/build.py", "node/guest.py", "node/machine.py", "node/template_steps.py", "node/tree.py", "node/usage.py", "node/firewall.py",
     "node/storage/ext4.py", "node/storage/image.py", "node/storage/pool.py",
 }

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.mainline.vps.plugins.module_utils.core import machine, nodefiles, places, unitfiles
+from ansible_collections.mainline.vps.plugins.module_utils.core import enterfile, machine, nodefiles, places, unitfiles
 from ansible_collections.mainline.vps.plugins.module_utils.core.machine import Actual, Barrier, Boot, Pool, PoolFile, SetBoot
 from ansible_collections.mainline.vps.plugins.module_utils.core.machine_plan import compare
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import Vps
@@ -33,7 +33,8 @@ STOCK = Actual(
     None, Pool(POOL), PoolFile(FILE, room=100 << 30),
     texts={
         "fstab": "UUID=1 / ext4 defaults 0 1\n", "subuid": "me:100000:65536\n",
-        "subgid": None, "sysctl": None, "seccomp": None, "network": None, "settings": None, **dict.fromkeys(unitfiles.PATHS),
+        "subgid": None, "sysctl": None, "seccomp": None, "network": None, "settings": None,
+        **dict.fromkeys((*enterfile.PATHS, *unitfiles.PATHS)),
     },
     common_seccomp="2\ndenylist\n[all]\nkexec_load errno 1\n", sysctls=LOW, lxc_mode=0o755,
 )

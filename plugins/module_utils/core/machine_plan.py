@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from . import limits, machine, nodefiles, parse, unitfiles, units
+from . import enterfile, limits, machine, nodefiles, parse, unitfiles, units
 from .errors import VpsError, shown
 from .limits import Limits
 from .machine import Actual, Desired, Pool, PoolFile, SetFile
@@ -70,6 +70,8 @@ def compare(desired: Desired, actual: Actual) -> Plan:
     made = _ids(items, desired, actual, made)
     made = _sysctls(items, actual, made)
     items.own_file("seccomp", nodefiles.seccomp_profile(actual.common_seccomp))
+    for name, text in enterfile.files(desired.pool).items():
+        items.own_file(name, text)
     _firewall(items, desired, actual)
     made = _lxc(items, actual, made)
     _boot(items, desired, actual)
@@ -359,7 +361,7 @@ def _remove(actual: Actual) -> Plan:
         items.add("lxc_folder", f"{machine.MODE:04o}", f"{made.lxc_mode:04o}", machine.SetLxcMode(made.lxc_mode))
     if actual.boot is not None and (actual.boot.enabled or any(actual.texts.get(name) for name in unitfiles.PATHS)):
         items.add("boot", "enabled" if actual.boot.enabled else "incomplete", "disabled", machine.SetBoot(enabled=False))
-    for name in ("sysctl", "seccomp", "network", *unitfiles.PATHS):
+    for name in ("sysctl", "seccomp", "network", *enterfile.PATHS, *unitfiles.PATHS):
         items.own_file(name, None)
     items.steps.append(items.set_file("settings", None))
     return Plan(tuple(items.changes), tuple(items.steps))

@@ -21,6 +21,7 @@ ORDER_KEY, GROUP = "lxc.start.order", "mainline-vps"
 
 SLICE = "vps.slice"  # of all VPSs: they share the CPU with the node's own services as one
 NETWORK_UNIT, BOOT_UNIT = "vps-network.service", "vps-boot.service"
+LOCKS = "/run/vps.lock"  # of runs; root alone makes folders in /run: in /run/lock anybody may, and would own what root writes to
 RUNTIME = "/run/vps"  # with a folder for each VPS whose unit is not through with it
 STOP_TIMEOUT = 60  # s, for a VPS's init when the node goes down
 RECURSIVE = "memory_recursiveprot"  # see node/unit.py

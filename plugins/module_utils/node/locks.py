@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..core.errors import VpsError
+from ..core.places import LOCKS as FOLDER
 
-FOLDER = "/run/vps.lock"  # where root alone makes folders: in /run/lock anybody may, and would own what root writes to
 
 
 class Held(VpsError):

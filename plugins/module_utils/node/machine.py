@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from ..core import machine as steps
-from ..core import nodefiles, unitfiles, units
+from ..core import enterfile, nodefiles, unitfiles, units
 from ..core.errors import VpsError
 from ..core.machine import Actual, Desired
 from ..core.model import Vps
@@ -38,8 +38,10 @@ FILES = {
     "seccomp": SECCOMP,
     "network": NETWORK,
     "settings": SETTINGS,
+    **enterfile.PATHS,
     **unitfiles.PATHS,
 }
+_RUN = {"boot_script", *enterfile.PATHS}  # which are programs
 _READ_BY_SYSTEMD = {"fstab", *unitfiles.PATHS}  # which makes a mount unit of each line of fstab
 
 
@@ -134,7 +136,7 @@ def _set_file(step: steps.SetFile) -> None:
         return
     mode = _mode(path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    files.write(path, step.text, mode=mode or (0o755 if step.file == "boot_script" else 0o644))
+    files.write(path, step.text, mode=mode or (0o755 if step.file in _RUN else 0o644))
     files.sync(os.path.dirname(path))  # what it tells of is made later, and must not outlive it
 
 
