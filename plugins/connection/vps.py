@@ -18,7 +18,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.errors import Vp
 from ansible_collections.mainline.vps.plugins.module_utils.core.parse import parse_name
 from ansible_collections.mainline.vps.plugins.module_utils.core.places import ENTER
 from ansible_collections.mainline.vps.plugins.module_utils.core.units import parse_size
-from ansible_collections.mainline.vps.plugins.plugin_utils import transfer
+from ansible_collections.mainline.vps.plugins.plugin_utils import node_variables, transfer
 from ansible_collections.mainline.vps.plugins.plugin_utils.node_connection import NodeConnection, brief
 from ansible_collections.mainline.vps.plugins.plugin_utils.node_shell import Answer, variables_of_node
 
@@ -64,8 +64,9 @@ options:
       - name: ansible_vps_user
   node:
     description:
-      - What error messages call the node.
-      - By default O(node_host), and without it C(localhost).
+      - The node. Where it is a host of the inventory, as those of P(mainline.vps.vps#inventory) are, its own variables are those of the
+        connection to it, unless C(ansible_vps_node_X) of the VPS says otherwise.
+      - Else it is only what error messages call the node, by default O(node_host), and without it C(localhost).
     type: str
     vars:
       - name: ansible_vps_node
@@ -185,6 +186,12 @@ class Connection(ConnectionBase):
         super().set_options(task_keys=task_keys, var_options=var_options, direct=direct)
         given = dict(var_options or {})
         self._given, self._made = {**given.pop("_extras", {}), **given}, None
+
+    def _resolve_option_variables(self, variables: Mapping[str, Any], templar: Any) -> dict[str, Any]:
+        """The values of the variables that are ours; below them those of the node, as the play knows it by now."""
+        found = super()._resolve_option_variables(variables, templar)
+        known = node_variables.from_hostvars(found.get("ansible_vps_node"), variables.get("hostvars") or {})
+        return {**found, "_extras": {**known, **found.get("_extras", {})}}
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         """Run a shell command in the VPS."""
