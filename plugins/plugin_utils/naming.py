@@ -35,7 +35,7 @@ def pick(pattern: str, hosts: Collection[str], groups: Mapping[str, Sequence[str
 
 def parse_host(text: object) -> str:
     """What C(hostname) came to; raises VpsError for what is no name of a host."""
-    name = str(text).strip()
+    name = str(text).strip() if isinstance(text, (str, int)) else ""
     if not name or len(name) > _LONGEST or not name.isprintable() or any(character in " ,/{}" for character in name) or name.startswith(("@", "-")):
         raise VpsError(f"hostname: {shown(text)} is no name for a host; use what has no spaces, commas or slashes in it, as vps_name.")
     return name

@@ -16,6 +16,7 @@ import subprocess
 
 SETTINGS = "/etc/vps/node.json"
 MARK = "mainline.vps inventory "  # before the answer: a login may print something too
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 RECORD_LIMIT = 1 << 20  # bytes
 LXC_TIMEOUT = 20  # s
 # Never the hash of a password, nor keys, nor what a later release adds without a thought of this.
@@ -76,7 +77,7 @@ def read(path: str) -> dict:
 
 def states() -> dict:
     """LXC's word for each container that it sees: one process for all of them."""
-    environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+    environment = {"PATH": PATH, "LC_ALL": "C"}
     listed = subprocess.run(
         ["lxc-ls", "-P", "/var/lib/lxc", "--fancy", "-F", "NAME,STATE"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, check=True, timeout=LXC_TIMEOUT,

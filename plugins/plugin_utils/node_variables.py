@@ -18,8 +18,7 @@ from ansible.plugins.loader import become_loader, connection_loader
 from ansible_collections.mainline.vps.plugins.plugin_utils.node_shell import MEANT, PREFIX
 
 _OURS = "mainline.vps.vps"
-_SSH = "ansible.builtin.ssh"
-_LOCAL = "ansible.builtin.local"
+_LOCAL = "local"
 
 
 def on_the_way(node: str, known: Container[str], value: Callable[[str], object]) -> dict[str, object]:
@@ -81,4 +80,4 @@ def interpreter(known: Mapping[str, object]) -> str:
 
 def _configured() -> str:
     """The connection of hosts that say nothing of it."""
-    return _SSH if C.DEFAULT_TRANSPORT in ("smart", "ssh") else C.DEFAULT_TRANSPORT
+    return "ssh" if C.DEFAULT_TRANSPORT == "smart" else C.DEFAULT_TRANSPORT
