@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -219,10 +220,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         kept: dict[str, dict] = {}
         key = self.get_cache_key(path)
         if self.get_option("cache") and cache:
-            try:
-                kept = {node: told for node, told in self._cache[key].items() if node in nodes}
-            except KeyError:
-                pass
+            with suppress(KeyError):
+                kept = {node: told for node, told in dict(self._cache[key]).items() if node in nodes and listing.is_answer(told)}
         told = {**kept, **self._asked({name: node for name, node in nodes.items() if name not in kept})}
         if self.get_option("cache") and told != kept:
             self._cache[key] = told

@@ -94,6 +94,15 @@ def parse(told: Mapping) -> Listing:
     return Listing(tuple(guests), unread)
 
 
+def is_answer(told: object) -> bool:
+    """Whether something that was kept can still be read as an answer."""
+    try:
+        parse(told)  # type: ignore[arg-type]
+    except VpsError:
+        return False
+    return True
+
+
 def _guest(name: str, record: Mapping, states: Mapping) -> Guest:
     """One VPS; raises VpsError, or one of NOT_OURS, for what is none."""
     parse_name(name)
