@@ -35,6 +35,7 @@ class Server:
             "ansible_port": self.port,
             "ansible_user": "root",
             "ansible_ssh_private_key_file": str(self.key),
+            "ansible_control_path_dir": str(self.key.parent / "cp"),  # not beside connections of others, which outlive the server
             "ansible_ssh_common_args": "-F /dev/null -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o IdentitiesOnly=yes",
             "ansible_python_interpreter": kit.NODE_PYTHON,
         }
@@ -69,8 +70,12 @@ def serve(folder: pathlib.Path) -> Iterator[Server]:
         assert process.poll() is None, server.log.read_text(encoding="utf-8")
         yield server
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
+        for line in kit.run("ps", "-eo", "pid,ppid").splitlines()[1:]:
+            number, parent = map(int, line.split())
+            if parent == process.pid:  # a login, and with it the connection that several tasks have shared
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGTERM)
+        process.terminate()
         process.wait(30)
 
 
