@@ -18,7 +18,7 @@ from ansible.plugins.loader import become_loader, connection_loader
 from ansible_collections.mainline.vps.plugins.plugin_utils.node_shell import MEANT, PREFIX
 
 _OURS = "mainline.vps.vps"
-_LOCAL = "local"
+_LOCALS = ("local", "ansible.builtin.local")
 
 
 def on_the_way(node: str, known: Container[str], value: Callable[[str], object]) -> dict[str, object]:
@@ -31,14 +31,15 @@ def on_the_way(node: str, known: Container[str], value: Callable[[str], object])
         return next((found for name in names if name in known and (found := value(name)) not in (None, "")), otherwise)
 
     local = node in C.LOCALHOST
-    kind = str(first("ansible_connection", otherwise=_LOCAL if local else _configured()))
+    kind = str(first("ansible_connection", otherwise=_LOCALS[0] if local else _configured()))
     found: dict[str, object] = {"ansible_connection": kind}
     if not local and kind != _OURS:
         found["ansible_host"] = first("ansible_host", "ansible_ssh_host", otherwise=node)
     become = first("ansible_become", otherwise=C.DEFAULT_BECOME)
     method = str(first("ansible_become_method", otherwise=C.DEFAULT_BECOME_METHOD))
     names = plugin_variables("connection", kind)
-    if become:
+    root = first("ansible_user", "ansible_ssh_user") == "root" if kind not in _LOCALS else os.geteuid() == 0
+    if become and (C.BECOME_ALLOW_SAME_USER or not root):  # as in any task: who is root already needs no sudo, which may not be there
         found.update(ansible_become=become, ansible_become_method=method)
         names += plugin_variables("become", method)
     for name in names:

@@ -368,9 +368,15 @@ def test_becoming_root_goes_along_where_the_node_needs_it():
     assert "ansible_become_password" not in way("node1", ansible_become_password="x")
 
 
+def test_who_is_root_already_becomes_nobody():
+    assert "ansible_become" not in way("node1", ansible_become=True, ansible_user="root")
+    assert ("ansible_become" in way("localhost", ansible_become=True)) == (os.geteuid() != 0)
+    assert way("node1", ansible_become=True, ansible_user="admin")["ansible_become"]
+
+
 def test_no_value_is_worked_out_that_is_not_needed():
     def value(name):
-        assert name == "ansible_user"
+        assert name == "ansible_user", name
         return "admin"
 
     assert node_variables.on_the_way("node1", {"ansible_user", "ansible_facts", "broken"}, value)["ansible_user"] == "admin"
