@@ -5,25 +5,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
-
-import ansible.template
-from ansible.errors import AnsibleError, AnsibleParserError
-from ansible.inventory.helpers import get_group_vars
-from ansible.module_utils.common.text.converters import to_text
-from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
-from ansible.utils.vars import combine_vars
-from ansible.vars.plugins import get_vars_from_inventory_sources
-
-from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError, shown
-from ansible_collections.mainline.vps.plugins.plugin_utils import asking, listing, naming, node_listing, node_variables
-from ansible_collections.mainline.vps.plugins.plugin_utils.node_connection import NodeConnection, brief
-
 DOCUMENTATION = r"""
 ---
 name: vps
@@ -118,7 +99,7 @@ groups:
   small: vps_limits.memory | default('1G') | human_to_bytes <= 536870912
 keyed_groups:
   - key: vps_storage
-    prefix: on
+    prefix: storage
 compose:
   first_address: vps_addresses | first | default('')
 ---
@@ -138,6 +119,25 @@ cache_plugin: ansible.builtin.jsonfile
 cache_connection: .cache/inventory
 cache_timeout: 600
 """
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import ansible.template
+from ansible.errors import AnsibleError, AnsibleParserError
+from ansible.inventory.helpers import get_group_vars
+from ansible.module_utils.common.text.converters import to_text
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible.utils.vars import combine_vars
+from ansible.vars.plugins import get_vars_from_inventory_sources
+
+from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError, shown
+from ansible_collections.mainline.vps.plugins.plugin_utils import asking, listing, naming, node_listing, node_variables
+from ansible_collections.mainline.vps.plugins.plugin_utils.node_connection import NodeConnection, brief
 
 _AT_ONCE = 20
 _LIMIT = 32 << 20  # bytes of a node's answer: some ten thousand VPSs with long descriptions
@@ -271,8 +271,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         names = naming.name_hosts({key: self._wanted_name(known) for key, known in facts.items()}, reserved)
         self.inventory.add_group(naming.ALL)
         for node, found in guests.items():
+            ways = node_variables.wires(node, nodes[node].known, nodes[node].listed)
             for guest in found:
-                wires = {"ansible_connection": self.NAME, "ansible_vps_name": guest.vps.name, **node_variables.wires(node, nodes[node].known, nodes[node].listed)}
+                wires = {"ansible_connection": self.NAME, "ansible_vps_name": guest.vps.name, **ways}
                 self._add_host(names[node, guest.vps.name], node, guest, {**wires, **facts[node, guest.vps.name]})
 
     def _wanted_name(self, known: dict[str, Any]) -> str:
