@@ -175,6 +175,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         super().parse(inventory, loader, path, cache=cache)
         self._read_config_data(path)
         try:
+            if self.get_option("timeout") < 1:
+                raise VpsError(f"timeout: {self.get_option('timeout')} is no time to answer in; give at least one second.")
             nodes = self._nodes(path)
             told = self._told(nodes, path, cache)
             guests = {node: self._guests(node, told[node]) for node in nodes if node in told}
@@ -195,7 +197,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 nodes[name] = Node(known, listed=False)
                 continue
             found = naming.pick(str(wanted), hosts, groups) or (["localhost"] if wanted == "localhost" else [])
-            if not found:
+            if not found and wanted not in groups:
                 self._complain(f"nodes: there is no host and no group {shown(wanted)} in the inventory sources before {path}; put them first.")
             nodes.update({name: Node(self._inventory_variables(name, path), listed=True) for name in found})
         return nodes
@@ -268,13 +270,19 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def _add(self, guests: Mapping[str, list[listing.Guest]], nodes: Mapping[str, Node]) -> None:
         facts = {(node, guest.vps.name): _text_only({**guest.variables(), "vps_node": node}) for node in guests for guest in guests[node]}
         reserved = {"localhost", naming.ALL, *nodes, *self.inventory.groups, *map(self._sanitize_group_name, self.get_option("groups"))}
-        names = naming.name_hosts({key: self._wanted_name(known) for key, known in facts.items()}, reserved)
+        wanted = {key: self._wanted_name(known) for key, known in facts.items()}
+        names = naming.name_hosts(wanted, reserved | {name for key, name in wanted.items() if self._is_another(name, key)})
         self.inventory.add_group(naming.ALL)
         for node, found in guests.items():
             ways = node_variables.wires(node, nodes[node].known, nodes[node].listed)
             for guest in found:
                 wires = {"ansible_connection": self.NAME, "ansible_vps_name": guest.vps.name, **ways}
                 self._add_host(names[node, guest.vps.name], node, guest, {**wires, **facts[node, guest.vps.name]})
+
+    def _is_another(self, name: str, key: tuple[str, str]) -> bool:
+        """Whether an earlier source has made a host of that name of another VPS."""
+        host = self.inventory.hosts.get(name)
+        return host is not None and "vps_node" in host.vars and (host.vars["vps_node"], host.vars.get("vps_name")) != key
 
     def _wanted_name(self, known: dict[str, Any]) -> str:
         if self.get_option("hostname") == "vps_name":

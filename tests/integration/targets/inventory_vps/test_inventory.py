@@ -134,7 +134,7 @@ def test_another_plugins_file_is_not_ours(site):
     [
         ({"nodes": [{"ansible_host": "x", "ansible_password": "s3cret"}]}, "has no name"), ({"nodes": [{"name": "n", "user": "x"}]}, "start with ansible_"),
         ({"hostname": "nothing.at_all"}, "hostname"), ({"hostname": "'a b'"}, "hostname: 'a b'"), ({"hostname": "'same'"}, None),
-        ({"states": ["up"]}, "states"),
+        ({"states": ["up"]}, "states"), ({"timeout": 0}, "timeout: 0 is"),
         ({"group_by": ["moon"]}, "group_by"), ({"timeout": "soon"}, "timeout"), ({"nodes": ["nowhere"]}, "no host and no group 'nowhere'"),
     ],
 )

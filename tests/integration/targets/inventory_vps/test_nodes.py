@@ -114,6 +114,31 @@ def test_vpss_called_as_what_there_is_already(site, tmp_path):
     assert set(site.listed()["vps"]["hosts"]) == {f"{name}@odd" for name in names}
 
 
+def test_a_later_source_takes_no_vps_of_an_earlier_one(site, tmp_path):
+    site.source("a.vps.yml", {"plugin": "mainline.vps.vps", "nodes": [says(tmp_path, "one", answer(record("a"), record("b")))]})
+    site.source("b.vps.yml", {"plugin": "mainline.vps.vps", "nodes": [says(tmp_path, "two", answer(record("b")))]})
+    site.source("c.vps.yml", {"plugin": "mainline.vps.vps", "nodes": [says(tmp_path, "one", answer(record("a"), record("b")))]})
+    listed = site.listed()
+    assert set(listed["vps"]["hosts"]) == {"a", "b", "b@two"} and variables(listed, "b")["ansible_vps_node"] == "one"
+
+
+def test_an_empty_group_of_nodes_is_no_mistake(site):
+    site.source("hosts.yml", {"nodes": {"hosts": {}}})
+    site.vps(nodes=["nodes"])
+    assert not ours(site.listed())
+
+
+def test_a_vps_that_a_play_makes_is_there_when_it_asks_again(site, minimal):
+    name = f"{kit.PREFIX}inv-new"
+    site.vps()
+    make = {"mainline.vps.vps_container": {"name": name, "template": minimal, "state": "started", "wait": "booted"}}
+    node = {"hosts": "localhost", "gather_facts": False, "vars": {"ansible_python_interpreter": kit.NODE_PYTHON}, "tasks": [make, {"meta": "refresh_inventory"}]}
+    inside = {"hosts": "vps_state_started", "gather_facts": False, "tasks": [{"ansible.builtin.raw": "echo I am $(hostname)", "when": "vps_name == the_new"}]}
+    site.write("book.yml", [node, inside])
+    done = site.run("ansible-playbook", "-v", "-e", f"the_new={name}", "book.yml")
+    assert f"I am {name}" in done.stdout and "WARNING" not in done.stderr, done.stderr
+
+
 def test_a_login_that_is_not_root_is_said(site, tmp_path):
     script = tmp_path / "python"
     script.write_text(f"#!/bin/sh\nexec setpriv --reuid 65534 --regid 65534 --clear-groups {kit.NODE_PYTHON} \"$@\"\n", encoding="utf-8")
