@@ -132,7 +132,8 @@ def test_a_vps_that_a_play_makes_is_there_when_it_asks_again(site, minimal):
     name = f"{kit.PREFIX}inv-new"
     site.vps()
     make = {"mainline.vps.vps_container": {"name": name, "template": minimal, "state": "started", "wait": "booted"}}
-    node = {"hosts": "localhost", "gather_facts": False, "vars": {"ansible_python_interpreter": kit.NODE_PYTHON}, "tasks": [make, {"meta": "refresh_inventory"}]}
+    tasks = [make, {"meta": "refresh_inventory"}]
+    node = {"hosts": "localhost", "gather_facts": False, "vars": {"ansible_python_interpreter": kit.NODE_PYTHON}, "tasks": tasks}
     inside = {"hosts": "vps_state_started", "gather_facts": False, "tasks": [{"ansible.builtin.raw": "echo I am $(hostname)", "when": "vps_name == the_new"}]}
     site.write("book.yml", [node, inside])
     done = site.run("ansible-playbook", "-v", "-e", f"the_new={name}", "book.yml")
