@@ -10,6 +10,7 @@ SETTINGS = f"{FOLDER}/node.json"
 SECCOMP = f"{FOLDER}/seccomp"
 NETWORK = f"{FOLDER}/network.nft"
 BOOT = f"{FOLDER}/boot"
+ENTER = f"{FOLDER}/enter"  # NAME -- ARGV...: runs a program in a VPS
 TABLE = "mainline_vps"  # in the packet filter
 HOST_PREFIX = "vps"  # what the node's ends of all VPSs' links are called, and nothing else
 
