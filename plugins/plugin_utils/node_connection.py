@@ -20,6 +20,7 @@ from ansible.playbook.play_context import PlayContext
 from ansible.plugins.loader import become_loader, connection_loader
 
 from ansible_collections.mainline.vps.plugins.plugin_utils.node_shell import Answer, answer_of, command_line
+from ansible_collections.mainline.vps.plugins.plugin_utils.ssh_master import share_master
 
 MOST = 256 << 20  # bytes of each stream of a command: nobody else's memory is to be filled by a guest that talks without end
 _LONGEST = 300  # characters of what others say, in a message of ours
@@ -28,14 +29,15 @@ _LONGEST = 300  # characters of what others say, in a message of ours
 class NodeConnection:
     """A connection to a node. `name` is what messages call it."""
 
-    def __init__(self, variables: Mapping[str, object], *, name: str = "", no_log: bool = False) -> None:
+    def __init__(self, variables: Mapping[str, object], *, name: str = "", no_log: bool = False, lock: int | None = None) -> None:
         """Take the node's variables (`ansible_host`, `ansible_connection`, `ansible_become` …); nothing is connected yet.
 
-        Without `ansible_connection` it is ssh where there is an `ansible_host`, else this machine. AnsibleError where a plugin is missing.
+        Without `ansible_connection` it is ssh where there is an `ansible_host`, else this machine. `lock` is a descriptor that all processes
+        of this run share (PlayContext.connection_lockfd). AnsibleError where a plugin is missing.
         """
         host = str(variables.get("ansible_host") or "")
         kind = str(variables.get("ansible_connection") or ("ansible.builtin.ssh" if host else "ansible.builtin.local"))
-        self.name = name or host or "localhost"
+        self.name, self._lock = name or host or "localhost", lock
         context = PlayContext()
         context.remote_addr, context.no_log, context.connection = host or "localhost", no_log, kind
         self.plugin = connection_loader.get(kind, context, "/dev/null")
@@ -67,10 +69,11 @@ class NodeConnection:
                 asked = self._become
         self.plugin.set_become_plugin(asked)
         with self._told():
+            share_master(self.plugin, self._lock)
             code, output, errors = self.plugin.exec_command(line, in_data=stdin, sudoable=asked is not None)
         answer = answer_of(output, errors, word=word)
         if answer is None:
-            said = _short(errors) or _short(output) or f"exit code {code}"
+            said = brief(errors) or brief(output) or f"exit code {code}"
             raise AnsibleConnectionFailure(f"node {self.name}: the command was not run, or did not come to its end: {said}")
         if max(len(answer.output), len(answer.errors)) > most:
             raise AnsibleError(f"node {self.name}: a command said more than {most} bytes, which is all that is taken.")
@@ -107,12 +110,12 @@ class NodeConnection:
         try:
             yield
         except AnsibleError as error:
-            raise AnsibleConnectionFailure(f"node {self.name}: {_short(error.message)}") from None
+            raise AnsibleConnectionFailure(f"node {self.name}: {brief(error.message)}") from None
         except OSError as error:
             raise AnsibleError(f"node {self.name}: the command cannot be started on the controller: {error.strerror}.") from None
 
 
-def _short(said: bytes | str) -> str:
+def brief(said: bytes | str) -> str:
     """What others said, for a message: one line, without control characters, and not long."""
     text = " ".join(to_text(said, errors="replace").split())
     clean = "".join(character if character.isprintable() else "?" for character in text)
