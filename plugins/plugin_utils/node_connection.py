@@ -54,13 +54,13 @@ class NodeConnection:
         """Run a command on the node as root; exit code, output and errors are its own.
 
         `most`: bytes of each stream that are let through. `prompting`: a become plugin whose password something in the command may ask
-        for. AnsibleConnectionFailure, with the node's name, where the command was not reached or its end was not seen.
+        for; then all of them are. AnsibleConnectionFailure, with the node's name, where the command was not reached or its end was not seen.
         """
         if stdin and not self.plugin.has_pipelining:
             raise AnsibleError(f"node {self.name}: its connection plugin passes no standard input; use ansible.builtin.ssh or ansible.builtin.local.")
         word = secrets.token_hex(16)
-        line = command_line(argv, word=word, most=most + 1, reads=bool(stdin))
         asked = prompting if prompting is not None and prompting.expect_prompt() else None
+        line = command_line(argv, word=word, most=None if asked else most + 1, reads=bool(stdin))
         if self._become is not None:
             line = self._become.build_become_command(line, self.plugin._shell)
             if self._become.expect_prompt():

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 PREFIX, MEANT = "ansible_vps_node_", "ansible_"
 _EXIT = re.compile(rb"(\d{1,3})\n")
 
-# $1 is the word, $2 how many bytes of each stream pass. The streams go through dd, which passes on what it has at once. Descriptors: 3
-# and 4 are the answer's own streams, 5 carries the exit code out of the pipes, 6 is the command's output on its way past its errors.
+# $1 is the word, $2 how many bytes of each stream pass, or `all`: head(1) keeps back what it has for a while, where somebody may wait for
+# a prompt. Descriptors: 3 and 4 are the answer's own streams, 5 carries the exit code out of the pipes, 6 is the command's output on its
+# way past its errors.
 _SCRIPT = """\
 word=$1; most=$2; shift 2
-cut() { dd bs=64K count="$most" iflag=count_bytes status=none 2>/dev/null; }
+cut() { if [ "$most" = all ]; then cat; else head -c "$most"; fi; }
 exec 3>&1 4>&2
 printf '%s\\n' "$word" >&3
 code=$({ { { "$@" 3>&- 4>&- 5>&- 6>&-; echo "$?" >&5; } 2>&1 >&6 | cut >&4; } 6>&1 | cut >&3; } 5>&1)
@@ -44,9 +45,12 @@ def variables_of_node(given: Mapping[str, object]) -> dict[str, object]:
     return {MEANT + name[len(PREFIX) :]: value for name, value in given.items() if name.startswith(PREFIX) and value is not None}
 
 
-def command_line(argv: Sequence[str], *, word: str, most: int, reads: bool) -> str:
-    """The one string that makes a shell run a command within the script. Without `reads` its standard input is empty."""
-    line = shlex.join(["/bin/sh", "-c", _SCRIPT, "sh", word, str(most), *argv])
+def command_line(argv: Sequence[str], *, word: str, most: int | None, reads: bool) -> str:
+    """The one string that makes a shell run a command within the script. Without `reads` its standard input is empty.
+
+    `most`: bytes of each stream that pass; None for all, at once.
+    """
+    line = shlex.join(["/bin/sh", "-c", _SCRIPT, "sh", word, "all" if most is None else str(most), *argv])
     return line if reads else f"{line} </dev/null"
 
 
