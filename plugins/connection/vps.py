@@ -215,7 +215,7 @@ class Connection(ConnectionBase):
                     transfer.write_sparse(file, data)
                     size, whole = size + len(data), len(data) == transfer.PIECE
                     if limit is not None and size > limit:
-                        raise AnsibleError(f"{shown(in_path)} of {self._name()} is larger than {limit} bytes; ansible_vps_fetch_limit may be raised.")
+                        raise AnsibleError(f"{shown(in_path)} of VPS {self._name()} is larger than {limit} bytes; ansible_vps_fetch_limit may be raised.")
                 file.truncate(size)
         except OSError as error:
             raise AnsibleError(f"{out_path} cannot be written on the controller: {error.strerror}.") from None
