@@ -26,6 +26,7 @@ word=$1; most=$2; shift 2
 cut() { if [ "$most" = all ]; then cat; else head -c "$most"; fi; }
 exec 3>&1 4>&2
 printf '%s\\n' "$word" >&3
+printf '%s\\n' "$word" >&4
 code=$({ { { "$@" 3>&- 4>&- 5>&- 6>&-; echo "$?" >&5; } 2>&1 >&6 | cut >&4; } 6>&1 | cut >&3; } 5>&1)
 printf '%s%s\\n' "$word" "$code" >&4
 """
@@ -57,13 +58,15 @@ def command_line(argv: Sequence[str], *, word: str, most: int | None, reads: boo
 def answer_of(output: bytes, errors: bytes, *, word: str) -> Answer | None:
     """The command's own answer; None where the script has not come to its end, so that it says nothing of the command.
 
-    What a login shell or `become` said before the word is left out. A connection plugin that looks for `become` inside may have swallowed
-    the first word.
+    What ssh, a login shell or `become` said before the word is left out. A connection plugin that looks for `become` inside may have
+    swallowed the first word.
     """
     mark = word.encode("ascii")
     before, found, after = errors.rpartition(mark)
     ending = _EXIT.match(after) if found else None
-    if not ending:
-        return None
-    _noise, begun, own = output.partition(mark + b"\n")
-    return Answer(int(ending.group(1)), own if begun else output, before)
+    return Answer(int(ending.group(1)), _after(mark, output), _after(mark, before)) if ending else None
+
+
+def _after(mark: bytes, said: bytes) -> bytes:
+    _noise, begun, own = said.partition(mark + b"\n")
+    return own if begun else said

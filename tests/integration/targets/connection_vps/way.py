@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import pwd
 import shutil
 import signal
 import socket
@@ -21,7 +20,6 @@ from ansible.playbook.play_context import PlayContext
 from ansible.plugins.loader import connection_loader, init_plugin_loader
 
 PLUGIN = "mainline.vps.vps"
-USER = "it-connection"
 PASSWORD = "it's a $ecret"
 _SSHD = "/usr/sbin/sshd"
 
@@ -71,12 +69,12 @@ class Server:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self._rule = pathlib.Path(f"/etc/sudoers.d/{USER}")
-        self._rule.write_text(f"{USER} ALL=(ALL) {sudo}\n", encoding="utf-8")
+        self.user = f"it-ssh{self.port}"
+        self._rule = pathlib.Path("/etc/sudoers.d") / self.user
+        self._rule.write_text(f"{self.user} ALL=(ALL) {sudo}\n", encoding="utf-8")
         self._rule.chmod(0o440)
-        if not _is_user():
-            kit.run("useradd", "--create-home", "--shell", "/bin/sh", USER)
-        subprocess.run(["chpasswd"], input=f"{USER}:{PASSWORD}\n", text=True, check=True)
+        kit.run("useradd", "--create-home", "--shell", "/bin/sh", self.user)
+        subprocess.run(["chpasswd"], input=f"{self.user}:{PASSWORD}\n", text=True, check=True)
         shutil.copy(self.folder / "user.pub", self.folder / "keys")
         self._log = self.folder / "log"
         (self.folder / "config").write_text(
@@ -89,11 +87,11 @@ class Server:
         self._process = subprocess.Popen([_SSHD, "-D", "-f", str(self.folder / "config"), "-E", str(self._log)], start_new_session=True)
         kit.until("sshd listens", lambda: self._log.exists() and "Server listening" in self._log.read_text(encoding="utf-8"))
 
-    def node(self, user: str = "root", **more: Any) -> dict[str, Any]:
-        """The variables of a VPS whose node is reached through it."""
+    def node(self, user: str = "", **more: Any) -> dict[str, Any]:
+        """The variables of a VPS whose node is reached through it, as root or as somebody else."""
         controls = f"-o ControlMaster=auto -o ControlPersist=20s -o UserKnownHostsFile={self.folder}/known -o StrictHostKeyChecking=accept-new"
         variables = {
-            "host": "127.0.0.1", "port": self.port, "user": user, "ssh_private_key_file": str(self.folder / "user"), "ssh_args": controls,
+            "host": "127.0.0.1", "port": self.port, "user": user or "root", "ssh_private_key_file": str(self.folder / "user"), "ssh_args": controls,
             "control_path_dir": str(self.folder / "cp"), **more,
         }
         return {f"ansible_vps_node_{name}": value for name, value in variables.items()}
@@ -113,13 +111,6 @@ class Server:
         for path in (self.folder / "cp").glob("*"):
             subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={path}", "nobody"], capture_output=True, check=False)
         self._rule.unlink()
-        subprocess.run(["userdel", "--remove", USER], capture_output=True, check=False)
+        subprocess.run(["userdel", "--remove", self.user], capture_output=True, check=False)
         shutil.rmtree(self.folder)
 
-
-def _is_user() -> bool:
-    try:
-        pwd.getpwnam(USER)
-    except KeyError:
-        return False
-    return True
