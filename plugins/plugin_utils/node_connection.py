@@ -60,6 +60,8 @@ class NodeConnection:
             raise AnsibleError(f"node {self.name}: its connection plugin passes no standard input; use ansible.builtin.ssh or ansible.builtin.local.")
         word = secrets.token_hex(16)
         asked = prompting if prompting is not None and prompting.expect_prompt() else None
+        if asked is not None and not stdin:
+            stdin = b"\n"  # the password comes in this way; without anything after it, ssh would leave it open for ever
         line = command_line(argv, word=word, most=None if asked else most + 1, reads=bool(stdin))
         if self._become is not None:
             line = self._become.build_become_command(line, self.plugin._shell)
@@ -68,12 +70,12 @@ class NodeConnection:
                     raise AnsibleError(f"node {self.name}: passwords for become on the node and in the VPS at once are not supported; leave one out.")
                 asked = self._become
         self.plugin.set_become_plugin(asked)
-        with self._told():
+        with self._told(word):
             share_master(self.plugin, self._lock)
             code, output, errors = self.plugin.exec_command(line, in_data=stdin, sudoable=asked is not None)
         answer = answer_of(output, errors, word=word)
         if answer is None:
-            said = brief(errors) or brief(output) or f"exit code {code}"
+            said = brief(_without(word, errors)) or brief(_without(word, output)) or f"exit code {code}."
             raise AnsibleConnectionFailure(f"node {self.name}: the command was not run, or did not come to its end: {said}")
         if max(len(answer.output), len(answer.errors)) > most:
             raise AnsibleError(f"node {self.name}: a command said more than {most} bytes, which is all that is taken.")
@@ -105,14 +107,18 @@ class NodeConnection:
         return plugin
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Whatever a connection plugin complains of is said with the node's name, in one line."""
+    def _told(self, word: str = "") -> Iterator[None]:
+        """Whatever a connection plugin complains of is said with the node's name, in one line, and without the word of ours."""
         try:
             yield
         except AnsibleError as error:
-            raise AnsibleConnectionFailure(f"node {self.name}: {brief(error.message)}") from None
+            raise AnsibleConnectionFailure(f"node {self.name}: {brief(_without(word, error.message))}") from None
         except OSError as error:
             raise AnsibleError(f"node {self.name}: the command cannot be started on the controller: {error.strerror}.") from None
+
+
+def _without(word: str, said: bytes | str) -> str:
+    return to_text(said, errors="replace").replace(word, "")
 
 
 def brief(said: bytes | str) -> str:
