@@ -5,23 +5,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
-from ansible.module_utils.common.text.converters import to_bytes, to_text
-from ansible.plugins.connection import ConnectionBase
-
-from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError, shown
-from ansible_collections.mainline.vps.plugins.module_utils.core.parse import parse_name
-from ansible_collections.mainline.vps.plugins.module_utils.core.places import ENTER
-from ansible_collections.mainline.vps.plugins.module_utils.core.units import parse_size
-from ansible_collections.mainline.vps.plugins.plugin_utils import transfer
-from ansible_collections.mainline.vps.plugins.plugin_utils.node_connection import NodeConnection, brief
-from ansible_collections.mainline.vps.plugins.plugin_utils.node_shell import Answer, variables_of_node
-
 DOCUMENTATION = r"""
 ---
 name: vps
@@ -162,6 +145,22 @@ all:
         ansible_vps_node_user: admin
         ansible_vps_node_become: true
 """
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
+from ansible.module_utils.common.text.converters import to_bytes, to_text
+from ansible.plugins.connection import ConnectionBase
+
+from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError, shown
+from ansible_collections.mainline.vps.plugins.module_utils.core.parse import parse_name
+from ansible_collections.mainline.vps.plugins.module_utils.core.places import ENTER
+from ansible_collections.mainline.vps.plugins.module_utils.core.units import parse_size
+from ansible_collections.mainline.vps.plugins.plugin_utils import transfer
+from ansible_collections.mainline.vps.plugins.plugin_utils.node_connection import NodeConnection, brief
+from ansible_collections.mainline.vps.plugins.plugin_utils.node_shell import Answer, variables_of_node
 
 _NOT_OURS = 125  # the exit code of what is wrong before the command runs; its message starts with:
 _PREFIX = b"vps: "

@@ -113,4 +113,3 @@ class Server:
         self._rule.unlink()
         subprocess.run(["userdel", "--remove", self.user], capture_output=True, check=False)
         shutil.rmtree(self.folder)
-
