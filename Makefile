@@ -92,9 +92,10 @@ docs: $(TEST) ## Write docs/limits.md's tables anew from the code
 test-types: $(TEST) ## Type hints of module_utils (mypy)
 	@cd .build/live && ../../.venv/bin/python -m mypy --config-file ../../pyproject.toml -p ansible_collections.mainline.vps.plugins.module_utils $(ARGS)
 
-benchmark: $(TEST) ## What each task costs beside an empty one; as root, on a node with a template `minimal`
+benchmark: $(TEST) ## What each task costs beside an empty one, and one in a VPS beside ssh; as root, on a node with a template `minimal`
 	@PYTHONPATH="$(CURDIR)/.build/live" .venv/bin/python benchmarks/modules.py
 	@$(with_venv) .venv/bin/python benchmarks/tasks.py
+	@$(with_venv) .venv/bin/python benchmarks/connection.py
 
 clean: ## Remove .venv and .build; the node and its VPSs stay
 	@rm -rf .venv .build

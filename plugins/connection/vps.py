@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 ---
 name: vps
 short_description: Run tasks inside a VPS, through its node
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - mainline.vps contributors (@mainline-vps)
 description:

@@ -77,7 +77,7 @@ def test_what_commands_find_around_them_is_the_guests(plugin, guest):
     assert shell(plugin, "id -u; hostname; pwd")[1].decode().split() == ["0", guest, "/"]
 
 
-def test_a_guest_that_talks_without_end_is_cut_off(plugin, monkeypatch):
+def test_a_guest_that_talks_without_end_is_cut_off(plugin):
     with pytest.raises(AnsibleError, match=r"node localhost: a command said more than 1000000 bytes"):
         plugin._run(["/bin/sh", "-c", "cat /dev/zero"], most=1_000_000)
     with pytest.raises(AnsibleError, match="more than 1000000 bytes"):

@@ -77,9 +77,10 @@ class Server:
         subprocess.run(["chpasswd"], input=f"{self.user}:{PASSWORD}\n", text=True, check=True)
         shutil.copy(self.folder / "user.pub", self.folder / "keys")
         self._log = self.folder / "log"
+        # With another home than root's, whose .bashrc may take its time, or say something.
         (self.folder / "config").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.folder}/host\nPidFile none\nAuthorizedKeysFile {self.folder}/keys\n"
-            "StrictModes no\nPermitRootLogin yes\nUsePAM no\nLogLevel VERBOSE\nSubsystem sftp internal-sftp\nMaxSessions 100\n",
+            "StrictModes no\nPermitRootLogin yes\nUsePAM no\nLogLevel VERBOSE\nSubsystem sftp internal-sftp\nMaxSessions 100\nSetEnv HOME={self.folder}\n",
             encoding="utf-8",
         )
         self.folder.chmod(0o755)
