@@ -28,7 +28,10 @@ OPTIONS = {
     "search_domains": (["one.example"], ["two.example", "three.example"]),
     "labels": ({"tier": "web"}, {"tier": "db", "paid": "yes"}),
     "isolated": (False, True),
-    "firewall": ({"in": {"default": "drop"}}, {"out": {"rules": [{"action": "reject", "proto": "tcp", "ports": [25], "to": ["192.0.2.0/24", "label:tier=web"]}]}}),
+    "firewall": (
+        {"in": {"default": "drop"}},
+        {"out": {"rules": [{"action": "reject", "proto": "tcp", "ports": [25], "to": ["192.0.2.0/24", "label:tier=web"]}]}},
+    ),
     "publish": ([{"host": 40080, "guest": 80}], [{"host": 40080, "guest": 81}, {"host": 40053, "proto": "udp"}]),
     "rates": ({"in": "10M"}, {"in": "20M", "out": "5M", "burst": "128K"}),
     "privileged": (True, False),

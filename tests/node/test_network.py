@@ -12,8 +12,16 @@ from ansible_collections.mainline.vps.tests.node.play import play
 
 BOTH = {**ROLE, "vars": {**ROLE["vars"], "node_networks": ["10.90.0.0/16", "fd90::/64"]}}
 WEB = {
-    "name": "web", "template": "minimal", "addresses": ["10.90.0.10", "fd90::10"], "onboot": True, "wait": "network", "rates": {"in": "20M", "out": "10M"},
-    "publish": [{"host": 8080, "guest": 80}], "firewall": {"in": {"default": "drop", "rules": [{"proto": "tcp", "ports": 81, "from": "vps:friend"}, {"proto": "icmp", "from": "203.0.113.0/24"}]}},
+    "name": "web",
+    "template": "minimal",
+    "addresses": ["10.90.0.10", "fd90::10"],
+    "onboot": True,
+    "wait": "network",
+    "rates": {"in": "20M", "out": "10M"},
+    "publish": [{"host": 8080, "guest": 80}],
+    "firewall": {
+        "in": {"default": "drop", "rules": [{"proto": "tcp", "ports": 81, "from": "vps:friend"}, {"proto": "icmp", "from": "203.0.113.0/24"}]}
+    },
 }
 OUTSIDE = """
 ip netns add outside; ip link add outside0 type veth peer name eth0 netns outside
@@ -27,7 +35,10 @@ SERVE = "lxc-attach --name=web --clear-env -- /bin/busybox sh -c 'for port in 80
 @pytest.fixture(scope="module")
 def lab(node):
     """A node with networks of both families, a VPS that serves, a neighbour that it knows and one that it does not, and a host outside."""
-    neighbours = [{"name": name, "template": "minimal", "addresses": [f"10.90.0.{number}", f"fd90::{number}"], "onboot": True} for name, number in (("friend", 11), ("other", 12))]
+    neighbours = [
+        {"name": name, "template": "minimal", "addresses": [f"10.90.0.{number}", f"fd90::{number}"], "onboot": True}
+        for name, number in (("friend", 11), ("other", 12))
+    ]
     tasks = [{"mainline.vps.vps_container": task} for task in (*neighbours, WEB)]
     ways = node.root("ip -6 route show default")
     assert set(play(node, [BOTH, *tasks]).changed) >= {"mainline.vps.node : Make the machine a node"}
@@ -66,7 +77,7 @@ def test_rules_hold_in_both_families(lab):
 @pytest.mark.long
 def test_rules_hold_when_the_machine_has_booted(lab):
     lab.reboot()
-    lab.root("for n in web friend other; do until [ \"$(lxc-info -sH -n $n)\" = RUNNING ]; do sleep 1; done; done", timeout=600)
+    lab.root('for n in web friend other; do until [ "$(lxc-info -sH -n $n)" = RUNNING ]; do sleep 1; done; done', timeout=600)
     lab.root(OUTSIDE)
     lab.root(SERVE)
     expected(lab)

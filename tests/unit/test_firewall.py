@@ -13,10 +13,11 @@ from ansible_collections.mainline.vps.plugins.module_utils.core import firewall,
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import Vps
 from ansible_collections.mainline.vps.tests.unit.reading import sentence
 
-
-
 SECTION = {
-    "in": {"default": "drop", "rules": [{"proto": "tcp", "ports": [22, "8000-8100"], "from": ["192.0.2.7", "vps:db.1", "label:tier=web"]}, {"proto": "icmp"}]},
+    "in": {
+        "default": "drop",
+        "rules": [{"proto": "tcp", "ports": [22, "8000-8100"], "from": ["192.0.2.7", "vps:db.1", "label:tier=web"]}, {"proto": "icmp"}],
+    },
     "out": {"default": "reject", "rules": [{"to": "node", "proto": "udp", "ports": 53}, {"action": "drop", "to": ["vps"]}]},
 }
 
@@ -65,15 +66,27 @@ def test_a_section_is_kept_as_it_was_written():
 @pytest.mark.parametrize(
     ("section", "option"),
     [
-        ([], "firewall"), ({"inn": {}}, "firewall"), ({"in": []}, "firewall.in"), ({"in": {"default": "allow"}}, "firewall.in.default"),
-        ({"in": {"policy": "drop"}}, "firewall.in"), ({"in": {"rules": {}}}, "firewall.in.rules"), ({"in": {"rules": ["x"]}}, "firewall.in.rules[0]"),
-        ({"in": {"rules": [{"to": "node"}]}}, "firewall.in.rules[0]"), ({"out": {"rules": [{"from": "node"}]}}, "firewall.out.rules[0]"),
-        ({"in": {"rules": [{"ports": [80]}]}}, "firewall.in.rules[0].proto"), ({"in": {"rules": [{"proto": "icmp", "ports": [8]}]}}, "firewall.in.rules[0].proto"),
-        ({"in": {"rules": [{"proto": "tcp", "ports": [0]}]}}, "firewall.in.rules[0].ports"), ({"in": {"rules": [{"proto": "tcp", "ports": ["90-80"]}]}}, "firewall.in.rules[0].ports"),
-        ({"in": {"rules": [{"proto": "tcp", "ports": ["80; drop"]}]}}, "firewall.in.rules[0].ports"), ({"in": {"rules": [{"from": []}]}}, "firewall.in.rules[0].from"),
-        ({"in": {"rules": [{}, {"from": "10.0.0.1/8"}]}}, "firewall.in.rules[1].from"), ({"in": {"rules": [{"from": "vps:A b"}]}}, "firewall.in.rules[0].from"),
-        ({"in": {"rules": [{"from": "label:x"}]}}, "firewall.in.rules[0].from"), ({"in": {"rules": [{"from": "web1"}]}}, "firewall.in.rules[0].from"),
-        ({"in": {"rules": [{"action": "pass"}]}}, "firewall.in.rules[0].action"), ({"in": {"rules": [{"proto": "sctp"}]}}, "firewall.in.rules[0].proto"),
+        ([], "firewall"),
+        ({"inn": {}}, "firewall"),
+        ({"in": []}, "firewall.in"),
+        ({"in": {"default": "allow"}}, "firewall.in.default"),
+        ({"in": {"policy": "drop"}}, "firewall.in"),
+        ({"in": {"rules": {}}}, "firewall.in.rules"),
+        ({"in": {"rules": ["x"]}}, "firewall.in.rules[0]"),
+        ({"in": {"rules": [{"to": "node"}]}}, "firewall.in.rules[0]"),
+        ({"out": {"rules": [{"from": "node"}]}}, "firewall.out.rules[0]"),
+        ({"in": {"rules": [{"ports": [80]}]}}, "firewall.in.rules[0].proto"),
+        ({"in": {"rules": [{"proto": "icmp", "ports": [8]}]}}, "firewall.in.rules[0].proto"),
+        ({"in": {"rules": [{"proto": "tcp", "ports": [0]}]}}, "firewall.in.rules[0].ports"),
+        ({"in": {"rules": [{"proto": "tcp", "ports": ["90-80"]}]}}, "firewall.in.rules[0].ports"),
+        ({"in": {"rules": [{"proto": "tcp", "ports": ["80; drop"]}]}}, "firewall.in.rules[0].ports"),
+        ({"in": {"rules": [{"from": []}]}}, "firewall.in.rules[0].from"),
+        ({"in": {"rules": [{}, {"from": "10.0.0.1/8"}]}}, "firewall.in.rules[1].from"),
+        ({"in": {"rules": [{"from": "vps:A b"}]}}, "firewall.in.rules[0].from"),
+        ({"in": {"rules": [{"from": "label:x"}]}}, "firewall.in.rules[0].from"),
+        ({"in": {"rules": [{"from": "web1"}]}}, "firewall.in.rules[0].from"),
+        ({"in": {"rules": [{"action": "pass"}]}}, "firewall.in.rules[0].action"),
+        ({"in": {"rules": [{"proto": "sctp"}]}}, "firewall.in.rules[0].proto"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(section, option):
@@ -86,15 +99,27 @@ def test_published_ports_are_of_the_node_once():
     assert firewall.parse_publish([one.named, other.named]) == (one, other)
     assert one.clashes(firewall.Publish("tcp", 8080, 1, "192.0.2.1")) and not one.clashes(firewall.Publish("udp", 8080, 80))
     for values, option in (
-        ([{}], "publish[0].host"), ([{"host": 0}], "publish[0].host"), ([{"host": True}], "publish[0].host"), ([{"host": 80, "guest": 70000}], "publish[0].guest"),
-        ([{"host": 80, "proto": "icmp"}], "publish[0].proto"), ([{"host": 80, "address": "web"}], "publish[0].address"), ([{"port": 80}], "publish[0]"),
-        ([{"host": 80}, {"host": 80, "address": "192.0.2.1"}], "publish"), (["80"], "publish[0]"),
+        ([{}], "publish[0].host"),
+        ([{"host": 0}], "publish[0].host"),
+        ([{"host": True}], "publish[0].host"),
+        ([{"host": 80, "guest": 70000}], "publish[0].guest"),
+        ([{"host": 80, "proto": "icmp"}], "publish[0].proto"),
+        ([{"host": 80, "address": "web"}], "publish[0].address"),
+        ([{"port": 80}], "publish[0]"),
+        ([{"host": 80}, {"host": 80, "address": "192.0.2.1"}], "publish"),
+        (["80"], "publish[0]"),
     ):
         sentence(lambda values=values: firewall.parse_publish(values), option)
 
 
 def test_rules_name_others_by_the_addresses_that_they_have_now():
-    web = vps("web", 1, "10.90.0.10", "fd90::10", firewall=firewall.parse_firewall({"in": {"rules": [{"from": ["vps:db", "label:tier=front", "192.0.2.0/24", "192.0.2.1"]}]}}))
+    web = vps(
+        "web",
+        1,
+        "10.90.0.10",
+        "fd90::10",
+        firewall=firewall.parse_firewall({"in": {"rules": [{"from": ["vps:db", "label:tier=front", "192.0.2.0/24", "192.0.2.1"]}]}}),
+    )
     db, proxy = vps("db", 2, "10.90.0.11"), vps("proxy", 3, "10.90.0.12", "fd90::12", labels=(("tier", "front"),))
     rules = [rule for rule in table(web, db, proxy)["to_web"] if rule.endswith("return")]
     assert "ip saddr { 192.0.2.0/24 } return" in rules and len(rules) == 5
@@ -104,7 +129,13 @@ def test_rules_name_others_by_the_addresses_that_they_have_now():
 
 
 def test_a_rule_whose_peers_have_no_address_fits_nobody():
-    web = vps("web", 1, "10.90.0.10", isolated=False, firewall=firewall.parse_firewall({"in": {"default": "drop", "rules": [{"from": "vps:never"}, {"from": "label:no=where"}]}}))
+    web = vps(
+        "web",
+        1,
+        "10.90.0.10",
+        isolated=False,
+        firewall=firewall.parse_firewall({"in": {"default": "drop", "rules": [{"from": "vps:never"}, {"from": "label:no=where"}]}}),
+    )
     assert table(web)["to_web"][-1] == "drop" and named(web) == {"vps:never": set(), "label:no=where": set()}
 
 
@@ -126,11 +157,21 @@ def test_the_table_grows_with_the_number_of_vpss_and_not_with_its_square():
 def test_neighbours_are_kept_out_after_what_is_accepted_and_before_the_default():
     rules = firewall.parse_firewall({"in": {"rules": [{"proto": "tcp", "ports": [80, 81, "81-90"]}]}})
     web = vps("web", 1, "10.90.0.10", firewall=rules, publish=firewall.parse_publish([{"host": 8080, "guest": 80}]))
-    assert table(web)["to_web"] == ["ct status dnat meta l4proto tcp th dport 80 return", "tcp dport { 80-90 } return", "ip saddr @all4 drop", "ip6 saddr @all6 drop"]
+    assert table(web)["to_web"] == [
+        "ct status dnat meta l4proto tcp th dport 80 return",
+        "tcp dport { 80-90 } return",
+        "ip saddr @all4 drop",
+        "ip6 saddr @all6 drop",
+    ]
 
 
 def test_only_a_rule_that_names_the_node_opens_it():
-    rules = {"out": {"default": "drop", "rules": [{"proto": "tcp", "ports": 443}, {"to": ["node"], "proto": "udp", "ports": 53}, {"action": "drop", "proto": "icmp"}]}}
+    rules = {
+        "out": {
+            "default": "drop",
+            "rules": [{"proto": "tcp", "ports": 443}, {"to": ["node"], "proto": "udp", "ports": 53}, {"action": "drop", "proto": "icmp"}],
+        }
+    }
     asks = table(vps("web", 1, "10.90.0.10", firewall=firewall.parse_firewall(rules)))["asks_web"]
     assert asks == ["udp dport { 53 } accept", "meta l4proto { icmp, ipv6-icmp } drop"]
 

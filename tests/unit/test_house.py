@@ -22,7 +22,8 @@ PURE = {
 }
 LOADING = "..loading"  # of core/__init__.py alone, for it comes before all else
 PARTS = (
-    "abilities", "boot", "build", "cgroup", "engine", "firewall", "guest", "lxcfs", "network", "probe", "processes", "rates", "record", "resources", "traffic", "usage",
+    "abilities", "boot", "build", "cgroup", "engine", "firewall", "guest", "lxcfs", "network", "probe", "processes", "rates", "record",
+    "resources", "traffic", "usage",
     "storage/btrfs", "storage/driver", "storage/ext4", "storage/image", "storage/pool",
 )
 # How limits are brought into force, which takes several parts' knowledge of where a VPS is; above the parts, and below the steps.

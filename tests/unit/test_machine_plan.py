@@ -183,7 +183,7 @@ def _with(node, *vpss):
 
 
 def test_rules_of_the_vpss_that_there_are_belong_to_the_table():
-    assert [option for option in changed(wish(), replace(NODE, vpss=(WEB,)))] == ["network_file", "firewall"]
+    assert list(changed(wish(), replace(NODE, vpss=(WEB,)))) == ["network_file", "firewall"]
     assert compare(wish(), _with(NODE, WEB)) == Plan()
     assert "10.90.0.11 : jump isolated" in _with(NODE, WEB).texts["network"]
 

@@ -18,7 +18,11 @@ from ansible_collections.mainline.vps.tests.unit.reading import sentence
 DEFAULT = Network("default", ("10.90.0.0/16",), True)
 PUBLIC = Network("public", ("203.0.113.0/26", "2001:db8:1::/64"), pools=(("few", ("203.0.113.10-203.0.113.11",)),))
 NODE = NetworkActual(
-    others=(DEFAULT,), used={}, routes=(("eth0", "192.0.2.0/24"), ("eth0", "2001:db8::/64")), own=frozenset({"192.0.2.1"}), interfaces=frozenset({"eth0", "eth1"})
+    others=(DEFAULT,),
+    used={},
+    routes=(("eth0", "192.0.2.0/24"), ("eth0", "2001:db8::/64")),
+    own=frozenset({"192.0.2.1"}),
+    interfaces=frozenset({"eth0", "eth1"}),
 )
 
 
@@ -45,7 +49,11 @@ def there(network=PUBLIC, **more) -> NetworkActual:
 def test_a_network_is_made_of_what_is_given():
     made = plan(subnets=["203.0.113.0/26"], pools={"few": "203.0.113.10-203.0.113.11"})
     assert made.steps == (SetNetwork(Network("public", ("203.0.113.0/26",), pools=PUBLIC.pools)),)
-    assert told(made) == {"state": ("absent", "present"), "subnets": (None, ["203.0.113.0/26"]), "pools": (None, {"few": ["203.0.113.10-203.0.113.11"]})}
+    assert told(made) == {
+        "state": ("absent", "present"),
+        "subnets": (None, ["203.0.113.0/26"]),
+        "pools": (None, {"few": ["203.0.113.10-203.0.113.11"]}),
+    }
 
 
 def test_what_is_not_named_is_left_as_it_is():
@@ -66,14 +74,26 @@ def test_a_network_in_use_keeps_what_is_used():
 @pytest.mark.parametrize(
     ("params", "option"),
     [
-        ({}, "subnets"), ({"subnets": []}, "subnets"), ({"subnets": ["203.0.113.1/26"]}, "subnets"), ({"subnets": ["10.90.5.0/24"]}, "subnets"),
-        ({"subnets": ["192.0.2.64/26"]}, "subnets"), ({"subnets": ["2001:db8::/48"]}, "subnets"), ({"name": "default"}, "name"), ({"name": "A b"}, "name"),
-        ({"subnets": ["10.1.0.0/24"], "nat_addresses": ["192.0.2.2"]}, "nat_addresses"), ({"subnets": ["10.1.0.0/24"], "nat_addresses": ["192.0.2.1"], "nat": False}, "nat_addresses"),
-        ({"subnets": ["10.1.0.0/24"], "nat_addresses": ["192.0.2.1", "192.0.2.3"]}, "nat_addresses"), ({"subnets": ["10.1.0.0/24"], "uplink": "eth9"}, "uplink"),
-        ({"subnets": ["10.1.0.0/24"], "uplink": "a b"}, "uplink"), ({"subnets": ["10.1.0.0/24"], "pools": {"few": ["10.2.0.1"]}}, "pools.few"),
-        ({"subnets": ["10.1.0.0/24"], "pools": {"few": ["10.1.0.9-10.1.0.1"]}}, "pools.few"), ({"subnets": ["10.1.0.0/24"], "pools": {"few": []}}, "pools.few"),
-        ({"subnets": ["10.1.0.0/24"], "pools": {"default": ["10.1.0.1"]}}, "pools"), ({"subnets": ["10.1.0.0/24"], "pools": {"few": ["10.1.0.1-fd00::1"]}}, "pools.few"),
-        ({"subnets": ["10.1.0.0/24"], "pools": {"few": ["x" * 500]}}, "pools.few"), ({"subnets": ["10.1.0.0/24"], "pools": ["few"]}, "pools"),
+        ({}, "subnets"),
+        ({"subnets": []}, "subnets"),
+        ({"subnets": ["203.0.113.1/26"]}, "subnets"),
+        ({"subnets": ["10.90.5.0/24"]}, "subnets"),
+        ({"subnets": ["192.0.2.64/26"]}, "subnets"),
+        ({"subnets": ["2001:db8::/48"]}, "subnets"),
+        ({"name": "default"}, "name"),
+        ({"name": "A b"}, "name"),
+        ({"subnets": ["10.1.0.0/24"], "nat_addresses": ["192.0.2.2"]}, "nat_addresses"),
+        ({"subnets": ["10.1.0.0/24"], "nat_addresses": ["192.0.2.1"], "nat": False}, "nat_addresses"),
+        ({"subnets": ["10.1.0.0/24"], "nat_addresses": ["192.0.2.1", "192.0.2.3"]}, "nat_addresses"),
+        ({"subnets": ["10.1.0.0/24"], "uplink": "eth9"}, "uplink"),
+        ({"subnets": ["10.1.0.0/24"], "uplink": "a b"}, "uplink"),
+        ({"subnets": ["10.1.0.0/24"], "pools": {"few": ["10.2.0.1"]}}, "pools.few"),
+        ({"subnets": ["10.1.0.0/24"], "pools": {"few": ["10.1.0.9-10.1.0.1"]}}, "pools.few"),
+        ({"subnets": ["10.1.0.0/24"], "pools": {"few": []}}, "pools.few"),
+        ({"subnets": ["10.1.0.0/24"], "pools": {"default": ["10.1.0.1"]}}, "pools"),
+        ({"subnets": ["10.1.0.0/24"], "pools": {"few": ["10.1.0.1-fd00::1"]}}, "pools.few"),
+        ({"subnets": ["10.1.0.0/24"], "pools": {"few": ["x" * 500]}}, "pools.few"),
+        ({"subnets": ["10.1.0.0/24"], "pools": ["few"]}, "pools"),
     ],
 )
 def test_a_network_may_not_be_asked_for_like_this(params, option):
@@ -84,7 +104,10 @@ def test_a_subnet_of_the_lan_is_answered_for_at_its_uplink():
     made = plan(subnets=["192.0.2.64/26"], uplink="eth0")
     assert made.steps[0].network.uplink == "eth0"
     assert networks.uplinks(["192.0.2.65", "10.90.0.1"], [DEFAULT, made.steps[0].network]) == {"192.0.2.65": "eth0"}
-    assert told(plan(there(made.steps[0].network), subnets=["203.0.113.0/26"], uplink="")) == {"subnets": (["192.0.2.64/26"], ["203.0.113.0/26"]), "uplink": ("eth0", None)}
+    assert told(plan(there(made.steps[0].network), subnets=["203.0.113.0/26"], uplink="")) == {
+        "subnets": (["192.0.2.64/26"], ["203.0.113.0/26"]),
+        "uplink": ("eth0", None),
+    }
 
 
 def test_a_network_is_what_its_record_says():
@@ -129,7 +152,16 @@ def test_who_has_one_keeps_it():
 
 
 @pytest.mark.parametrize(
-    "wishes", [[{"pool": "never"}], [{"pool": "few", "family": 6}], [{"pool": "few", "family": 5}], [{}], [{"pool": "few", "x": 1}], [{"pool": "few"}] * 3, [{"pool": "A b"}]]
+    "wishes",
+    [
+        [{"pool": "never"}],
+        [{"pool": "few", "family": 6}],
+        [{"pool": "few", "family": 5}],
+        [{}],
+        [{"pool": "few", "x": 1}],
+        [{"pool": "few"}] * 3,
+        [{"pool": "A b"}],
+    ],
 )
 def test_what_no_pool_can_give_is_refused(wishes):
     sentence(lambda: given(*wishes), "addresses")

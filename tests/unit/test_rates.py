@@ -11,10 +11,16 @@ from ansible_collections.mainline.vps.plugins.module_utils.core import rates
 from ansible_collections.mainline.vps.tests.unit.reading import sentence
 
 
-
 @pytest.mark.parametrize(
     ("text", "rate", "shown"),
-    [("100M", 100_000_000, "100M"), ("1.5G", 1_500_000_000, "1500M"), ("64K", 64_000, "64K"), (8000, 8_000, "8K"), ("20mbit", 20_000_000, "20M"), ("10 Mbit/s", 10_000_000, "10M")],
+    [
+        ("100M", 100_000_000, "100M"),
+        ("1.5G", 1_500_000_000, "1500M"),
+        ("64K", 64_000, "64K"),
+        (8000, 8_000, "8K"),
+        ("20mbit", 20_000_000, "20M"),
+        ("10 Mbit/s", 10_000_000, "10M"),
+    ],
 )
 def test_a_rate_is_bits_per_second_in_powers_of_a_thousand(text, rate, shown):
     parsed = rates.parse_rates({"in": text})
@@ -29,9 +35,18 @@ def test_what_is_not_limited_is_not_named():
 @pytest.mark.parametrize(
     ("section", "option"),
     [
-        ("100M", "rates"), ({"up": "1M"}, "rates"), ({"in": "fast"}, "rates.in"), ({"out": "-1"}, "rates.out"), ({"out": "1T"}, "rates.out"), ({"out": "7"}, "rates.out"),
-        ({"in": "1M", "burst": "1B"}, "rates.burst"), ({"in": "1M", "burst": "2G"}, "rates.burst"), ({"burst": "1M"}, "rates.burst"), ({"in": "١M"}, "rates.in"),
-        ({"in": "9" * 5000}, "rates.in"), ({"in": "1M", "burst": "unlimited"}, "rates.burst"),
+        ("100M", "rates"),
+        ({"up": "1M"}, "rates"),
+        ({"in": "fast"}, "rates.in"),
+        ({"out": "-1"}, "rates.out"),
+        ({"out": "1T"}, "rates.out"),
+        ({"out": "7"}, "rates.out"),
+        ({"in": "1M", "burst": "1B"}, "rates.burst"),
+        ({"in": "1M", "burst": "2G"}, "rates.burst"),
+        ({"burst": "1M"}, "rates.burst"),
+        ({"in": "١M"}, "rates.in"),
+        ({"in": "9" * 5000}, "rates.in"),
+        ({"in": "1M", "burst": "unlimited"}, "rates.burst"),
     ],
 )
 def test_rates_may_not_be_like_this(section, option):

@@ -87,8 +87,12 @@ def holder(one: Publish, published: Mapping[str, tuple[Publish, ...]]) -> str | 
 
 
 def _named(policy: Policy, word: str) -> dict[str, Any]:
-    rules = [{word if key == "peers" else key: list(value) if isinstance(value, tuple) else value for key, value in rule._asdict().items() if value} for rule in policy.rules]
+    rules = [{word if key == "peers" else key: _plain(value) for key, value in rule._asdict().items() if value} for rule in policy.rules]
     return {"default": policy.default, **({"rules": rules} if rules else {})}
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def parse_firewall(section: object, *, option: str = "firewall") -> Firewall:

@@ -45,7 +45,9 @@ def _parse_wanted(section: Mapping, option: str) -> Wanted:
     return Wanted(parse.parse_name(str(section["pool"]), option=option), None if family is None else int(family))
 
 
-def settle(wishes: Sequence[str | Wanted], recorded: Vps | None, pools: Pools, taken: Container[str], *, option: str = "addresses") -> tuple[dict[str, str], tuple[str, ...]]:
+def settle(
+    wishes: Sequence[str | Wanted], recorded: Vps | None, pools: Pools, taken: Container[str], *, option: str = "addresses"
+) -> tuple[dict[str, str], tuple[str, ...]]:
     """(what pools give: address → pool, all addresses) for a wish. Who has an address out of a pool keeps it."""
     has = [] if recorded is None else list(recorded.addresses)
     pooled = {} if recorded is None else dict(recorded.pooled)

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from .addresses import is_ipv6
-from .firewall import ACCEPT, DROP, ICMP, LABEL, NODE, REJECT, VPS, Policy, Publish, Rule
+from .firewall import ACCEPT, DROP, ICMP, LABEL, NODE, VPS, Policy, Publish, Rule
 from .model import Vps
 from .networks import Network
 from .nodefiles import WRITTEN

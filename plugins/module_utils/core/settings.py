@@ -37,7 +37,8 @@ class Made:
 class Settings:
     """`pool` is a mounted btrfs; `id_start` and `id_count` bound the uids and gids of all VPSs; `networks` are subnets.
 
-    `others` are networks besides that one. `plans` are named sets of limits; `overcommit` is how much of a resource may be promised, in percent of what there is.
+    `others` are networks besides that one. `plans` are named sets of limits; `overcommit` is how much of a resource may be promised,
+    in percent of what there is.
     """
 
     pool: str

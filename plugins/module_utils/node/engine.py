@@ -83,7 +83,8 @@ def render_start(
     """The hook that LXC runs on the node before each start of init, a reboot from inside included.
 
     LXC's monitor keeps the configuration that it was started with, so limits and addresses that were changed live would be
-    lost at such a reboot if LXC set them. `limits`, `checks` and, when the link is up, `last` are lines of shell; echoes are (text, file), a text may begin with a
+    lost at such a reboot if LXC set them. `limits`, `checks` and, when the link is up, `last` are lines of shell; echoes are (text, file), a
+    text may begin with a
     $WORD of theirs, and a file's path may have $OWN in it, the cgroup, which is `group` unless a program is run in a stopped VPS: that has
     the limits, and nothing else. `inside` and `outside` are lines for `ip -batch`, in the VPS's network namespace and on the node.
     A hook that fails fails the start: no VPS runs without its limits.

@@ -80,5 +80,3 @@ def _follow(before: Settings, after: Settings) -> None:
             kept = parts.keepable(vps)
             configuration.write(kept, parts.vps.path(vps.name), parts.startup(kept), now)
             network.answer(was, now if network.is_up(vps) else {})
-
-
