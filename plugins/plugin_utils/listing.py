@@ -31,7 +31,6 @@ class Guest:
 
     vps: Vps
     state: str
-    labels: Mapping[str, str] = field(default_factory=dict)
 
     def variables(self) -> dict[str, Any]:
         """What its host in the inventory knows of it: no secret is among it."""
@@ -41,7 +40,7 @@ class Guest:
             "vps_state": self.state,
             "vps_template": vps.template,
             "vps_plan": vps.plan,
-            "vps_labels": dict(self.labels),
+            "vps_labels": dict(vps.labels),
             "vps_hostname": vps.hostname,
             "vps_addresses": list(vps.addresses),
             "vps_nameservers": list(vps.nameservers),
@@ -106,21 +105,12 @@ def is_answer(told: object) -> bool:
 def _guest(name: str, record: Mapping, states: Mapping) -> Guest:
     """One VPS; raises VpsError, or one of NOT_OURS, for what is none."""
     parse_name(name)
-    known = {key: record[key] for key in TOLD if key in record and key != "labels"}
+    known = {key: record[key] for key in TOLD if key in record}
     vps = Vps.from_record(known)
     if vps.name != name:
         raise ValueError(f"name: it says {shown(vps.name)}")
     limits.show(vps.limits)  # a number of a wrong kind is found here, and not when somebody wants to see it
-    return Guest(vps, _LXC.get(str(states.get(name)), STOPPED), _labels(record.get("labels")))
-
-
-def _labels(labels: object) -> dict[str, str]:
-    """The labels of a record; raises TypeError for what are none."""
-    if labels is None:
-        return {}
-    if not isinstance(labels, Mapping) or not all(isinstance(key, str) and isinstance(value, str) for key, value in labels.items()):
-        raise TypeError(f"labels: {shown(labels)} are none")
-    return dict(sorted(labels.items()))
+    return Guest(vps, _LXC.get(str(states.get(name)), STOPPED))
 
 
 def _clean(text: str) -> str:

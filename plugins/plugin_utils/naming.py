@@ -63,6 +63,6 @@ def groups_of(node: str, guest: Guest, by: Iterable[str]) -> Iterator[str]:
         if what not in by:
             continue
         if what == "label":
-            yield from (f"{ALL}_label_{key}_{value}" if value else f"{ALL}_label_{key}" for key, value in guest.labels.items())
+            yield from (f"{ALL}_label_{key}_{value}" if value else f"{ALL}_label_{key}" for key, value in guest.vps.labels)
         elif one[what]:
             yield f"{ALL}_{what}_{one[what]}"

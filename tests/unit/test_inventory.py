@@ -14,6 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
@@ -167,7 +169,7 @@ def test_an_answer_of_another_form_is_one_sentence(told):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"limits": 1}, {"limits": {"memory": "much"}}, {"onboot": "yes"}, {"addresses": "10.0.0.1"}, {"template": None}, {"labels": [1]}, {"labels": {"a": 1}}],
+    [{"limits": 1}, {"limits": {"memory": "much"}}, {"onboot": "yes"}, {"addresses": "10.0.0.1"}, {"template": None}, {"labels": [1]}, {"labels": {"a": "b c"}}],
 )
 def test_a_record_of_another_form_hides_no_other(changes):
     found = listing.parse(answer(record(), record(name="mail1", **changes)))
@@ -207,9 +209,9 @@ def test_a_state_is_what_lxc_says(said, state):
     assert listing.parse(answer(record(), states={"web1": said})).guests[0].state == state
 
 
-def test_labels_are_optional():
-    found = listing.parse(answer(record(labels={"b": "2", "a": "1"}), record(name="mail1"), record(name="news1", labels=None)))
-    assert {each.vps.name: each.variables()["vps_labels"] for each in found.guests} == {"mail1": {}, "news1": {}, "web1": {"a": "1", "b": "2"}}
+def test_labels_are_told():
+    found = listing.parse(answer(record(labels={"b": "2", "a": "1"}), record(name="mail1")))
+    assert {each.vps.name: each.variables()["vps_labels"] for each in found.guests} == {"mail1": {}, "web1": {"a": "1", "b": "2"}}
 
 
 def test_limits_are_told_as_a_person_writes_them():
@@ -265,7 +267,7 @@ def test_others_are_names(text):
 
 
 def test_groups_are_of_node_state_template_plan_and_label():
-    of = listing.Guest(WEB, "frozen", {"tier": "front", "new": ""})
+    of = listing.Guest(replace(WEB, labels=(("tier", "front"), ("new", ""))), "frozen")
     assert list(naming.groups_of("node1", of, naming.GROUPED_BY)) == [
         "vps_node_node1", "vps_state_frozen", "vps_template_debian", "vps_plan_small", "vps_label_tier_front", "vps_label_new",
     ]

@@ -16,7 +16,7 @@ pytest_plugins = ["vps_sshd"]
 def vpss(minimal, tmp_path_factory):
     """One VPS in each state, one of which says of itself what must never be evaluated; the file that it would make."""
     made = tmp_path_factory.mktemp("evaluated") / "made"
-    kit.container(RUNS, template=minimal, state="started", wait="booted", limits={"memory": "64M"}, addresses=[kit.address(7)])
+    kit.container(RUNS, template=minimal, state="started", wait="booted", limits={"memory": "64M"}, addresses=[kit.address(7)], labels={"tier": "web"})
     kit.container(STOPPED, template=minimal, state="present", description=f"{{{{ lookup('pipe', 'touch {made}') }}}} it's \"all\" {{% raw %}}")
     kit.container(FROZEN, template=minimal, state="frozen")
     return made

@@ -22,7 +22,7 @@ def test_the_vpss_of_this_machine_are_hosts(site):
     assert ours(listed) == OURS
     assert members(listed, "vps") == members(listed, "vps_node_localhost") == OURS
     assert members(listed, "vps_template_it_minimal") == OURS
-    assert members(listed, "vps_state_started") == {RUNS}
+    assert members(listed, "vps_state_started") == members(listed, "vps_label_tier_web") == {RUNS}
     assert members(listed, "vps_state_stopped") == {STOPPED}
     assert members(listed, "vps_state_frozen") == {FROZEN}
     assert {"vps_node_localhost", "vps_state_started"} <= set(listed["vps"]["children"])
@@ -33,8 +33,8 @@ def test_a_host_knows_what_vps_info_says(site):
     told = variables(site.listed(), RUNS)
     info = kit.info(RUNS)
     same = {name for name in told if name.removeprefix("vps_") in info}
-    assert len(same) == 13 and {name: told[name] for name in same} == {name: info[name.removeprefix("vps_")] for name in same}
-    assert told["vps_node"] == "localhost" and told["vps_labels"] == {} and told["ansible_connection"] == "mainline.vps.vps"
+    assert len(same) == 14 and {name: told[name] for name in same} == {name: info[name.removeprefix("vps_")] for name in same}
+    assert told["vps_node"] == "localhost" and told["vps_labels"] == {"tier": "web"} and told["ansible_connection"] == "mainline.vps.vps"
     assert not [name for name in told if "password" in name or "key" in name]
 
 

@@ -103,7 +103,7 @@ def test_a_damaged_record_hides_no_other(site, tmp_path):
 
 
 def test_plans_and_labels_are_groups(site, tmp_path):
-    site.vps(nodes=[says(tmp_path, "odd", answer(record("a", plan="small", labels={"tier": "front end"}), record("b")))])
+    site.vps(nodes=[says(tmp_path, "odd", answer(record("a", plan="small", labels={"tier": "front-end"}), record("b")))])
     listed = site.listed()
     assert listed["vps_plan_small"]["hosts"] == listed["vps_label_tier_front_end"]["hosts"] == ["a"]
 
