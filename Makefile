@@ -89,8 +89,8 @@ node-shell: $(NODE) ## A shell on a stock machine that goes when the shell ends;
 docs: $(TEST) ## Write docs/limits.md's tables anew from the code
 	@PYTHONPATH="$(CURDIR)/.build/live" .venv/bin/python tools/limits_table.py
 
-test-types: $(TEST) ## Type hints of module_utils (mypy)
-	@cd .build/live && ../../.venv/bin/python -m mypy --config-file ../../pyproject.toml -p ansible_collections.mainline.vps.plugins.module_utils $(ARGS)
+test-types: $(TEST) ## Type hints (mypy)
+	@cd .build/live && ../../.venv/bin/python -m mypy --config-file ../../pyproject.toml $(addprefix -p ansible_collections.mainline.vps.plugins.,module_utils plugin_utils connection inventory) $(ARGS)
 
 benchmark: $(TEST) ## What each task costs beside an empty one, and one in a VPS beside ssh; as root, on a node with a template `minimal`
 	@PYTHONPATH="$(CURDIR)/.build/live" .venv/bin/python benchmarks/modules.py

@@ -149,7 +149,7 @@ if hasattr(ansible.template, "trust_as_template"):  # ansible-core 2.19: nothing
         return value
 
 else:
-    from ansible.utils.unsafe_proxy import wrap_var as _text_only
+    from ansible.utils.unsafe_proxy import wrap_var as _text_only  # type: ignore[no-redef]
 
 
 @dataclass(frozen=True)
