@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .core import container, fidelity, limits, reading, usage
+from .core import addresses, container, fidelity, limits, reading, usage
 from .core.beancounters import Bound
 from .core.errors import VpsError
 from .core.model import RUNNING, Actual, Manifest
@@ -85,6 +85,11 @@ def read_info(node: Any, params: Any) -> dict[str, Any]:
     warnings = [f"VPS '{name}' is left out: {unread[name]}" for name in sorted(unread)]
     return {
         "vpss": vpss,
+        "reverse": [
+            {"record": addresses.reverse_name(address), "address": address, "name": vps["hostname"], "vps": vps["name"]}
+            for vps in vpss
+            for address in vps["addresses"]
+        ],
         "templates": [describe_manifest(manifest, users.get(manifest.template.name, ())) for manifest in node.manifests()],
         "node": node.summary(),
         **({"warnings": warnings} if warnings else {}),

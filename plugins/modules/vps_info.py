@@ -153,6 +153,29 @@ vpss:
           type: dict
           sample:
             cpu: {some: {avg10: 0.87, avg60: 0.32, avg300: 0.07, total: 333925}, full: {avg10: 0.87, avg60: 0.32, avg300: 0.07, total: 323032}}
+reverse:
+  description: What reverse DNS is to say of the addresses of these VPSs.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{record: 10.0.90.10.in-addr.arpa, address: 10.90.0.10, name: www.example.com, vps: web1}]
+  contains:
+    record:
+      description: The name of the PTR record, without a dot at its end.
+      type: str
+      sample: 10.0.90.10.in-addr.arpa
+    address:
+      description: The address.
+      type: str
+      sample: 10.90.0.10
+    name:
+      description: The host name of the VPS.
+      type: str
+      sample: www.example.com
+    vps:
+      description: Its name.
+      type: str
+      sample: web1
 templates:
   description: The templates, sorted by name, each as M(mainline.vps.vps_template) returns it.
   returned: success

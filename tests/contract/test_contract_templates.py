@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
@@ -42,6 +44,9 @@ def test_the_info_module_tells_all_and_changes_nothing(bench):
     told = read_info(bench.node, {"name": None})
     ours = {vps["name"]: vps["state"] for vps in told["vpss"] if vps["name"].startswith("contract-")}
     assert ours == {A: "started", B: "stopped"}
+    ours = [entry for entry in told["reverse"] if entry["vps"] == A]
+    address = bench.world.address(1)
+    assert ours == [{"record": ipaddress.ip_address(address).reverse_pointer, "address": address, "name": A, "vps": A}]
     assert [template["used_by"] for template in told["templates"] if template["name"] == TEMPLATE] == [[A, B]]
     assert bench.world.snapshot() == before
 

@@ -112,6 +112,11 @@ def within(address: str, networks: Iterable[str]) -> bool:
     return any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in networks)
 
 
+def reverse_name(address: str) -> str:
+    """The name that reverse DNS has for an address (RFC 1035, RFC 3596)."""
+    return ipaddress.ip_address(address).reverse_pointer
+
+
 def is_unique_local(subnet: str) -> bool:
     """Whether a subnet of IPv6 is one that nobody outside has a route to (RFC 4193)."""
     return overlap(subnet, "fc00::/7")
