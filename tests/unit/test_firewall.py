@@ -158,7 +158,7 @@ def test_neighbours_are_kept_out_after_what_is_accepted_and_before_the_default()
     rules = firewall.parse_firewall({"in": {"rules": [{"proto": "tcp", "ports": [80, 81, "81-90"]}]}})
     web = vps("web", 1, "10.90.0.10", firewall=rules, publish=firewall.parse_publish([{"host": 8080, "guest": 80}]))
     assert table(web)["to_web"] == [
-        "ct status dnat meta l4proto tcp th dport 80 return",
+        "ct status dnat meta l4proto 6 th dport 80 return",
         "tcp dport { 80-90 } return",
         "ip saddr @all4 drop",
         "ip6 saddr @all6 drop",
@@ -173,7 +173,7 @@ def test_only_a_rule_that_names_the_node_opens_it():
         }
     }
     asks = table(vps("web", 1, "10.90.0.10", firewall=firewall.parse_firewall(rules)))["asks_web"]
-    assert asks == ["udp dport { 53 } accept", "meta l4proto { icmp, ipv6-icmp } drop"]
+    assert asks == ["udp dport { 53 } accept", "meta l4proto { 1, 58 } drop"]
 
 
 def test_private_addresses_are_translated_and_public_ones_of_ipv6_never():

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from .addresses import is_ipv6
-from .firewall import ACCEPT, DROP, ICMP, LABEL, NODE, VPS, Policy, Publish, Rule
+from .firewall import ACCEPT, DROP, ICMP, LABEL, NODE, TCP, UDP, VPS, Policy, Publish, Rule
 from .model import Vps
 from .networks import Network
 from .nodefiles import WRITTEN
@@ -29,6 +29,8 @@ _FAMILIES = ("4", "6")
 _TYPE = {"4": "ipv4_addr", "6": "ipv6_addr"}
 _IP = {"4": "ip", "6": "ip6"}
 _COMMENT = 120  # bytes; nft takes no more than 128
+_NUMBER = {TCP: 6, UDP: 17}  # nft looks names up in /etc/protocols, which a small Debian does not have
+_ICMP, _ICMP6 = 1, 58
 _WAYS = ("from", "to", "asks")  # the maps that lead to a VPS's chains
 _ISOLATED = [f"{_IP[family]} saddr @all{family} drop" for family in _FAMILIES]  # no neighbour gets further
 
@@ -130,7 +132,7 @@ def _outgoing(policy: Policy) -> Iterator[str]:
 def _incoming(vps: Vps) -> Iterator[str]:
     """After what is published and what a rule accepts: neighbours have to be let in by their own rule, whatever the default is."""
     for one in vps.publish:
-        yield f"ct status dnat meta l4proto {one.proto} th dport {one.guest} return"
+        yield f"ct status dnat meta l4proto {_NUMBER[one.proto]} th dport {one.guest} return"
     for rule in vps.firewall.incoming.rules:
         yield from _matches(rule, "saddr")
     if vps.isolated:
@@ -170,9 +172,9 @@ def _ports(rule: Rule) -> Iterator[str]:
     if rule.ports:
         yield f"{rule.proto} dport {{ {', '.join(_apart(rule.ports))} }} "
     elif rule.proto == ICMP:
-        yield "meta l4proto { icmp, ipv6-icmp } "
+        yield f"meta l4proto {{ {_ICMP}, {_ICMP6} }} "
     else:
-        yield f"meta l4proto {rule.proto} " if rule.proto else ""
+        yield f"meta l4proto {_NUMBER[rule.proto]} " if rule.proto else ""
 
 
 def _apart(ports: Iterable[str]) -> list[str]:
@@ -207,7 +209,7 @@ def _hooks() -> Iterator[str]:
     yield from _chain("source", [
         "iifname . ip saddr @own4 return",
         "iifname . ip6 saddr @own6 return",
-        "ip6 saddr { ::, fe80::/10 } ip6 daddr { fe80::/10, ff02::/16 } meta l4proto ipv6-icmp return",
+        f"ip6 saddr {{ ::, fe80::/10 }} ip6 daddr {{ fe80::/10, ff02::/16 }} meta l4proto {_ICMP6} return",
         "drop",
     ])
     from_outside = f'iifname != "lo" iifname != "{HOST_PREFIX}*"'
@@ -251,9 +253,9 @@ def _translation(networks: Sequence[Network], vpss: Sequence[Vps]) -> Iterator[s
     for family in _FAMILIES:
         there = [(one, guest) for one, guest in published if is_ipv6(guest) == (family == "6")]
         target = f"{_TYPE[family]} . inet_service"
-        anywhere = (f"{one.proto} . {one.host} : {guest} . {one.guest}" for one, guest in there if one.address is None)
+        anywhere = (f"{_NUMBER[one.proto]} . {one.host} : {guest} . {one.guest}" for one, guest in there if one.address is None)
         yield from _elements(f"map ports{family}", f"inet_proto . inet_service : {target}", anywhere)
-        at = (f"{one.address} . {one.proto} . {one.host} : {guest} . {one.guest}" for one, guest in there if one.address is not None)
+        at = (f"{one.address} . {_NUMBER[one.proto]} . {one.host} : {guest} . {one.guest}" for one, guest in there if one.address is not None)
         yield from _elements(f"map ports_at{family}", f"{_TYPE[family]} . inet_proto . inet_service : {target}", at)
     yield from _base("published", "nat hook prerouting priority dstnat", _to_guests())
     yield "\t# And for who connects on the node itself; what is bound to the loopback stays there."
