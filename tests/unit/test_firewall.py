@@ -108,6 +108,12 @@ def test_only_a_rule_that_names_the_node_opens_it():
     assert asks == ["udp dport { 53 } accept", "meta l4proto { icmp, ipv6-icmp } drop"]
 
 
+def test_who_is_refused_is_told_at_once_by_what_he_listens_to():
+    chains = table(vps("web", 1, "10.90.0.10", firewall=firewall.parse_firewall({"in": {"default": "reject"}, "out": {"rules": [{"action": "reject", "to": "node"}]}})))
+    assert chains["to_web"][-1] == "goto refused" and chains["asks_web"] == ["goto refused"] and "meta pkttype host goto refused" in chains["node"]
+    assert chains["refused"] == ["meta l4proto tcp reject with tcp reset", "reject with icmpx admin-prohibited"]
+
+
 def test_private_addresses_are_translated_and_public_ones_of_ipv6_never():
     leaving = table(vps("web", 1, "10.90.0.10"))["leaving"]
     assert len(leaving) == 2 and "10.90.0.0/24" in leaving[0] and "fd90::/64" in leaving[1]

@@ -29,6 +29,7 @@ NO_RULES = f"add table inet {TABLE}\ndelete table inet {TABLE}\n"  # added befor
 _FAMILIES = ("4", "6")
 _TYPE = {"4": "ipv4_addr", "6": "ipv6_addr"}
 _IP = {"4": "ip", "6": "ip6"}
+_REFUSE = "goto refused"
 MARK = "is_"
 _MARKED = re.compile(rf"^\tchain {MARK}([0-9a-f]+) ", re.MULTILINE)
 
@@ -182,7 +183,7 @@ def _verdict(action: str, *, final: bool = False) -> str:
     """What the kernel does: who is let pass by one of the two sides still has to get past the other."""
     if action == ACCEPT:
         return "accept" if final else "return"
-    return "drop" if action == DROP else "reject with icmpx admin-prohibited"
+    return "drop" if action == DROP else _REFUSE
 
 
 def _default(policy: Policy) -> Iterator[str]:
@@ -195,6 +196,8 @@ def _default(policy: Policy) -> Iterator[str]:
 
 def _hooks() -> Iterator[str]:
     ours = f'iifname "{HOST_PREFIX}*"'
+    yield "\t# A reset for TCP: of what ICMP says, a client on this machine may take notice a second later only, when it tries again."
+    yield from _chain("refused", ["meta l4proto tcp reject with tcp reset", "reject with icmpx admin-prohibited"])
     yield "\t# No spoofing: what comes by the link of a VPS has an address of that VPS. Neighbour discovery has others for itself."
     yield from _chain("source", [
         "iifname . ip saddr @own4 return",
@@ -220,7 +223,7 @@ def _hooks() -> Iterator[str]:
         "icmpv6 type { nd-router-advert, nd-redirect } drop",
         "ip saddr vmap @asks4",
         "ip6 saddr vmap @asks6",
-        "meta pkttype host reject with icmpx admin-prohibited",
+        f"meta pkttype host {_REFUSE}",
         "drop",
     ])
 
