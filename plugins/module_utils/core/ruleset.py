@@ -45,7 +45,7 @@ class Ruleset(NamedTuple):
 def ruleset(networks: Sequence[Network], vpss: Sequence[Vps]) -> Ruleset:
     """The one table of a node. Tables of others are not named in it."""
     vpss = sorted(vpss, key=lambda vps: vps.name)
-    body = "\n".join([*_addresses(vpss), *_own_chains(vpss), *_hooks(), *_translation(networks, vpss)])
+    body = "\n".join([*_addresses(vpss), *_own_chains(vpss), *_hooks(networks), *_translation(networks, vpss)])
     mark = MARK + hashlib.sha256(body.encode()).hexdigest()[:32]
     text = f"{WRITTEN}{NO_RULES}table inet {TABLE} {{\n\tchain {mark} {{\n\t}}\n{body}\n}}\n"
     return Ruleset(text, mark, rules_in(text))
@@ -194,7 +194,7 @@ def _default(policy: Policy) -> Iterator[str]:
 # -- where the kernel asks --------------------------------------------------------------------------------------------
 
 
-def _hooks() -> Iterator[str]:
+def _hooks(networks: Sequence[Network]) -> Iterator[str]:
     ours = f'iifname "{HOST_PREFIX}*"'
     yield "\t# A reset for TCP: of what ICMP says, a client on this machine may take notice a second later only, when it tries again."
     yield from _chain("refused", ["meta l4proto tcp reject with tcp reset", "reject with icmpx admin-prohibited"])
@@ -213,7 +213,10 @@ def _hooks() -> Iterator[str]:
     yield "\t# What is under way already stays: a change of rules is for new connections."
     established = "ct state established,related accept"
     yield from _base("sending", "filter hook forward priority filter - 10", [established, "ip saddr vmap @from4", "ip6 saddr vmap @from6"])
-    yield from _base("receiving", "filter hook forward priority filter - 5", [established, "ip daddr vmap @to4", "ip6 daddr vmap @to6"])
+    yield "\t# What a network's router sends here, and no VPS that runs has, would go back to it by the way out, and come again."
+    subnets = [(_IP["6" if is_ipv6(subnet) else "4"], subnet) for network in networks for subnet in network.subnets]
+    lost = [f'oifname != "{HOST_PREFIX}*" {ip} daddr {subnet} reject with icmpx host-unreachable' for ip, subnet in subnets]
+    yield from _base("receiving", "filter hook forward priority filter - 5", [*lost, established, "ip daddr vmap @to4", "ip6 daddr vmap @to6"])
     yield "\t# The node is there for nobody whom it does not know, but for what tells whether the way is open."
     yield from _base("asking", "filter hook input priority filter - 10", [f"{ours} jump node"])
     yield from _chain("node", [
