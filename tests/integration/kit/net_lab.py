@@ -349,8 +349,8 @@ def rate(client: Host, server: Host, family: int, *options: str, seconds: float 
 def check(hosts: dict[str, Host], table: str) -> None:
     """Each line of a table is a try and what is to become of it, over IPv4 and over IPv6; all are made at once.
 
-    C(b > a tcp/80 a) is for a to answer. Instead of the host that is tried there may be an address. What answers has to see the sender's
-    address; or that of whom C(as) says, after the rest.
+    C(b > a tcp/80 a) is for a to answer. Instead of the host that is tried there may be an address. Who answers has to see the sender's
+    address, or the one, or that of the host, which C(as) says after the rest.
     """
     wanted: list[tuple[str, Try, str]] = []
     for line in filter(None, (line.partition("#")[0].split() for line in table.splitlines())):
@@ -358,7 +358,8 @@ def check(hosts: dict[str, Host], table: str) -> None:
         for family in (4, 6):
             if target in hosts or (":" in target) == (family == 6):
                 address = hosts[target].at(family) if target in hosts else target
-                expected = f"{word} {hosts[seen[1] if seen else source].at(family)}" if word in hosts else word
+                whom = seen[1] if seen else source
+                expected = f"{word} {hosts[whom].at(family) if whom in hosts else whom}" if word in hosts else word
                 wanted.append((f"{' '.join(line)} (IPv{family})", Try(hosts[source], address, what), expected))
     silent = [number for number, (_line, _one, expected) in enumerate(wanted) if expected == "silent"]
     found = outcomes((one for _line, one, _expected in wanted), silent=silent)

@@ -45,10 +45,11 @@ def test_a_port_at_one_address_is_at_no_other(hosts):
         out2 > fd82::1   tcp/8080 a
         out1 > 10.82.0.1 tcp/8080 a
         b    > 10.82.0.1 tcp/8080 a
-        node > 10.82.0.1 tcp/8080 a as out2gw
+        node > 10.82.0.1 tcp/8080 a as 10.82.0.1
+        node > fd82::1   tcp/8080 a as fd82::1
         out2 > node      tcp/8080 refused
         out1 > node      tcp/8080 refused
-    """.replace("a as out2gw", "a"))
+    """)
 
 
 def test_a_port_of_udp_is_not_one_of_tcp(hosts):
@@ -95,7 +96,7 @@ def test_a_port_follows_the_vps_to_its_new_address(hosts):
     published({"host": 8080, "guest": 80})
     kit.container(A, addresses=["10.90.0.20", "fd90::20"])
     try:
-        lab.check(hosts, "out1 > node tcp/8080 a\nb > node tcp/8080 a\nnode > 10.90.0.10 tcp/80 no\nout1 > fd90::20 tcp/80 a".replace("\nnode > 10.90.0.10 tcp/80 no", ""))
+        lab.check(hosts, "out1 > node tcp/8080 a\nb > node tcp/8080 a\nout1 > fd90::20 tcp/80 a")
     finally:
         kit.container(A, addresses=ADDRESSES[A])
 
@@ -111,7 +112,8 @@ def test_a_vps_of_one_family_is_published_in_that_one(hosts):
 def test_a_stopped_vps_keeps_its_port_and_a_restarted_one_answers_at_it(hosts):
     published({"host": 8080, "guest": 80})
     kit.container(A, state="stopped")
-    assert lab.outcomes([lab.Try(hosts["out1"], lab.NODE.at(family), "tcp/8080") for family in (4, 6)])[0] != "a 10.81.0.2"
+    tries = [lab.Try(lab.OUT2, lab.NODE.at(family), "tcp/8080") for family in (4, 6)]
+    assert set(lab.outcomes(tries, silent=range(len(tries)))) <= {"silent", "rejected"}
     kit.container(A, state="started")
     hosts["a"] = lab.vps(A)
     with lab.Servers() as servers:
