@@ -309,11 +309,13 @@ def ip(host: Host, *argv: str) -> str:
 
 # -- measuring ----------------------------------------------------------------------------------------------------------
 
+_ports = itertools.count(20000)
+
 
 @contextlib.contextmanager
 def stream(client: Host, server: Host, family: int, *options: str, seconds: float) -> Iterator[subprocess.Popen]:
     """iperf3 from a client to a server, by the server's address; it runs while something is done within. See `result`."""
-    port = str(20000 + next(_numbers))
+    port = str(next(_ports))
     listening = subprocess.Popen(
         ["nsenter", f"--net={server.namespace}", "iperf3", "-s", "-1", "-p", port, "--forceflush"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
