@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import net_lab as lab
 import pytest
 import vps_kit as kit
@@ -236,6 +238,32 @@ def test_a_rule_that_names_the_node_opens_one_port_of_it(hosts):
     lab.check(hosts, "a > node udp/53 node\na > node tcp/22 refused\na > node tcp/25 silent\na > out1 udp/53 silent\na > b udp/53 silent")
     given(firewall={})
     lab.check(hosts, "a > node udp/53 rejected\na > out1 tcp/80 out1 as node")
+
+
+def test_the_node_s_address_on_the_link_itself_is_closed_too(hosts):
+    """Which a VPS may ask where its gateway is, and nothing else."""
+    with lab.entered(hosts["a"]):
+        link = socket.if_nametoindex("eth0")
+    for source in (hosts["a"].at(6), "::"):  # its own address; and what the kernel takes for it, which is its own of this link
+        with lab.made(hosts["a"], socket.AF_INET6, socket.SOCK_STREAM) as client:
+            client.setblocking(True)
+            client.settimeout(1.5)
+            client.bind((source, 0))
+            with pytest.raises(OSError, match="refused|timed out"):
+                client.connect(("fe80::1", 22, 0, link))
+    assert kit.run("nsenter", f"--net={hosts['a'].namespace}", "ping", "-6", "-c1", "-W5", "fe80::1%eth0")
+
+
+def test_a_datagram_in_pieces_is_let_in_where_a_whole_one_is(hosts):
+    """Only the first piece says which port it is for."""
+    incoming({"proto": "udp", "ports": 53})
+    for family in (4, 6):
+        with lab.made(lab.OUT1, socket.AF_INET6 if family == 6 else socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.setblocking(True)
+            client.settimeout(5)
+            client.connect((hosts["a"].at(family), 53))
+            client.send(bytes(4000))
+            assert client.recv(100).decode() == f"a {lab.OUT1.at(family)}"
 
 
 def test_a_restart_keeps_all_of_it(hosts):

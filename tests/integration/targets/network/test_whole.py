@@ -127,6 +127,13 @@ def test_a_closed_port_never_opens_and_an_open_one_never_closes_while_rules_are_
     assert len(got) == 4, "this test would not see what gets through"
 
 
+def test_runs_side_by_side_leave_rules_for_all_of_their_records(hosts):
+    for isolated in (False, True):
+        runs = [kit.launch("vps_container", name=name, isolated=isolated, labels={"round": str(isolated)}) for name in ADDRESSES]
+        assert [kit.result(run).get("msg") for run in runs] == [None] * len(runs)
+        is_what_the_records_say()
+
+
 # -- beside others ------------------------------------------------------------------------------------------------------
 
 
