@@ -18,7 +18,7 @@ import vps_kit as kit
 from conftest import A, ADDRESSES, NEW
 
 FAMILIES = pytest.mark.parametrize("family", [4, 6], ids=["IPv4", "IPv6"])
-FAST = 1_000_000_000  # bit/s that two namespaces do at least, where nothing holds them back
+FAST = 200_000_000  # bit/s that two namespaces do at least, however busy the machine is, where nothing holds them back
 
 
 def measured(way: str, family: int) -> float:
