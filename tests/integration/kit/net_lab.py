@@ -109,7 +109,8 @@ def made(host: Host, family: int, kind: int, proto: int = 0) -> socket.socket:
         return socket.socket(family, kind | socket.SOCK_NONBLOCK, proto)
 
 
-def _of(family: int) -> int:
+def family_of(family: int) -> int:
+    """The kernel's number of a family, 4 or 6."""
     return socket.AF_INET6 if family == 6 else socket.AF_INET
 
 
@@ -143,7 +144,7 @@ class Servers:
         """Have a host answer at ports, as in C(tcp/80), at all its addresses of both families."""
         for port, family in itertools.product(ports, (4, 6)):
             proto, _slash, number = port.partition("/")
-            listener = made(host, _of(family), socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM)
+            listener = made(host, family_of(family), socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM)
             if family == 6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -220,8 +221,8 @@ def outcomes(tries: Iterable[Try], *, silent: Collection[int] = ()) -> list[str]
 def _socket(one: Try) -> socket.socket:
     six, proto = ":" in one.address, one.what.partition("/")[0]
     if proto == "icmp":
-        return made(one.source, _of(6 if six else 4), socket.SOCK_RAW, socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP)
-    return made(one.source, _of(6 if six else 4), socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM)
+        return made(one.source, family_of(6 if six else 4), socket.SOCK_RAW, socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP)
+    return made(one.source, family_of(6 if six else 4), socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM)
 
 
 def _begin(client: socket.socket, one: Try, ident: int) -> None:

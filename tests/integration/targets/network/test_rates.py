@@ -158,10 +158,11 @@ def test_a_connection_goes_on_whatever_is_changed_and_follows_the_rate(hosts, fa
 
 def test_a_ping_goes_on_whatever_is_changed(hosts):
     """On a link that is not full: where one is, its queue drops what comes too much."""
-    pings = [
-        subprocess.Popen(["nsenter", f"--net={one.namespace}", "ping", f"-{family}", "-i", "0.02", "-w", "60", other.at(family)], stdout=subprocess.PIPE, text=True)
+    commands = [
+        ["nsenter", f"--net={one.namespace}", "ping", f"-{family}", "-i", "0.02", "-w", "60", other.at(family)]
         for one, other in ((hosts["a"], lab.OUT1), (lab.OUT1, hosts["a"])) for family in (4, 6)
     ]
+    pings = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
     time.sleep(0.3)
     for change in CHANGES:
         kit.container(A, **change)
@@ -207,7 +208,8 @@ def test_what_is_counted_outlives_every_end_of_a_vps_and_not_its_removal(minimal
 
     held = traffic(name)
     assert held["bytes_in"] > 1_000_000
-    for end in (lambda: kit.container(name, state="stopped"), lambda: kit.container(name), lambda: reboot(name), kill, lambda: kit.container(name, state="restarted")):
+    stop, start, again = (lambda state=state: kit.container(name, state=state) for state in ("stopped", "started", "restarted"))
+    for end in (stop, start, lambda: reboot(name), kill, again):
         end()
         now = traffic(name)
         assert all(held[key] <= now[key] <= held[key] + 10_000 for key in held), (held, now)

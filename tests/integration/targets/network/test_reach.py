@@ -258,7 +258,7 @@ def test_a_datagram_in_pieces_is_let_in_where_a_whole_one_is(hosts):
     """Only the first piece says which port it is for."""
     incoming({"proto": "udp", "ports": 53})
     for family in (4, 6):
-        with lab.made(lab.OUT1, socket.AF_INET6 if family == 6 else socket.AF_INET, socket.SOCK_DGRAM) as client:
+        with lab.made(lab.OUT1, lab.family_of(family), socket.SOCK_DGRAM) as client:
             client.setblocking(True)
             client.settimeout(5)
             client.connect((hosts["a"].at(family), 53))

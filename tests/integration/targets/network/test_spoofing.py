@@ -16,7 +16,8 @@ import vps_kit as kit
 from conftest import A, ADDRESSES, B
 
 FAMILIES = pytest.mark.parametrize("family", [4, 6], ids=["IPv4", "IPv6"])
-# By what each is to be to the node: a neighbour, the node, its other address, the gateway, hosts outside, nobody, this machine.
+GATEWAY = "169.254.1.1"  # what every VPS's way out is called
+# By what each is to the node: a neighbour, the node, its other address, the gateway, hosts outside, nobody, this machine.
 OTHERS = {
     4: ["10.90.0.11", "10.81.0.1", "10.82.0.1", "169.254.1.1", "10.81.0.2", "192.0.2.7", "10.90.0.99", "127.0.0.1", "0.0.0.0", "255.255.255.255"],
     6: ["fd90::11", "fd81::1", "fd82::1", "fe80::1", "fd81::2", "2001:db8::7", "fd90::99", "::1", "::", "ff02::1"],
@@ -67,7 +68,7 @@ def test_a_vps_gets_no_packet_to_the_node_with_another_address(hosts, gateway, f
     """Not even to a port that a rule has opened to the one whose address it takes."""
     for name in (A, B):
         kit.container(name, firewall={"out": {"rules": [{"proto": "udp", "ports": 9, "to": "node"}]}})
-    with lab.made(lab.NODE, lab._of(family), socket.SOCK_DGRAM) as receiver:
+    with lab.made(lab.NODE, lab.family_of(family), socket.SOCK_DGRAM) as receiver:
         receiver.bind(("", 9))
         for source in (*OTHERS[family], hosts["a"].at(family)):
             lab.send(hosts["a"], *frames(hosts["a"], gateway, source, lab.NODE.at(family), source.encode()))
@@ -118,7 +119,7 @@ def test_an_address_that_root_of_a_vps_gives_itself_is_of_no_use(hosts, family):
 def said_to(host: lab.Host, source: str, target: lab.Host) -> str | None:
     """What is answered to a datagram from an address."""
     family = 6 if ":" in source else 4
-    with lab.made(host, lab._of(family), socket.SOCK_DGRAM) as client:
+    with lab.made(host, lab.family_of(family), socket.SOCK_DGRAM) as client:
         client.bind((source, 0))
         client.sendto(b"?", (target.at(family), 53))
         client.setblocking(True)
@@ -143,7 +144,7 @@ def test_a_vps_cannot_say_that_somebody_else_is_at_its_link(hosts, gateway, fami
     own, lie, honest = lab.hardware(hosts["a"]), "02:00:00:00:00:66", "02:00:00:00:00:77"
     before = {address: known(address) for address in (hosts["b"].at(family), lab.OUT1.at(family))}
     assert all(before.values())
-    others = [*before, lab.NODE.at(family), "fe80::1" if family == 6 else lab_gateway()]
+    others = [*before, lab.NODE.at(family), "fe80::1" if family == 6 else GATEWAY]
     for address in others:
         claim(hosts["a"], family, address, lie, gateway)
     claim(hosts["a"], family, hosts["a"].at(family), honest, gateway)
@@ -155,16 +156,12 @@ def test_a_vps_cannot_say_that_somebody_else_is_at_its_link(hosts, gateway, fami
     lab.check(hosts, "node > b icmp reply\nout1 > b icmp reply\nnode > out1 icmp reply\nb > out1 icmp reply\nnode > a icmp reply\na > out1 icmp reply")
 
 
-def lab_gateway() -> str:
-    """What every VPS's way out is called."""
-    return "169.254.1.1"
-
-
 def claim(host: lab.Host, family: int, address: str, hardware: str, gateway: str) -> None:
     """Say that an address is at a hardware address: to the node, and to all."""
     own = lab.hardware(host)
     if family == 6:
-        link_local = next(each["local"] for each in json.loads(lab.ip(host, "--json", "-6", "address", "show", "dev", "eth0"))[0]["addr_info"] if each["scope"] == "link")
+        (shown,) = json.loads(lab.ip(host, "--json", "-6", "address", "show", "dev", "eth0"))
+        link_local = next(each["local"] for each in shown["addr_info"] if each["scope"] == "link")
         for target, where in ((packets.ALL_NODES, packets.ALL_NODES_MAC), ("fe80::1", gateway)):
             for source in (link_local, address):
                 kind, packet = packets.advertisement(source, target, address, hardware)
@@ -179,7 +176,7 @@ def test_the_node_answers_for_the_gateway_and_not_for_neighbours(hosts):
     """So there is no way through a neighbour, which a VPS's root might want to go."""
     own = lab.hardware(hosts["a"])
     with lab.Sniffer(hosts["a"]) as sniffer:
-        for address in (*(hosts["b"].at(4), "10.90.0.99", lab.OUT1.at(4)), lab_gateway()):
+        for address in (hosts["b"].at(4), "10.90.0.99", lab.OUT1.at(4), GATEWAY):
             lab.send(hosts["a"], packets.ethernet(own, packets.EVERYBODY, packets.ARP, packets.arp(
                 packets.REQUEST, sender=(own, hosts["a"].at(4)), target=("00:00:00:00:00:00", address)
             )))
@@ -187,7 +184,7 @@ def test_the_node_answers_for_the_gateway_and_not_for_neighbours(hosts):
         kit.until("the gateway answers", lambda: [frame for frame in sniffer.seen() if told in frame], seconds=5)
         sniffer.wait(told, "an answer")
         answered = {socket.inet_ntoa(frame[28:32]) for frame in sniffer.seen() if told in frame}
-        assert answered == {lab_gateway()}
+        assert answered == {GATEWAY}
     with lab.Sniffer(hosts["a"]) as sniffer:
         for address in (hosts["b"].at(6), "fd90::99", lab.OUT1.at(6), "fe80::1"):
             kind, packet = packets.solicitation(hosts["a"].at(6), address, own)
@@ -276,6 +273,6 @@ def test_a_host_outside_gets_nothing_out_of_an_address_that_nobody_has(hosts, fa
         lab.send(lab.OUT1, *frames(lab.OUT1, gateway, lab.OUT1.at(family), OTHERS[family][6], nobody))
         lab.send(lab.OUT1, *frames(lab.OUT1, gateway, lab.OUT1.at(family), hosts["a"].at(family), somebody))
         kit.until("what somebody has arrives", lambda: sum(somebody in frame for frame in honest.seen(sent=True)), seconds=5)
-        sniffer.seen()
-        back = [frame for frame in sniffer.seen() if nobody in frame and frame[12:14] in (b"\x08\x00", b"\x86\xdd") and frame[23 if family == 4 else 20] == packets.UDP]
+        kind, place = (packets.IPV4, 23) if family == 4 else (packets.IPV6, 20)  # where the protocol is; an error has it in ICMP
+        back = [frame for frame in sniffer.seen() if nobody in frame and frame[12:14] == kind.to_bytes(2, "big") and frame[place] == packets.UDP]
         assert not back, "the node sent it back"

@@ -50,7 +50,8 @@ def many(minimal):
     names = [f"it-net-many{number}" for number in range(MANY)]
     for number, name in enumerate(names):
         rules = [{"proto": "tcp", "ports": [80, 443], "from": ["vps", "192.0.2.0/24"]}, {"proto": "icmp"}]
-        kit.container(name, template=minimal, state="present", addresses=[f"10.90.1.{number + 1}", f"fd90::1:{number + 1:x}"], firewall={"in": {"default": "drop", "rules": rules}})
+        addresses = [f"10.90.1.{number + 1}", f"fd90::1:{number + 1:x}"]
+        kit.container(name, template=minimal, state="present", addresses=addresses, firewall={"in": {"default": "drop", "rules": rules}})
     return names
 
 
@@ -72,8 +73,7 @@ class Prober:
         self._thread.join()
 
     def _probe(self) -> None:
-        six = self._family == 6
-        with lab.made(self._host, socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM) as closed:
+        with lab.made(self._host, lab.family_of(self._family), socket.SOCK_DGRAM) as closed:
             while not self._over.is_set():
                 time.sleep(0.002)  # two CPUs are for the runs, too
                 for _number in range(20):
