@@ -176,6 +176,17 @@ def test_only_a_rule_that_names_the_node_opens_it():
     assert asks == ["udp dport { 53 } accept", "meta l4proto { 1, 58 } drop"]
 
 
+def test_who_is_refused_is_told_at_once_by_what_he_listens_to():
+    chains = table(vps("web", 1, "10.90.0.10", firewall=firewall.parse_firewall({"in": {"default": "reject"}, "out": {"rules": [{"action": "reject", "to": "node"}]}})))
+    assert chains["to_web"][-1] == "goto refused" and chains["asks_web"] == ["goto refused"] and "meta pkttype host goto refused" in chains["node"]
+    assert chains["refused"] == ["meta l4proto tcp reject with tcp reset", "reject with icmpx admin-prohibited"]
+
+
+def test_what_nobody_has_is_not_sent_back_to_who_sent_it():
+    lost = table(vps("web", 1, "10.90.0.10"))["receiving"][:2]
+    assert lost == [f'oifname != "vps*" {match} reject with icmpx host-unreachable' for match in ("ip daddr 10.90.0.0/24", "ip6 daddr fd90::/64")]
+
+
 def test_private_addresses_are_translated_and_public_ones_of_ipv6_never():
     leaving = table(vps("web", 1, "10.90.0.10"))["leaving"]
     assert len(leaving) == 2 and "10.90.0.0/24" in leaving[0] and "fd90::/64" in leaving[1]

@@ -28,6 +28,7 @@ NO_RULES = f"add table inet {TABLE}\ndelete table inet {TABLE}\n"  # added befor
 _FAMILIES = ("4", "6")
 _TYPE = {"4": "ipv4_addr", "6": "ipv6_addr"}
 _IP = {"4": "ip", "6": "ip6"}
+_REFUSE = "goto refused"
 _COMMENT = 120  # bytes; nft takes no more than 128
 _NUMBER = {TCP: 6, UDP: 17}  # nft looks names up in /etc/protocols, which a small Debian does not have
 _ICMP, _ICMP6 = 1, 58
@@ -48,7 +49,7 @@ def ruleset(networks: Sequence[Network], vpss: Sequence[Vps]) -> Ruleset:
     vpss = sorted(vpss, key=lambda vps: vps.name)
     chains = _own_chains(vpss)
     own = (line for name, rules in chains.items() for line in _chain(name, rules))
-    body = "\n".join([*_peers(vpss), *_chain("isolated", _ISOLATED), *own, *_addresses(vpss, chains), *_hooks(), *_translation(networks, vpss)])
+    body = "\n".join([*_peers(vpss), *_chain("isolated", _ISOLATED), *own, *_addresses(vpss, chains), *_hooks(networks), *_translation(networks, vpss)])
     mark = MARK + hashlib.sha256(body.encode()).hexdigest()[:32]
     text = f"{WRITTEN}{NO_RULES}table inet {TABLE} {{\n\tchain {mark} {{\n\t}}\n{body}\n}}\n"
     return Ruleset(text, mark, rules_in(text))
@@ -192,7 +193,7 @@ def _verdict(action: str, *, final: bool = False) -> str:
     """What the kernel does: who is let pass by one of the two sides still has to get past the other."""
     if action == ACCEPT:
         return "accept" if final else "return"
-    return "drop" if action == DROP else "reject with icmpx admin-prohibited"
+    return "drop" if action == DROP else _REFUSE
 
 
 def _default(policy: Policy) -> Iterator[str]:
@@ -203,8 +204,10 @@ def _default(policy: Policy) -> Iterator[str]:
 # -- where the kernel asks --------------------------------------------------------------------------------------------
 
 
-def _hooks() -> Iterator[str]:
+def _hooks(networks: Sequence[Network]) -> Iterator[str]:
     ours = f'iifname "{HOST_PREFIX}*"'
+    yield "\t# A reset for TCP: of what ICMP says, a client on this machine may take notice a second later only, when it tries again."
+    yield from _chain("refused", [f"meta l4proto {_NUMBER[TCP]} reject with tcp reset", "reject with icmpx admin-prohibited"])
     yield "\t# No spoofing: what comes by the link of a VPS has an address of that VPS. Neighbour discovery has others for itself."
     yield from _chain("source", [
         "iifname . ip saddr @own4 return",
@@ -220,7 +223,10 @@ def _hooks() -> Iterator[str]:
     yield "\t# What is under way already stays: a change of rules is for new connections."
     established = "ct state established,related accept"
     yield from _base("sending", "filter hook forward priority filter - 10", [established, "ip saddr vmap @from4", "ip6 saddr vmap @from6"])
-    yield from _base("receiving", "filter hook forward priority filter - 5", [established, "ip daddr vmap @to4", "ip6 daddr vmap @to6"])
+    yield "\t# What a network's router sends here, and no VPS that runs has, would go back to it by the way out, and come again."
+    subnets = [(_IP["6" if is_ipv6(subnet) else "4"], subnet) for network in networks if network.uplink is None for subnet in network.subnets]
+    lost = [f'oifname != "{HOST_PREFIX}*" {ip} daddr {subnet} reject with icmpx host-unreachable' for ip, subnet in subnets]
+    yield from _base("receiving", "filter hook forward priority filter - 5", [*lost, established, "ip daddr vmap @to4", "ip6 daddr vmap @to6"])
     yield "\t# The node is there for nobody whom it does not know, but for what tells whether the way is open."
     yield from _base("asking", "filter hook input priority filter - 10", [f"{ours} jump node"])
     yield from _chain("node", [
@@ -230,7 +236,7 @@ def _hooks() -> Iterator[str]:
         "icmpv6 type { nd-router-advert, nd-redirect } drop",
         "ip saddr vmap @asks4",
         "ip6 saddr vmap @asks6",
-        "meta pkttype host reject with icmpx admin-prohibited",
+        f"meta pkttype host {_REFUSE}",
         "drop",
     ])
 

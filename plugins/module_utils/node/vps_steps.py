@@ -218,6 +218,8 @@ def _apply(parts: Parts, vps: Vps, options: frozenset[str], *, force: bool) -> N
             rates.write(vps)
         if "hostname" in options:
             guest.set_hostname(found.pid, vps.hostname)
+    elif "rates" in options:
+        rates.forget(vps)  # what its last start has left: the next one would find a rate that it is not to have
 
 
 def _limit_running(parts: Parts, vps: Vps, pid: int, *, force: bool) -> None:

@@ -178,7 +178,7 @@ def fails(module: str, **params: Any) -> str:
     told = call(module, **params)
     assert told.get("failed"), f"{module} {params} succeeded: {told}"
     message = told["msg"]
-    assert re.match(r"[a-z_.]+: \S", message), f"it does not name an option: {message}"
+    assert re.match(r"[a-z_.]+(\[[0-9]+\][a-z_.]*)?: \S", message), f"it does not name an option: {message}"
     assert "\n" not in message and "Traceback" not in message and "Errno" not in message, f"this is no sentence: {message}"
     assert message.endswith("."), f"this is no sentence: {message}"
     return message
@@ -500,12 +500,18 @@ def written(*, inodes: bool = True) -> dict[str, Any]:
         state.update({str(path): _fingerprint(path) if path.is_symlink() else "there" for path in _ours(folder)})
     for folder in cgroup_folders():
         state[folder] = {file: _content(os.path.join(folder, file)) for file in limit_files()}
-    state["routes"] = {name: sorted(run("ip", "route", "show", "dev", link).splitlines()) for name, link in running_links().items()}
+    state["links"] = {name: _carried(link) for name, link in running_links().items()}
     state["nft"] = run("nft", "--stateless", "list", "ruleset") if os.path.exists("/usr/sbin/nft") else ""
     state["quota"] = sorted(_quota())
     state["settings"] = _fingerprint("/etc/vps/node.json")
     state["pids"] = {name: pid(name) for name in own_names()}
     return state
+
+
+def _carried(link: str) -> list[str]:
+    """What is routed to the node's end of a link, and what it waits in on its way there."""
+    words = (["ip", "-4", "route"], ["ip", "-6", "route"], ["tc", "qdisc"])
+    return [line for each in words for line in sorted(run(*each, "show", "dev", link).splitlines())]
 
 
 def _content(path: str) -> str | None:

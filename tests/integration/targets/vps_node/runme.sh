@@ -3,4 +3,4 @@
 set -euo pipefail
 kit=$(cd ../../kit && pwd)
 export PYTHONPATH="$kit${PYTHONPATH:+:$PYTHONPATH}" PYTHONDONTWRITEBYTECODE=1
-./apart python -m pytest -c /dev/null --rootdir . -p no:pytest-ansible -p no:cacheprovider -ra --durations=8 --durations-min=2 --color=no "$@"
+../../kit/apart --stock python -m pytest -c /dev/null --rootdir . -p no:pytest-ansible -p no:cacheprovider -ra --durations=8 --durations-min=2 --color=no "$@"
