@@ -179,7 +179,7 @@ def test_only_a_rule_that_names_the_node_opens_it():
 def test_who_is_refused_is_told_at_once_by_what_he_listens_to():
     chains = table(vps("web", 1, "10.90.0.10", firewall=firewall.parse_firewall({"in": {"default": "reject"}, "out": {"rules": [{"action": "reject", "to": "node"}]}})))
     assert chains["to_web"][-1] == "goto refused" and chains["asks_web"] == ["goto refused"] and "meta pkttype host goto refused" in chains["node"]
-    assert chains["refused"] == ["meta l4proto tcp reject with tcp reset", "reject with icmpx admin-prohibited"]
+    assert chains["refused"] == ["meta l4proto 6 reject with tcp reset", "reject with icmpx admin-prohibited"]
 
 
 def test_what_nobody_has_is_not_sent_back_to_who_sent_it():
