@@ -31,6 +31,7 @@ _TYPE = {"4": "ipv4_addr", "6": "ipv6_addr"}
 _IP = {"4": "ip", "6": "ip6"}
 _REFUSE = "goto refused"
 MARK = "is_"
+_NAMED = re.compile(r"^\t(chain|set|map) (\S+) \{", re.MULTILINE)
 _MARKED = re.compile(rf"^\tchain {MARK}([0-9a-f]+) ", re.MULTILINE)
 
 
@@ -54,6 +55,18 @@ def ruleset(networks: Sequence[Network], vpss: Sequence[Vps]) -> Ruleset:
 def rules_in(text: str) -> int:
     """How many rules there are in a text that `ruleset` made."""
     return sum(line.startswith("\t\t") and not line.startswith(("\t\t\t", "\t\ttype ", "\t\telements ", "\t\t}")) for line in text.split("\n"))
+
+
+def in_place(text: str, there: Iterable[tuple[str, str]]) -> str:
+    """A text of `ruleset` for a kernel that has our table already, with these (kind, name): its chains stay, and get other rules.
+
+    A packet that is on its way in the moment of the change meets a chain with its old rules or with its new ones, but one that is deleted
+    lets it pass, as the one that comes for it did a moment before. What maps lead to goes after them.
+    """
+    kept, there = set(_NAMED.findall(text)), list(there)
+    lists = [f"{'flush' if (kind, name) in kept else 'delete'} {kind} inet {TABLE} {name}" for kind, name in there if kind != "chain"]
+    chains = [f"delete {kind} inet {TABLE} {name}" for kind, name in there if kind == "chain" and (kind, name) not in kept]
+    return text.replace(NO_RULES, "\n".join([f"flush table inet {TABLE}", *lists, *chains, ""]))
 
 
 def mark_of(text: str | None) -> str | None:
