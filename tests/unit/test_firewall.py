@@ -193,6 +193,18 @@ def test_private_addresses_are_translated_and_public_ones_of_ipv6_never():
     assert table(vps("web", 1, "10.90.0.10"), nat=False)["leaving"] == []
 
 
+def test_a_table_that_is_there_is_changed_in_place():
+    text = ruleset.ruleset([], [vps("web", 1, "10.90.0.10")]).text
+    there = [("set", "own4"), ("set", "gone"), ("map", "to4"), ("chain", "is_old"), ("chain", "to_web"), ("chain", "to_gone")]
+    changed = ruleset.in_place(text, there)
+    first = "inet mainline_vps"
+    assert changed.partition("table inet mainline_vps {")[0].splitlines()[1:] == [
+        f"flush table {first}", f"flush set {first} own4", f"delete set {first} gone", f"flush map {first} to4",
+        f"delete chain {first} is_old", f"delete chain {first} to_gone",
+    ]
+    assert changed.partition("table inet mainline_vps {")[2] == text.partition("table inet mainline_vps {")[2]
+
+
 def test_the_mark_says_which_text_it_is_of():
     first, second = (ruleset.ruleset([], [vps("web", number, "10.90.0.10")]) for number in (1, 2))
     assert first.mark != second.mark and f"\tchain {first.mark} {{\n" in first.text

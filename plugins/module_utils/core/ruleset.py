@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ _NUMBER = {TCP: 6, UDP: 17}  # nft looks names up in /etc/protocols, which a sma
 _ICMP, _ICMP6 = 1, 58
 _WAYS = ("from", "to", "asks")  # the maps that lead to a VPS's chains
 _ISOLATED = [f"{_IP[family]} saddr @all{family} drop" for family in _FAMILIES]  # no neighbour gets further
+_NAMED = re.compile(r"^\t(chain|set|map) (\S+) \{", re.MULTILINE)
 
 
 class Ruleset(NamedTuple):
@@ -58,6 +60,18 @@ def ruleset(networks: Sequence[Network], vpss: Sequence[Vps]) -> Ruleset:
 def rules_in(text: str) -> int:
     """How many rules there are in a text that `ruleset` made."""
     return sum(line.startswith("\t\t") and not line.startswith(("\t\t\t", "\t\ttype ", "\t\tcomment ", "\t\telements ", "\t\t}")) for line in text.split("\n"))
+
+
+def in_place(text: str, there: Iterable[tuple[str, str]]) -> str:
+    """A text of `ruleset` for a kernel that has our table already, with these (kind, name): its chains stay, and get other rules.
+
+    A packet that is on its way in the moment of the change meets a chain with its old rules or with its new ones, but one that is deleted
+    lets it pass, as the one that comes for it did a moment before. What maps lead to goes after them.
+    """
+    kept, there = set(_NAMED.findall(text)), list(there)
+    lists = [f"{'flush' if (kind, name) in kept else 'delete'} {kind} inet {TABLE} {name}" for kind, name in there if kind != "chain"]
+    chains = [f"delete {kind} inet {TABLE} {name}" for kind, name in there if kind == "chain" and (kind, name) not in kept]
+    return text.replace(NO_RULES, "\n".join([f"flush table inet {TABLE}", *lists, *chains, ""]))
 
 
 # -- whose an address is ----------------------------------------------------------------------------------------------

@@ -69,9 +69,14 @@ def mounts() -> list[str]:
 
 
 def rules() -> list:
-    """The packet filter, without the numbers that the kernel gives."""
+    """The packet filter, without the numbers that the kernel gives, and the order in which its chains were made."""
+    def place(entry: dict) -> list[str]:
+        ((kind, body),) = entry.items()
+        return [kind, *(str(body.get(key)) for key in ("family", "table", "chain", "name"))]
+
     found = json.loads(kit.run("nft", "--json", "list", "ruleset"))["nftables"][1:]
-    return [{kind: {key: value for key, value in body.items() if key != "handle"} for kind, body in entry.items()} for entry in found]
+    found = [{kind: {key: value for key, value in body.items() if key != "handle"} for kind, body in entry.items()} for entry in found]
+    return sorted(found, key=place)
 
 
 def everything() -> dict:
