@@ -177,7 +177,14 @@ def test_only_a_rule_that_names_the_node_opens_it():
 
 
 def test_who_is_refused_is_told_at_once_by_what_he_listens_to():
-    chains = table(vps("web", 1, "10.90.0.10", firewall=firewall.parse_firewall({"in": {"default": "reject"}, "out": {"rules": [{"action": "reject", "to": "node"}]}})))
+    chains = table(
+        vps(
+            "web",
+            1,
+            "10.90.0.10",
+            firewall=firewall.parse_firewall({"in": {"default": "reject"}, "out": {"rules": [{"action": "reject", "to": "node"}]}}),
+        )
+    )
     assert chains["to_web"][-1] == "goto refused" and chains["asks_web"] == ["goto refused"] and "meta pkttype host goto refused" in chains["node"]
     assert chains["refused"] == ["meta l4proto 6 reject with tcp reset", "reject with icmpx admin-prohibited"]
 
@@ -194,13 +201,17 @@ def test_private_addresses_are_translated_and_public_ones_of_ipv6_never():
 
 
 def test_a_table_that_is_there_is_changed_in_place():
-    text = ruleset.ruleset([], [vps("web", 1, "10.90.0.10")]).text
+    text = ruleset.ruleset([], [vps("web", 1, "10.90.0.10", publish=firewall.parse_publish([{"host": 80}]))]).text
     there = [("set", "own4"), ("set", "gone"), ("map", "to4"), ("chain", "is_old"), ("chain", "to_web"), ("chain", "to_gone")]
     changed = ruleset.in_place(text, there)
     first = "inet mainline_vps"
     assert changed.partition("table inet mainline_vps {")[0].splitlines()[1:] == [
-        f"flush table {first}", f"flush set {first} own4", f"delete set {first} gone", f"flush map {first} to4",
-        f"delete chain {first} is_old", f"delete chain {first} to_gone",
+        f"flush table {first}",
+        f"flush set {first} own4",
+        f"delete set {first} gone",
+        f"flush map {first} to4",
+        f"delete chain {first} is_old",
+        f"delete chain {first} to_gone",
     ]
     assert changed.partition("table inet mainline_vps {")[2] == text.partition("table inet mainline_vps {")[2]
 
