@@ -168,7 +168,10 @@ def test_an_answer_of_another_form_is_one_sentence(told):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"limits": 1}, {"limits": {"memory": "much"}}, {"onboot": "yes"}, {"addresses": "10.0.0.1"}, {"template": None}, {"labels": [1]}, {"labels": {"a": "b c"}}],
+    [
+        {"limits": 1}, {"limits": {"memory": "much"}}, {"onboot": "yes"}, {"addresses": "10.0.0.1"}, {"template": None}, {"labels": [1]},
+        {"labels": {"a": "b c"}},
+    ],
 )
 def test_a_record_of_another_form_hides_no_other(changes):
     found = listing.parse(answer(record(), record(name="mail1", **changes)))
