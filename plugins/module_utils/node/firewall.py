@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from ..core.machine import Barrier
 from ..core.places import HOST_PREFIX, MARK, TABLE
-from ..core.ruleset import in_place
+from ..core.ruleset import NO_RULES, in_place
 from . import tools
 
 _LARGEST = 1 << 26  # bytes; a thousand VPSs' rules are about 5 MiB as JSON
@@ -57,7 +57,7 @@ def _is_ufw(chain: dict, chains: Iterable[dict]) -> bool:
 
 def load(text: str) -> None:
     """Replace the table, whole or not at all; in place, unless it has another shape: another version's, or somebody's."""
-    code, output = tools.attempt(["nft", "--json", "--terse", "list", "table", "inet", TABLE], limit=_LARGEST)
+    code, output = (1, "") if text == NO_RULES else tools.attempt(["nft", "--json", "--terse", "list", "table", "inet", TABLE], limit=_LARGEST)
     if code == 0:
         found = (item for entry in json.loads(output)["nftables"] for item in entry.items())
         there = [(kind, body["name"]) for kind, body in found if kind in ("chain", "set", "map")]
