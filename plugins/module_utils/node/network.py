@@ -173,8 +173,7 @@ def is_configured(pid: int, addresses: tuple[str, ...]) -> bool:
     """Whether a running VPS has its addresses and, for each kind that it has, a way out."""
     net = f"/proc/{pid}/net"
     try:
-        with open(f"{net}/fib_trie", encoding="ascii") as file:
-            have = {*_LOCAL.findall(file.read(_BOUND)), *_addresses6(f"{net}/if_inet6")}
+        have = _inside(pid)
         with open(f"{net}/route", encoding="ascii") as file:
             way_out = any(line.split()[1:2] == ["00000000"] for line in file.read(_BOUND).splitlines())
         way_out6 = any(route.prefix == 0 and route.flags & _VIA for route in _routes6(f"{net}/ipv6_route"))
@@ -182,6 +181,12 @@ def is_configured(pid: int, addresses: tuple[str, ...]) -> bool:
         return False
     ways = all(way_out6 if is_ipv6(address) else way_out for address in addresses)
     return ways and set(addresses) <= have
+
+
+def _inside(pid: int) -> set[str]:
+    """The addresses that a running VPS has, wherever it has put them."""
+    with open(f"/proc/{pid}/net/fib_trie", encoding="ascii") as file:
+        return {*_LOCAL.findall(file.read(_BOUND)), *_addresses6(f"/proc/{pid}/net/if_inet6")}
 
 
 # -- changes of a running VPS -----------------------------------------------------------------------------------------
@@ -206,19 +211,20 @@ def set_addresses(vps: Vps, pid: int) -> None:
     interface = link_of(vps.id_base)
     routed_now = set(routed().get(interface, ()))
     wanted = set(vps.addresses)
-    inside = [_give(address) for address in sorted(wanted)]
+    inside = [_give(address) for address in sorted(wanted - _inside(pid))]
     inside += [f"address delete {_alone(address)} dev {INTERFACE}" for address in sorted((routed_now | set(vps.leaving)) - wanted)]
-    outside = [_route(address, interface) for address in sorted(wanted)]
+    outside = [_route(address, interface) for address in sorted(wanted - routed_now)]
     outside += [f"route delete {_alone(address)} dev {interface}" for address in sorted(routed_now - wanted)]
     if wanted:
         # With its last address an interface has lost its routes; where they are still there, these two fail and are passed over.
         inside.append(f"route add {GATEWAY} dev {INTERFACE} scope link")
         inside.append(f"route add default via {GATEWAY} dev {INTERFACE}")
     if any(map(is_ipv6, wanted)):
+        inside.append(f"route add default via {GATEWAY6} dev {INTERFACE}")
+    if any(map(is_ipv6, wanted - routed_now)):
         for text, path in start_echoes(vps):
             files.overwrite(path, text)
         outside.insert(0, _gateway6(interface))
-        inside.append(f"route add default via {GATEWAY6} dev {INTERFACE}")
     # The guest's side may be as its root left it (an address already gone): carry on, and let the node's side decide.
     code, output = tools.attempt(tools.in_namespace(pid, "net", ["ip", "-force", "-batch", "-"]), stdin="\n".join(inside) + "\n")
     if code != 0 and "Cannot find device" in output:
