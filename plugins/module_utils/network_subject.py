@@ -20,7 +20,7 @@ def _result(node: Any, _desired: Any, actual: networks.NetworkActual) -> dict[st
 NETWORK = Subject(
     lock="network",
     parse=networks.parse_network,
-    read=lambda node, desired: node.read_network(desired.name),
+    read=lambda node, desired: node.read_network(desired.name, asked=desired.options),
     compare=networks.compare,
     result=_result,
     make_node=Networks,

@@ -27,6 +27,7 @@ def describe_vps(node: Any, actual: Actual) -> dict[str, Any] | None:
         "storage": vps.storage,
         "hostname": vps.hostname,
         "addresses": list(vps.addresses),
+        "interfaces": [one.named for one in vps.interfaces],
         "pooled": dict(vps.pooled),
         "nameservers": list(vps.nameservers),
         "search_domains": list(vps.search_domains),

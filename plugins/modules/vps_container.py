@@ -58,6 +58,53 @@ options:
       - The VPS can use these and no others, whatever its root does.
     type: list
     elements: raw
+  interfaces:
+    description:
+      - Links of the VPS in bridged networks, besides the one called C(eth0) over which the node routes O(addresses). The list is the whole of them.
+      - An interface that is called C(eth0) takes the place of that link; O(addresses) is empty then. To have it back takes a restart.
+      - Added, changed and removed live; all others stay up. One whose O(interfaces[].addresses) alone change stays up too; for any other change it
+        is made anew.
+      - The VPS can use these hardware and IP addresses and no others, tells nobody of others, and passes for no router and no DHCP server.
+        Its O(firewall) and O(isolated) hold between hosts at a bridge too, where V(reject) is V(drop).
+      - The way out of a family of addresses is that of O(addresses), or else the first gateway that the networks of these interfaces have.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - What it is called in the VPS, as in C(eth1). Up to 15 letters, digits, C(-) and C(_).
+        type: str
+        required: true
+      network:
+        description:
+          - A bridged network; see O(mainline.vps.vps_network#module:bridge).
+        type: str
+        required: true
+      addresses:
+        description:
+          - "Its addresses, out of the subnets of the network, or V({pool: NAME}) as in O(addresses). Before one is given, the node asks at the
+            bridge whether somebody has it, which takes a second; then it is refused."
+        type: list
+        elements: raw
+        default: []
+      mac:
+        description:
+          - Its hardware address. Not given, one is made up when the interface is new, and kept.
+        type: str
+      vlan:
+        description:
+          - The VLAN that it is in, 1 to 4094, untagged for the VPS. The bridge must keep VLANs apart (C(vlan_filtering)).
+          - Not given, that of the bridge for those who name none.
+        type: int
+      mtu:
+        description:
+          - The largest packet in bytes, 68 (with IPv6 1280) to that of the bridge. Not given, that of the bridge.
+        type: int
+      host_name:
+        description:
+          - What the node's end is called. It begins with C(vps), has up to 15 letters, digits, C(-) and C(_), and is unique on the node. Not given,
+            one is made up when the interface is new, and kept.
+        type: str
   nameservers:
     description:
       - Up to three DNS servers for the VPS's C(/etc/resolv.conf). A new VPS gets the node's own when this is not given or empty.
@@ -111,8 +158,9 @@ options:
         type: str
   rates:
     description:
-      - How fast the VPS is sent to (V(in)) and sends (V(out)), in bits per second, with a suffix K, M or G (powers of 1000), and V(burst), what may
-        go at once after a pause, in bytes, with a suffix K or M (powers of 1024); what fits the rate when it is not given.
+      - How fast the VPS is sent to (V(in), over each of its links) and sends (V(out), over all together), in bits per second, with a suffix K, M
+        or G (powers of 1000), and V(burst), what may go at once after a pause, in bytes, with a suffix K or M (powers of 1024); what fits the
+        rate when it is not given.
       - The section is the whole of it - a direction that it does not list is not limited. Changed live.
     type: dict
   root_password_hash:
@@ -184,6 +232,7 @@ extends_documentation_fragment:
   - mainline.vps.common
 seealso:
   - module: mainline.vps.vps_limits
+  - module: mainline.vps.vps_network
   - module: mainline.vps.vps_template
 author:
   - mainline.vps contributors (@mainline-vps)
@@ -360,6 +409,13 @@ vps:
       type: list
       elements: str
       sample: [10.90.0.10]
+    interfaces:
+      description:
+        - Its interfaces in bridged networks, C(eth0) first and then by name, as the kernel has them on the node while it runs. What is not
+          in one (C(vlan), C(mtu)) is the bridge's own.
+      type: list
+      elements: dict
+      sample: [{name: eth1, network: backend, addresses: [10.96.0.20], mac: "02:76:2a:00:00:01", host_name: vps10752-1}]
     pooled:
       description: The pool that has given an address, by the address; those that were given by the task are not in it.
       type: dict
@@ -428,7 +484,7 @@ vps:
       type: str
       sample: /var/lib/vps/vps/web1
     host_interface:
-      description: The node's end of its network link.
+      description: The node's end of its link over which addresses are routed, or of the interface in its place.
       type: str
       sample: vps15258
     pid:
@@ -465,6 +521,19 @@ def main() -> None:
             "storage": {"type": "str", "choices": ["btrfs", "image"]},
             "hostname": {"type": "str"},
             "addresses": {"type": "list", "elements": "raw"},
+            "interfaces": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "network": {"type": "str", "required": True},
+                    "addresses": {"type": "list", "elements": "raw", "default": []},
+                    "mac": {"type": "str"},
+                    "vlan": {"type": "int"},
+                    "mtu": {"type": "int"},
+                    "host_name": {"type": "str"},
+                },
+            },
             "nameservers": {"type": "list", "elements": "str"},
             "root_password_hash": {"type": "str", "no_log": True},
             "authorized_keys": {"type": "list", "elements": "str", "no_log": False},

@@ -12,7 +12,7 @@ short_description: Make, change and remove networks that VPSs have addresses out
 version_added: 0.1.0
 description:
   - A network is a set of subnets that the node routes to its VPSs, each address by itself; VPSs have no link in common, and see nothing of
-    each other's. It is venet's heir.
+    each other's. It is venet's heir. With O(bridge), it is a link that VPSs have in common, as veth's heir.
   - Every node has a network V(default), which the role P(mainline.vps.node#role) gives it (C(node_networks)). This module makes further ones -
     public addresses that are not translated, others that leave by an address of their own, addresses in the node's own LAN.
   - An option that the task does not name is left as it is. A list or a section that it does name is the whole of it.
@@ -60,6 +60,22 @@ options:
       - The network's own name is that of a pool with all of its addresses.
       - An address that a pool has given stays with its VPS, whatever becomes of the pool.
     type: dict
+  bridge:
+    description:
+      - The bridge at which VPSs have interfaces in this network, which then share a link with each other and with whoever is at the bridge, instead of
+        addresses that the node routes; see O(mainline.vps.vps_container#module:interfaces). An empty text is none.
+      - A bridge that there is already is used as it is, and never changed nor removed. One that there is not is made, is there again after a boot,
+        and goes with the network.
+      - The name does not begin with C(vps). While a VPS has an interface in the network, another one is an error.
+      - The kernel must have nf_tables for bridges, which holds VPSs to their own addresses there. Where it cannot track connections there
+        (C(nf_conntrack_bridge)), a warning says what is different.
+    type: str
+  gateways:
+    description:
+      - The ways out of a bridged network, one address of each family at most. At a bridge that is made they are the node's own; at another one
+        somebody has them already. Without one, the network leads nowhere else.
+    type: list
+    elements: str
 extends_documentation_fragment:
   - mainline.vps.common
 seealso:
@@ -91,6 +107,21 @@ EXAMPLES = r"""
     name: private
     subnets: [10.91.0.0/24]
     nat: true
+
+- name: A link that VPSs have to each other, at a bridge that the node makes; they leave by the node, with its address
+  mainline.vps.vps_network:
+    name: backend
+    subnets: [10.96.0.0/24]
+    bridge: br-backend
+    gateways: [10.96.0.1]
+    nat: true
+
+- name: A VPS with an interface there, besides its routed link
+  mainline.vps.vps_container:
+    name: db1
+    template: minimal
+    interfaces:
+      - {name: eth1, network: backend, addresses: [10.96.0.20], mtu: 1400}
 
 - name: The network is gone, with its pools
   mainline.vps.vps_network:
@@ -153,6 +184,23 @@ network:
       description: The interface at which the node answers for its addresses; null where there is none.
       type: str
       sample: eth0
+    bridge:
+      description: The bridge of a bridged network; null for a routed one.
+      type: str
+      sample: null
+    gateways:
+      description: Its ways out; empty for a routed network.
+      type: list
+      elements: str
+      sample: []
+    made:
+      description: Whether the node has made the bridge.
+      type: bool
+      sample: false
+    tracks:
+      description: Whether the kernel knows at the bridge what belongs to a connection that is under way.
+      type: bool
+      sample: false
     pools:
       description: The ranges of each pool, by its name.
       type: dict
@@ -179,6 +227,8 @@ def main() -> None:
             "nat_addresses": {"type": "list", "elements": "str"},
             "uplink": {"type": "str"},
             "pools": {"type": "dict"},
+            "bridge": {"type": "str"},
+            "gateways": {"type": "list", "elements": "str"},
         },
     )
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import addresses, capacity, controls, disk, fidelity, firewall, parse, pools, rates, units
+from . import addresses, capacity, controls, disk, fidelity, firewall, interfaces, links, parse, pools, rates, units
 from . import limits as limits_
 from .beancounters import BTRFS, KEYS, STORAGES, format_value
 from .errors import VpsError, shown
@@ -52,6 +52,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "storage": _parse_storage,
     "hostname": parse.parse_hostname,
     "addresses": pools.parse_wishes,
+    "interfaces": interfaces.parse_interfaces,
     "nameservers": addresses.parse_nameservers,
     "search_domains": addresses.parse_search_domains,
     "root_password_hash": parse.parse_password_hash,
@@ -127,7 +128,7 @@ def compare(desired: Desired, actual: Actual) -> Plan:
     if actual.vps is None and desired.must_exist:
         raise VpsError(f"name: there is no VPS '{desired.name}' on this node; make it with vps_container first.")
     actual = replace(actual, node=replace(actual.node, abilities=abilities(desired, actual)))
-    desired = _settle_addresses(desired, actual)
+    desired = replace(desired, options=links.settle(desired.options, actual.recorded or actual.vps, actual.node))
     desired, warnings = _settle_limits(desired, actual.node)
     plan = _create(desired, actual.node) if actual.vps is None else _update(desired, actual, actual.vps)
     return replace(plan, warnings=(*plan.warnings, *warnings, *disk.warnings(actual.disk)))
@@ -148,16 +149,6 @@ def _settle_limits(desired: Desired, node: NodeFacts) -> tuple[Desired, tuple[st
     limits = limits_.settle(wish, node.plans)
     warnings = fidelity.check(limits, node.abilities, desired.unsupported, prefix=wish.prefix, own=wish.given, plan=wish.plan)
     return replace(desired, options={**desired.options, "limits": limits, "plan": wish.plan}), warnings
-
-
-def _settle_addresses(desired: Desired, actual: Actual) -> Desired:
-    """The wish with what pools give for it."""
-    wishes = desired.options.get("addresses")
-    if wishes is None:
-        return desired
-    recorded = actual.recorded or actual.vps
-    given, found = pools.settle(wishes, recorded, actual.node.pools, actual.node.taken)
-    return replace(desired, options={**desired.options, "addresses": found, "pooled": tuple(sorted(given.items()))})
 
 
 def settled(desired: Desired) -> Desired:
@@ -228,7 +219,7 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
         return named[option] == getattr(vps, option) == getattr(recorded, option)
 
     differing = [option for option in OPTIONS if option in named and not is_so(option)]
-    _check_against_node(replace(desired, options={option: named[option] for option in differing}), actual.node)
+    _check_against_node(replace(desired, options={option: named[option] for option in differing}), actual.node, recorded)
 
     changes: list[Change] = []
     options = set(differing) | actual.stale
@@ -249,7 +240,8 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
             )
             back |= {name for name in actual.at_restart if name.startswith("limits.") and name not in due}
         else:
-            changes += _changes(option, before, named[option], LIVE if option in back else _effect(option, actual.run))
+            late = option == "interfaces" and actual.run != STOPPED and links.lacks_routed(vps, named[option])
+            changes += _changes(option, before, named[option], LIVE if option in back else AT_RESTART if late else _effect(option, actual.run))
     for option in sorted(actual.stale - set(differing)):
         changes.append(Change(option, "not applied", "applied", _effect(option, actual.run)))
 
@@ -278,7 +270,7 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
         changes=tuple(changes),
         steps=(*run_steps[:stopped], *steps, *run_steps[stopped:]),
         restart_required=bool(waiting) and not restarts and run != STOPPED,
-        warnings=tuple(_network_warnings(wanted, actual.node)) if options & {"firewall", "publish", "addresses"} else (),
+        warnings=tuple(_network_warnings(wanted, actual.node)) if options & {"firewall", "publish", "addresses", "interfaces"} else (),
     )
 
 
@@ -315,10 +307,11 @@ def _check_wait(desired: Desired, actual: Actual) -> None:
         raise VpsError("wait: this VPS's init has no way to say that it has booted; wait for network or running instead.")
 
 
-def _check_against_node(desired: Desired, node: NodeFacts) -> None:
-    if node.damaged and any(desired.options.get(option) for option in ("addresses", "firewall", "publish", "labels")):
+def _check_against_node(desired: Desired, node: NodeFacts, recorded: Vps | None = None) -> None:
+    if node.damaged and any(desired.options.get(option) for option in ("addresses", "interfaces", "firewall", "publish", "labels")):
         raise VpsError(node.damaged)  # who has what is unknown, and so are the rules
     _check_ports(desired, node)
+    links.check(desired.options.get("interfaces", ()), desired.name, node, recorded)
     for address in desired.options.get("addresses", ()):
         owner = node.taken.get(address)
         if owner is not None and owner != f"VPS {desired.name}":
@@ -344,7 +337,7 @@ def _network_warnings(wanted: Vps, node: NodeFacts) -> Iterator[str]:
     for name in sorted(named - {*node.neighbours, wanted.name}):
         yield f"firewall: a rule names VPS '{name}', and there is none on this node; it fits nobody until there is."
     for one in wanted.publish:
-        if not any(one.address is None or addresses.is_ipv6(address) == addresses.is_ipv6(one.address) for address in wanted.addresses):
+        if not any(one.address is None or addresses.is_ipv6(address) == addresses.is_ipv6(one.address) for address in wanted.all_addresses):
             yield f"publish: {one} leads nowhere, because VPS '{wanted.name}' has no address that it could lead to."
 
 

@@ -115,9 +115,9 @@ class Actual:
 
     `pool` and `file` are those that are asked for. `vpss` and `templates` are those of the settings' pool, None where it is
     not mounted. `texts` are the files by their short names, None where there is none; `rules` the mark and the number of rules of
-    our nftables table, None without the table; `routes` are (interface, subnet), `hears` the interfaces by which the machine has been told its
-    way out of IPv6. `boot` is None where systemd does not run
-    the machine.
+    our nftables table, None without the table, and `passing` those of the one for what passes bridges; `links` are the machine's own
+    interfaces; `routes` are (interface, subnet), `hears` the interfaces by which the machine has been told its way out of IPv6. `boot` is
+    None where systemd does not run the machine.
     """
 
     settings: Settings | None
@@ -129,6 +129,8 @@ class Actual:
     common_seccomp: str = ""
     sysctls: Mapping[str, int] = field(default_factory=dict)
     rules: tuple[str, int] | None = None
+    passing: tuple[str, int] | None = None
+    links: frozenset[str] = frozenset()
     hears: tuple[str, ...] = ()
     lxcfs: bool = False
     lxc_mode: int | None = None
@@ -180,6 +182,25 @@ class SetRules:
     """Give a text to nft, which takes it whole or not at all."""
 
     text: str
+
+
+@dataclass(frozen=True)
+class SetPassing:
+    """Give it the text for what passes bridges. One that the kernel does not take is found when all is read again: the rest is for everybody."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class MakeBridges:
+    """Make the bridges of our making that are missing."""
+
+
+@dataclass(frozen=True)
+class RemoveBridge:
+    """Take one of them away."""
+
+    bridge: str
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from . import enterfile, limits, machine, nodefiles, ruleset, unitfiles, units
+from . import bridge_plan, enterfile, limits, machine, nodefiles, ruleset, unitfiles, units
 from .addresses import is_ipv6, overlap, within
 from .errors import VpsError, shown
 from .limits import Limits
 from .machine import Actual, Desired, Pool, PoolFile, SetFile
 from .model import ID_RANGE
-from .networks import networks_of
+from .networks import bridges_of, networks_of
 from .places import BOOT_UNIT, HOST_PREFIX
 from .plan import Change, Plan
 from .settings import Made, Settings
@@ -34,7 +34,7 @@ _HOW_TO_PASS = {
 
 
 @dataclass
-class _Items:
+class Items:
     """What has been found to differ so far; `before` are the steps that come before the new settings are written."""
 
     texts: Mapping[str, str | None]
@@ -65,7 +65,7 @@ def compare(desired: Desired, actual: Actual) -> Plan:
     _refuse_to_strand(desired, actual)
     _refuse_routed(desired, actual)
 
-    items = _Items(actual.texts)
+    items = Items(actual.texts)
     made = actual.settings.made if actual.settings else Made()
     _decided(items, desired, actual.settings)
     made = _pool(items, desired, actual, made)
@@ -74,6 +74,7 @@ def compare(desired: Desired, actual: Actual) -> Plan:
     items.own_file("seccomp", nodefiles.seccomp_profile(actual.common_seccomp))
     for name, text in enterfile.files(desired.pool).items():
         items.own_file(name, text)
+    bridge_plan.bridges(items, actual)
     _firewall(items, desired, actual)
     made = _lxc(items, actual, made)
     _boot(items, desired, actual)
@@ -147,7 +148,7 @@ def _refuse_routed(desired: Desired, actual: Actual) -> None:
 # -- item by item -----------------------------------------------------------------------------------------------------
 
 
-def _decided(items: _Items, desired: Desired, old: Settings | None) -> None:
+def _decided(items: Items, desired: Desired, old: Settings | None) -> None:
     """What is only written down."""
     if old is None:
         items.add("state", _NONE, _FOUND)
@@ -157,7 +158,7 @@ def _decided(items: _Items, desired: Desired, old: Settings | None) -> None:
             items.add(option, list(before) if isinstance(before, tuple) else before, list(after) if isinstance(after, tuple) else after)
 
 
-def _policies(items: _Items, desired: Desired, old: Settings | None) -> tuple[Mapping[str, Limits], Mapping[str, int]]:
+def _policies(items: Items, desired: Desired, old: Settings | None) -> tuple[Mapping[str, Limits], Mapping[str, int]]:
     """Plans and overcommit: those that are asked for, or as they were where the playbook names none."""
     plans, overcommit = (old.plans, old.overcommit) if old else ({}, {})
     if desired.plans is not None:
@@ -174,7 +175,7 @@ def _policies(items: _Items, desired: Desired, old: Settings | None) -> tuple[Ma
     return plans, overcommit
 
 
-def _pool(items: _Items, desired: Desired, actual: Actual, made: Made) -> Made:
+def _pool(items: Items, desired: Desired, actual: Actual, made: Made) -> Made:
     pool, file = actual.pool, actual.file
     mounted = file.ours and pool.backing == file.path
     if pool.btrfs and not mounted and made.pool_file is None:
@@ -197,7 +198,7 @@ def _pool(items: _Items, desired: Desired, actual: Actual, made: Made) -> Made:
     return replace(made, pool_file=file.path, pool_folder=made.pool_folder or not pool.directory)
 
 
-def _foreign_pool(items: _Items, pool: Pool) -> None:
+def _foreign_pool(items: Items, pool: Pool) -> None:
     """A btrfs of somebody else's: used as it is. Switching quota on changes how it works, so that stays its owner's decision."""
     if not pool.quota:
         raise VpsError(
@@ -236,7 +237,7 @@ def _new_size(desired: Desired, pool: Pool, file: PoolFile) -> int:
     return size
 
 
-def _fstab(items: _Items, pool: str, file: str) -> None:
+def _fstab(items: Items, pool: str, file: str) -> None:
     text, wanted = items.texts.get("fstab"), nodefiles.fstab_line(pool, file)
     ours, others = nodefiles.fstab_lines_at(text, pool, file)
     if others:
@@ -246,7 +247,7 @@ def _fstab(items: _Items, pool: str, file: str) -> None:
         items.add("fstab", ours[0] if ours else None, wanted, items.set_file("fstab", edited))
 
 
-def _ids(items: _Items, desired: Desired, actual: Actual, made: Made) -> Made:
+def _ids(items: Items, desired: Desired, actual: Actual, made: Made) -> Made:
     wanted = nodefiles.ids_line(desired.id_start, desired.id_count)
     old = nodefiles.ids_line(actual.settings.id_start, actual.settings.id_count) if actual.settings else wanted
     mine = []
@@ -267,7 +268,7 @@ def _ids(items: _Items, desired: Desired, actual: Actual, made: Made) -> Made:
     return replace(made, ids=tuple(mine))
 
 
-def _sysctls(items: _Items, desired: Desired, actual: Actual, made: Made) -> Made:
+def _sysctls(items: Items, desired: Desired, actual: Actual, made: Made) -> Made:
     others = [subnet for other in (actual.settings.others if actual.settings else ()) for subnet in other.subnets]
     keys = nodefiles.wanted(ipv6=any(map(is_ipv6, [*desired.networks, *others])), hears=actual.hears, before=made.sysctls)
     ours = nodefiles.raised(actual.sysctls, made.sysctls, keys)
@@ -280,7 +281,7 @@ def _sysctls(items: _Items, desired: Desired, actual: Actual, made: Made) -> Mad
     return replace(made, sysctls=ours)
 
 
-def _firewall(items: _Items, desired: Desired, actual: Actual) -> None:
+def _firewall(items: Items, desired: Desired, actual: Actual) -> None:
     """The table, with what its VPSs have asked for. As long as those cannot be read, it stays as it is."""
     if actual.vpss is None:
         return
@@ -289,9 +290,10 @@ def _firewall(items: _Items, desired: Desired, actual: Actual) -> None:
     items.own_file("network", rules.text)
     if actual.rules != (rules.mark, rules.rules):
         items.add("firewall", _NONE if actual.rules is None else "other rules", "loaded", machine.SetRules(rules.text))
+    bridge_plan.rules(items, networks_of(desired.networks, desired.nat, others), actual)
 
 
-def _lxc(items: _Items, actual: Actual, made: Made) -> Made:
+def _lxc(items: Items, actual: Actual, made: Made) -> Made:
     if actual.lxc_mode not in (None, machine.MODE):
         items.add("lxc_folder", f"{actual.lxc_mode:04o}", f"{machine.MODE:04o}", machine.SetLxcMode(machine.MODE))
         if made.lxc_mode is None:
@@ -302,12 +304,13 @@ def _lxc(items: _Items, actual: Actual, made: Made) -> Made:
     return made
 
 
-def _boot(items: _Items, desired: Desired, actual: Actual) -> None:
+def _boot(items: Items, desired: Desired, actual: Actual) -> None:
     """What is there again after a boot of the machine; without systemd, LXC's own script starts VPSs."""
     if actual.boot is None:
         return
     known = len(items.changes)
-    for name, text in unitfiles.files(desired.pool).items():
+    bridges = sorted(bridges_of(actual.settings.others, made=True).values()) if actual.settings else ()
+    for name, text in unitfiles.files(desired.pool, bridges).items():
         items.own_file(name, text)
     boot = actual.boot
     if len(items.changes) > known or not boot.enabled or not boot.loaded:
@@ -348,7 +351,7 @@ def _remove(actual: Actual) -> Plan:
         told, which = _occupants(actual)
         raise VpsError(f"state: {told} on this node; remove {which} first.")
     made = settings.made
-    items = _Items(actual.texts)
+    items = Items(actual.texts)
     items.add("state", _FOUND, _NONE)
     items.add("pool", settings.pool, None, machine.RemovePool(settings.pool, made.pool_file, folder=made.pool_folder))
     ours, _others = nodefiles.fstab_lines_at(actual.texts.get("fstab"), settings.pool, made.pool_file)
@@ -356,6 +359,7 @@ def _remove(actual: Actual) -> Plan:
         items.add("fstab", ours[0], None, items.set_file("fstab", nodefiles.edit_lines(actual.texts["fstab"], drop=ours)))
     if actual.rules is not None:
         items.add("firewall", "loaded", _NONE, machine.SetRules(ruleset.NO_RULES))
+    bridge_plan.remove(items, settings, actual)
     lowered = {
         key: before for key, before in made.sysctls.items() if actual.sysctls.get(key) == nodefiles.row(key).value and before != actual.sysctls[key]
     }
@@ -373,7 +377,7 @@ def _remove(actual: Actual) -> Plan:
         items.add("lxc_folder", f"{machine.MODE:04o}", f"{made.lxc_mode:04o}", machine.SetLxcMode(made.lxc_mode))
     if actual.boot is not None and (actual.boot.enabled or any(actual.texts.get(name) for name in unitfiles.PATHS)):
         items.add("boot", "enabled" if actual.boot.enabled else "incomplete", "disabled", machine.SetBoot(enabled=False))
-    for name in ("sysctl", "seccomp", "network", *enterfile.PATHS, *unitfiles.PATHS):
+    for name in ("sysctl", "seccomp", "network", "bridged", "bridges", *enterfile.PATHS, *unitfiles.PATHS):
         items.own_file(name, None)
     items.steps.append(items.set_file("settings", None))
     return Plan(tuple(items.changes), tuple(items.steps))

@@ -18,6 +18,7 @@ from .disk import Disk
 from .errors import VpsError, shown
 from .firewall import Firewall, Publish, parse_firewall, parse_publish
 from .fidelity import Abilities, Held
+from .interfaces import Bridge, Interface, read_interfaces
 from .limits import Limits
 from .live import Live
 from .parse import parse_labels
@@ -42,6 +43,7 @@ class Vps:
     `plan` is the one that its limits were made from, under those that it was given besides.
     `unfinished` names options that were being applied when the record was last written; `leaving` are addresses that it
     gives up with that, and that nobody else may have before.
+    `interfaces` are its links in bridged networks, besides the routed one.
     `pooled` are those addresses that a pool has given, with its name. `isolated`: its neighbours get to it by a rule of its `firewall` only.
     """
 
@@ -70,11 +72,17 @@ class Vps:
     publish: tuple[Publish, ...] = ()
     rates: Rates = Rates()
     pooled: tuple[tuple[str, str], ...] = ()
+    interfaces: tuple[Interface, ...] = ()
+
+    @property
+    def all_addresses(self) -> tuple[str, ...]:
+        """Those that are routed to it, and then those of its interfaces."""
+        return (*self.addresses, *(address for one in self.interfaces for address in one.addresses))
 
     @property
     def claimed(self) -> frozenset[str]:
         """The addresses that nobody else can have."""
-        return frozenset(self.addresses) | frozenset(self.leaving)
+        return frozenset(self.all_addresses) | frozenset(self.leaving)
 
     def to_record(self) -> dict:
         """As plain data, for JSON."""
@@ -114,10 +122,12 @@ SECTIONS: Mapping[str, Callable[[Any], Any]] = {
     "pooled": dict,
     "firewall": lambda firewall: firewall.named,
     "publish": lambda published: [one.named for one in published],
+    "interfaces": lambda interfaces: [one.named for one in interfaces],
     "rates": lambda rates: rates.named,
 }
 _SECTIONS: Mapping[str, Callable[[Any], Any]] = {
     "labels": parse_labels, "pooled": _pooled, "firewall": parse_firewall, "publish": parse_publish, "rates": parse_rates,
+    "interfaces": read_interfaces,
 }
 # What the fields of a VPS's record are. Each record is read by every task, and anybody's mistake in one must not stand in the way of the others.
 _NONE = type(None)
@@ -142,7 +152,8 @@ def _texts(name: str, values: object) -> tuple[str, ...]:
 class NodeFacts:
     """What the node says that decides whether a wish can be granted.
 
-    `taken` maps an address to who has it: another VPS or the node. `networks` are the subnets it routes to VPSs.
+    `taken` maps an address to who has it: another VPS or the node. `networks` are the subnets it routes to VPSs, `bridges` those of its bridged
+    networks, by their names, for who asks. `linked` are the other VPSs that have interfaces, or any for who asks for some.
     `templates` maps a template's name to the kind of its init, `images` to the bytes that an image of it has at least. `plans` are the
     named sets of limits of this node; `room` is what it may promise besides what the other VPSs have. `published` are the ports of the node that
     lead to other VPSs, by their names; `listening` those at which the node itself does, as in C(tcp/22). `neighbours` are all other VPSs.
@@ -163,6 +174,8 @@ class NodeFacts:
     published: Mapping[str, tuple[Publish, ...]] = field(default_factory=dict)
     listening: frozenset[str] = frozenset()
     neighbours: tuple[str, ...] = ()
+    bridges: Mapping[str, Bridge] = field(default_factory=dict)
+    linked: tuple[Vps, ...] = ()
     damaged: str | None = None  # why it is unknown which addresses and ids are taken
 
 

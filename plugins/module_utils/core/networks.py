@@ -17,17 +17,21 @@ from typing import Any, NamedTuple
 from . import addresses, parse
 from .addresses import is_ipv6, is_unique_local, within
 from .errors import VpsError, shown, written
+from .places import HOST_PREFIX
 from .plan import Change, Plan, RemoveNetwork, SetNetwork
 
 DEFAULT = "default"  # the network that the role gives to a node
 _INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,15}", re.ASCII)
+_BRIDGE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}", re.ASCII)
 
 
 class Network(NamedTuple):
-    """Subnets that the node routes to its VPSs, out of which `pools` are parts with names.
+    """Subnets that the node routes to its VPSs, or that lie at a bridge, out of which `pools` are parts with names.
 
     `nat`: what leaves the node has an address of the node's; `nat_addresses` says which, one for each family, else that of the way it
     takes. `uplink` is the interface at which the node answers for its VPSs' addresses, because others take them to be there.
+    `bridge` is what VPSs have interfaces at, instead of routed addresses; `made`: by us, with the `gateways` as the node's own addresses.
+    `tracks`: the kernel knows there what belongs to a connection that is under way.
     """
 
     name: str
@@ -36,6 +40,10 @@ class Network(NamedTuple):
     nat_addresses: tuple[str, ...] = ()
     uplink: str | None = None
     pools: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    bridge: str | None = None
+    gateways: tuple[str, ...] = ()
+    made: bool = False
+    tracks: bool = False
 
     @property
     def translated(self) -> tuple[tuple[str, str | None], ...]:
@@ -53,13 +61,14 @@ class Network(NamedTuple):
     @property
     def named(self) -> dict[str, Any]:
         """As plain data, for a record and for people."""
-        lists = {word: list(getattr(self, word)) for word in ("subnets", "nat_addresses")}
+        lists = {word: list(getattr(self, word)) for word in ("subnets", "nat_addresses", "gateways")}
         return {**self._asdict(), **lists, "pools": {name: list(ranges) for name, ranges in self.pools}}
 
     @classmethod
     def from_record(cls, record: Mapping) -> Network:
         """From what `named` gave; raises one of errors.NOT_OURS for anything else."""
         lists = {word: tuple(str(each) for each in record[word]) for word in ("subnets", "nat_addresses")}
+        lists["gateways"] = tuple(str(each) for each in record.get("gateways") or ())
         pools = tuple((str(name), tuple(str(each) for each in ranges)) for name, ranges in record["pools"].items())
         return cls(**{**record, **lists, "pools": pools})
 
@@ -78,7 +87,9 @@ class NetworkActual:
     """A network as it is, None where there is none, and what stands beside it.
 
     `others` are the node's other networks; `used` maps an address out of any to the VPS that has it; `routes` are (interface, subnet) of those that the
-    node is in itself; `own` are its addresses and `interfaces` its links.
+    node is in itself; `own` are its addresses and `interfaces` its links. `bridges` are those of them that are bridges, with the addresses
+    that the node has there; `attached` are VPSs that have an interface in this network. `filters`: the kernel can hold VPSs at a bridge to
+    their addresses; `tracks`: and knows connections there.
     """
 
     network: Network | None = None
@@ -87,6 +98,10 @@ class NetworkActual:
     routes: tuple[tuple[str, str], ...] = ()
     own: frozenset[str] = frozenset()
     interfaces: frozenset[str] = frozenset()
+    bridges: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    attached: tuple[str, ...] = ()
+    filters: bool = True
+    tracks: bool = True
 
 
 def parse_network(params: Mapping[str, Any]) -> Desired:
@@ -100,11 +115,23 @@ def parse_network(params: Mapping[str, Any]) -> Desired:
 
 
 def _parse_outgoing(values: Iterable[object]) -> tuple[str, ...]:
-    outgoing = addresses.parse_addresses(values, option="nat_addresses")
+    return _one_of_each(values, "nat_addresses", "a connection leaves with one address")
+
+
+def _one_of_each(values: Iterable[object], option: str, why: str) -> tuple[str, ...]:
+    found = addresses.parse_addresses(values, option=option)
     for family in (False, True):
-        if sum(is_ipv6(address) == family for address in outgoing) > 1:
-            raise VpsError("nat_addresses: a connection leaves with one address; give one of each family at most.")
-    return outgoing
+        if sum(is_ipv6(address) == family for address in found) > 1:
+            raise VpsError(f"{option}: {why}; give one of each family at most.")
+    return found
+
+
+def _parse_bridge(text: str) -> str | None:
+    if text and (not _BRIDGE.fullmatch(text) or text.startswith(HOST_PREFIX) or text in ("all", "default", "lo")):
+        raise VpsError(
+            f"bridge: {shown(text)} is no name for a bridge; it has up to 15 letters, digits, '-', '_' and '.', and does not begin with '{HOST_PREFIX}'."
+        )
+    return text or None
 
 
 def _parse_uplink(text: str) -> str | None:
@@ -148,11 +175,14 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "nat_addresses": _parse_outgoing,
     "uplink": _parse_uplink,
     "pools": _parse_pools,
+    "bridge": _parse_bridge,
+    "gateways": lambda values: _one_of_each(values, "gateways", "there is one way out of a network"),
 }
 
 
-def _wanted(desired: Desired, before: Network | None) -> Network:
+def _wanted(desired: Desired, actual: NetworkActual) -> Network:
     """The network as it is to be: what is asked over what there is."""
+    before = actual.network
     named = dict(desired.options)
     if named.get("nat_addresses"):
         named.setdefault("nat", True)
@@ -161,12 +191,53 @@ def _wanted(desired: Desired, before: Network | None) -> Network:
         raise VpsError("subnets: needed to make a network; write for example [203.0.113.0/26, 2001:db8:1::/64].")
     if wanted.nat_addresses and not wanted.nat:
         raise VpsError("nat_addresses: they have no effect without nat; give an empty list, or set nat to true.")
+    wanted = _bridged(wanted, actual)
     for name, ranges in wanted.pools:
         for text in ranges:
             ends = text.split("-")
             if not any(all(within(end, [subnet]) for end in ends) for subnet in wanted.subnets):
                 raise VpsError(f"pools.{name}: {text} is in none of the network's subnets ({', '.join(wanted.subnets)}).")
     return wanted
+
+
+def _bridged(wanted: Network, actual: NetworkActual) -> Network:
+    """With what the machine has to say of its bridge: whether that is, or is to be, of our making."""
+    before, name = actual.network, wanted.bridge
+    if name is None:
+        if wanted.gateways:
+            raise VpsError("gateways: they are those of a bridge; name the bridge, or give an empty list.")
+        return wanted._replace(made=False, tracks=False)
+    if wanted.uplink is not None:
+        raise VpsError("uplink: VPSs at a bridge answer for their addresses themselves; give an empty text, or no bridge.")
+    if not actual.filters:
+        raise VpsError(
+            f"bridge: this machine's kernel cannot hold VPSs at a bridge to their own addresses (nf_tables has no family bridge); "
+            f"boot one that can, or make network '{wanted.name}' a routed one."
+        )
+    for gateway in wanted.gateways:
+        if not within(gateway, wanted.subnets):
+            raise VpsError(f"gateways: {gateway} is in none of the network's subnets ({', '.join(wanted.subnets)}).")
+        if gateway in (actual.used or {}):
+            raise VpsError(f"gateways: {gateway} belongs to VPS {(actual.used or {})[gateway]}; give another one.")
+    for other in actual.others:
+        if other.bridge == name and (other.made or name not in actual.interfaces):
+            raise VpsError(f"bridge: {name} was made for network '{other.name}'; name another one.")
+    there = name in actual.bridges
+    if name in actual.interfaces and not there:
+        raise VpsError(f"bridge: {name} is an interface of this machine, and no bridge; name another one.")
+    kept = before is not None and before.bridge == name
+    if kept and before is not None and not before.made and not there:
+        raise VpsError(f"bridge: {name} is gone, which was somebody else's; make it again, or remove network '{wanted.name}'.")
+    return wanted._replace(made=before.made if kept and before is not None else not there, tracks=actual.tracks)
+
+
+def _standing(network: Network, actual: NetworkActual) -> str | None:
+    """How the bridge of our making is: its name, where all is as it should be."""
+    if not network.made or network.bridge is None:
+        return network.bridge
+    if network.bridge not in actual.bridges:
+        return None
+    return network.bridge if set(network.gateways) <= actual.bridges[network.bridge] else f"{network.bridge} without its addresses"
 
 
 def compare(desired: Desired, actual: NetworkActual) -> Plan:
@@ -177,17 +248,27 @@ def compare(desired: Desired, actual: NetworkActual) -> Plan:
             return Plan()
         _refuse_to_strand(before, Network(desired.name), actual)
         return Plan((Change("state", "present", "absent"),), (RemoveNetwork(desired.name),))
-    wanted = _wanted(desired, before)
+    wanted = _wanted(desired, actual)
     _check_beside_others(wanted, actual)
     _check_machine(wanted, actual)
     if before is not None:
         _refuse_to_strand(before, wanted, actual)
-    if wanted == before:
-        return Plan()
+    stands = before is None or _standing(before, actual) == before.bridge
+    warnings = () if wanted.bridge is None or wanted.tracks else (_UNTRACKED,)
+    if wanted == before and stands:
+        return Plan(warnings=warnings)
     old, new = before.named if before else {}, wanted.named
     changes = [] if before else [Change("state", "absent", "present")]
     changes += [Change(key, old.get(key), value) for key, value in new.items() if key != "name" and old.get(key, _empty(value)) != value]
-    return Plan(tuple(changes), (SetNetwork(wanted),))
+    if before is not None and not stands and before.bridge == wanted.bridge:
+        changes.append(Change("bridge", _standing(before, actual), wanted.bridge))
+    return Plan(tuple(changes), (SetNetwork(wanted),), warnings=warnings)
+
+
+_UNTRACKED = (
+    "bridge: this machine's kernel does not know there what belongs to a connection that is under way (it has no nf_conntrack_bridge); between "
+    "hosts at the bridge, rules of a VPS's firewall hold for answers too, so that they need rules of their own."
+)
 
 
 def _empty(value: Any) -> Any:
@@ -214,7 +295,7 @@ def _check_machine(wanted: Network, actual: NetworkActual) -> None:
             raise VpsError(f"nat_addresses: {address} is no address of this machine's; give it to an interface first.")
     for subnet in wanted.subnets:
         for interface, reached in actual.routes:
-            if interface != wanted.uplink and addresses.overlap(subnet, reached):
+            if interface not in (wanted.uplink, wanted.bridge) and addresses.overlap(subnet, reached):
                 raise VpsError(
                     f"subnets: {subnet} overlaps {reached}, which this machine reaches through {interface}; give one that is free, or "
                     f"set uplink to {interface} to have the node answer there for its VPSs."
@@ -229,6 +310,11 @@ def _refuse_to_strand(before: Network, after: Network, actual: NetworkActual) ->
         if within(address, before.subnets) and not within(address, after.subnets):
             what = f"network '{before.name}' is in use by VPS {vps} ({address})"
             raise VpsError(f"{'subnets' if after.subnets else 'name'}: {what}; take the address away from it first.")
+        if within(address, before.subnets) and after.bridge != before.bridge:
+            raise VpsError(f"bridge: network '{before.name}' is in use by VPS {vps} ({address}); take the address away from it first.")
+    if actual.attached and after.bridge != before.bridge:
+        option = "bridge" if after.subnets else "name"
+        raise VpsError(f"{option}: network '{before.name}' is in use by VPS {actual.attached[0]}; take the interface away from it first.")
 
 
 # -- those of a node --------------------------------------------------------------------------------------------------
@@ -237,6 +323,11 @@ def _refuse_to_strand(before: Network, after: Network, actual: NetworkActual) ->
 def networks_of(subnets: tuple[str, ...], nat: bool, others: Iterable[Network]) -> tuple[Network, ...]:
     """All of a node: the one that the role gives it, and the others."""
     return (Network(DEFAULT, subnets, nat), *others)
+
+
+def bridges_of(networks: Iterable[Network], *, made: bool = False) -> dict[str, str]:
+    """The bridges of the networks that have one, by the networks' names; those of our making alone, where they are asked for."""
+    return {network.name: network.bridge for network in networks if network.bridge is not None and (network.made or not made)}
 
 
 def of_address(address: str, networks: Iterable[Network]) -> Network | None:

@@ -45,11 +45,30 @@ def _parse_wanted(section: Mapping, option: str) -> Wanted:
     return Wanted(parse.parse_name(str(section["pool"]), option=option), None if family is None else int(family))
 
 
+def settle_all(
+    sections: Sequence[Sequence[str | Wanted]], recorded: Vps | None, pools: Pools, taken: Container[str]
+) -> tuple[dict[str, str], list[tuple[str, ...]]]:
+    """The same for several lists of one VPS, none of which gets what another has; C(addresses) comes first, then those of its interfaces."""
+    found: list[tuple[str, ...]] = []
+    given: dict[str, str] = {}
+    flat = [wish for section in sections for wish in section]
+    for number, section in enumerate(sections):
+        for address in {wish for wish in section if isinstance(wish, str)}:
+            if sum(wish == address for wish in flat) > 1:
+                raise VpsError(f"{'interfaces' if number else 'addresses'}: {address} is listed twice.")
+    out, all_ = settle(flat, recorded, pools, taken)
+    given.update(out)
+    for section in sections:
+        found.append(all_[: len(section)])
+        all_ = all_[len(section) :]
+    return given, found
+
+
 def settle(
     wishes: Sequence[str | Wanted], recorded: Vps | None, pools: Pools, taken: Container[str], *, option: str = "addresses"
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """(what pools give: address → pool, all addresses) for a wish. Who has an address out of a pool keeps it."""
-    has = [] if recorded is None else list(recorded.addresses)
+    has = [] if recorded is None else list(recorded.all_addresses)
     pooled = {} if recorded is None else dict(recorded.pooled)
     fixed = {wish for wish in wishes if isinstance(wish, str)}
     kept = [address for address in sorted(has, key=lambda address: address not in pooled) if address not in fixed]  # those of a pool come first

@@ -21,20 +21,20 @@ from typing import NamedTuple
 from .addresses import is_ipv6
 from .firewall import ACCEPT, DROP, ICMP, LABEL, NODE, TCP, UDP, VPS, Policy, Publish, Rule
 from .model import Vps
-from .networks import Network
+from .networks import Network, bridges_of
 from .nodefiles import WRITTEN
 from .places import HOST_PREFIX, MARK, TABLE, link_of
 
 NO_RULES = f"add table inet {TABLE}\ndelete table inet {TABLE}\n"  # added before, so that it is no error where it is gone
-_FAMILIES = ("4", "6")
-_TYPE = {"4": "ipv4_addr", "6": "ipv6_addr"}
+FAMILIES = ("4", "6")
+TYPE = {"4": "ipv4_addr", "6": "ipv6_addr"}
 _IP = {"4": "ip", "6": "ip6"}
-_REFUSE = "goto refused"
+REFUSE = "goto refused"
 _COMMENT = 120  # bytes; nft takes no more than 128
 _NUMBER = {TCP: 6, UDP: 17}  # nft looks names up in /etc/protocols, which a small Debian does not have
 _ICMP, _ICMP6 = 1, 58
 _WAYS = ("from", "to", "asks")  # the maps that lead to a VPS's chains
-_ISOLATED = [f"{_IP[family]} saddr @all{family} drop" for family in _FAMILIES]  # no neighbour gets further
+ISOLATED = [f"{_IP[family]} saddr @all{family} drop" for family in FAMILIES]  # no neighbour gets further
 _NAMED = re.compile(r"^\t(chain|set|map) (\S+) \{", re.MULTILINE)
 
 
@@ -47,11 +47,13 @@ class Ruleset(NamedTuple):
 
 
 def ruleset(networks: Sequence[Network], vpss: Sequence[Vps]) -> Ruleset:
-    """The one table of a node. Tables of others are not named in it."""
+    """The table of what is routed. Tables of others are not named in it; what passes a bridge is core/bridging.py's."""
     vpss = sorted(vpss, key=lambda vps: vps.name)
     chains = _own_chains(vpss)
-    own = (line for name, rules in chains.items() for line in _chain(name, rules))
-    body = "\n".join([*_peers(vpss), *_chain("isolated", _ISOLATED), *own, *_addresses(vpss, chains), *_hooks(networks), *_translation(networks, vpss)])
+    own = (line for name, rules in chains.items() for line in chain_text(name, rules))
+    hooks = _hooks(networks, bridged=any(vps.interfaces for vps in vpss))
+    sets = _addresses(networks, vpss, chains)
+    body = "\n".join([*peer_sets(vpss), *chain_text("isolated", ISOLATED), *own, *sets, *hooks, *_translation(networks, vpss)])
     mark = MARK + hashlib.sha256(body.encode()).hexdigest()[:32]
     text = f"{WRITTEN}{NO_RULES}table inet {TABLE} {{\n\tchain {mark} {{\n\t}}\n{body}\n}}\n"
     return Ruleset(text, mark, rules_in(text))
@@ -59,32 +61,40 @@ def ruleset(networks: Sequence[Network], vpss: Sequence[Vps]) -> Ruleset:
 
 def rules_in(text: str) -> int:
     """How many rules there are in a text that `ruleset` made."""
-    return sum(line.startswith("\t\t") and not line.startswith(("\t\t\t", "\t\ttype ", "\t\tcomment ", "\t\telements ", "\t\t}")) for line in text.split("\n"))
+    others = ("\t\t\t", "\t\ttype ", "\t\ttypeof ", "\t\tcomment ", "\t\telements ", "\t\t}")
+    return sum(line.startswith("\t\t") and not line.startswith(others) for line in text.split("\n"))
 
 
-def in_place(text: str, there: Iterable[tuple[str, str]]) -> str:
-    """A text of `ruleset` for a kernel that has our table already, with these (kind, name): its chains stay, and get other rules.
+def in_place(text: str, there: Iterable[tuple[str, str]], *, family: str = "inet") -> str:
+    """A text of `ruleset`, or of another family's table, for a kernel that has our table already, with these (kind, name): its chains stay, and get other rules.
 
     A packet that is on its way in the moment of the change meets a chain with its old rules or with its new ones, but one that is deleted
     lets it pass, as the one that comes for it did a moment before. What maps lead to goes after them.
     """
     kept, there = set(_NAMED.findall(text)), list(there)
-    lists = [f"{'flush' if (kind, name) in kept else 'delete'} {kind} inet {TABLE} {name}" for kind, name in there if kind != "chain"]
-    chains = [f"delete {kind} inet {TABLE} {name}" for kind, name in there if kind == "chain" and (kind, name) not in kept]
-    return text.replace(NO_RULES, "\n".join([f"flush table inet {TABLE}", *lists, *chains, ""]))
+    lists = [f"{'flush' if (kind, name) in kept else 'delete'} {kind} {family} {TABLE} {name}" for kind, name in there if kind != "chain"]
+    chains = [f"delete {kind} {family} {TABLE} {name}" for kind, name in there if kind == "chain" and (kind, name) not in kept]
+    return text.replace(NO_RULES.replace("inet", family), "\n".join([f"flush table {family} {TABLE}", *lists, *chains, ""]))
 
 
 # -- whose an address is ----------------------------------------------------------------------------------------------
 
 
-def _addresses(vpss: Sequence[Vps], chains: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    for family in _FAMILIES:
-        own = [(link_of(vps.id_base), address) for vps in vpss for address in _of(vps.addresses, family)]
-        yield from _elements(f"set own{family}", f"ifname . {_TYPE[family]}", (f'"{interface}" . {address}' for interface, address in own))
-        yield from _elements(f"set all{family}", _TYPE[family], (address for _interface, address in own))
+def _addresses(networks: Sequence[Network], vpss: Sequence[Vps], chains: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    bridges = bridges_of(networks)
+    at = [(bridges[one.network], one) for vps in vpss for one in vps.interfaces if one.network in bridges]
+    if any(vps.interfaces for vps in vpss):
+        yield from elements_text("set homes", "ifname . ether_addr", sorted({f'"{bridge}" . {one.mac}' for bridge, one in at}))
+    for family in FAMILIES:
+        if any(vps.interfaces for vps in vpss):
+            homes = (f'"{bridge}" . {address}' for bridge, one in at for address in of_family(one.addresses, family))
+            yield from elements_text(f"set home{family}", f"ifname . {TYPE[family]}", homes)
+        own = [(link_of(vps.id_base), address) for vps in vpss for address in of_family(vps.addresses, family)]
+        yield from elements_text(f"set own{family}", f"ifname . {TYPE[family]}", (f'"{interface}" . {address}' for interface, address in own))
+        yield from elements_text(f"set all{family}", TYPE[family], (address for vps in vpss for address in of_family(vps.all_addresses, family)))
         for way in _WAYS:
-            jumps = ((address, _chain_of(way, vps, chains)) for vps in vpss for address in _of(vps.addresses, family))
-            yield from _elements(f"map {way}{family}", f"{_TYPE[family]} : verdict", (f"{address} : jump {chain}" for address, chain in jumps if chain))
+            jumps = ((address, _chain_of(way, vps, chains)) for vps in vpss for address in of_family(vps.all_addresses, family))
+            yield from elements_text(f"map {way}{family}", f"{TYPE[family]} : verdict", (f"{address} : jump {chain}" for address, chain in jumps if chain))
 
 
 def _chain_of(way: str, vps: Vps, chains: Mapping[str, Sequence[str]]) -> str | None:
@@ -93,11 +103,11 @@ def _chain_of(way: str, vps: Vps, chains: Mapping[str, Sequence[str]]) -> str | 
     return own if own in chains else "isolated" if way == "to" and vps.isolated else None
 
 
-def _of(addresses: Iterable[str], family: str) -> list[str]:
+def of_family(addresses: Iterable[str], family: str) -> list[str]:
     return [address for address in addresses if is_ipv6(address) == (family == "6")]
 
 
-def _elements(name: str, kind: str, elements: Iterable[str], *more: str) -> Iterator[str]:
+def elements_text(name: str, kind: str, elements: Iterable[str], *more: str) -> Iterator[str]:
     listed = ",\n\t\t\t".join(elements)
     yield f"\t{name} {{"
     yield f"\t\ttype {kind}"
@@ -114,22 +124,22 @@ def _own_chains(vpss: Sequence[Vps]) -> dict[str, list[str]]:
     """The rules of each VPS that has asked for any, by the names of their chains."""
     found = {}
     for vps in vpss:
-        found[f"from_{vps.name}"] = list(_outgoing(vps.firewall.outgoing))
-        found[f"to_{vps.name}"] = list(_incoming(vps))
+        found[f"from_{vps.name}"] = list(outgoing_rules(vps.firewall.outgoing))
+        found[f"to_{vps.name}"] = list(incoming_rules(vps))
         found[f"asks_{vps.name}"] = list(_asking(vps.firewall.outgoing))
-    return {name: rules for name, rules in found.items() if rules and rules != _ISOLATED}
+    return {name: rules for name, rules in found.items() if rules and rules != ISOLATED}
 
 
-def _peers(vpss: Sequence[Vps]) -> Iterator[str]:
+def peer_sets(vpss: Sequence[Vps]) -> Iterator[str]:
     """A set for each VPS and each label that a rule names, which may be nobody's."""
     named = sorted({peer for vps in vpss for peer in vps.firewall.peers if ":" in peer and peer.partition(":")[0] in (VPS, LABEL)})
     labelled: dict[str, list[str]] = {}
     for vps in vpss:
         for peer in (f"{VPS}:{vps.name}", *(f"{LABEL}:{key}={value}" for key, value in vps.labels)):
-            labelled.setdefault(peer, []).extend(vps.addresses)
+            labelled.setdefault(peer, []).extend(vps.all_addresses)
     for peer in named:
-        for family in _FAMILIES:
-            yield from _elements(f"set {_set_of(peer)}{family}", _TYPE[family], _of(labelled.get(peer, ()), family), f'comment "{peer[:_COMMENT]}"')
+        for family in FAMILIES:
+            yield from elements_text(f"set {_set_of(peer)}{family}", TYPE[family], of_family(labelled.get(peer, ()), family), f'comment "{peer[:_COMMENT]}"')
 
 
 def _set_of(peer: str) -> str:
@@ -137,21 +147,21 @@ def _set_of(peer: str) -> str:
     return f"peer_{hashlib.sha256(peer.encode()).hexdigest()[:16]}_"
 
 
-def _outgoing(policy: Policy) -> Iterator[str]:
+def outgoing_rules(policy: Policy) -> Iterator[str]:
     for rule in policy.rules:
         if rule.peers != (NODE,):  # on its way to somebody else it does not meet the node
             yield from _matches(rule, "daddr")
     yield from _default(policy)
 
 
-def _incoming(vps: Vps) -> Iterator[str]:
+def incoming_rules(vps: Vps) -> Iterator[str]:
     """After what is published and what a rule accepts: neighbours have to be let in by their own rule, whatever the default is."""
     for one in vps.publish:
         yield f"ct status dnat meta l4proto {_NUMBER[one.proto]} th dport {one.guest} return"
     for rule in vps.firewall.incoming.rules:
         yield from _matches(rule, "saddr")
     if vps.isolated:
-        yield from _ISOLATED
+        yield from ISOLATED
     yield from _default(vps.firewall.incoming)
 
 
@@ -173,7 +183,7 @@ def _where(peers: Iterable[str], side: str) -> Iterator[str]:
     subnets = []
     for peer in peers:
         if peer.partition(":")[0] in (VPS, LABEL):
-            yield from (f"{_IP[family]} {side} @{'all' if peer == VPS else _set_of(peer)}{family} " for family in _FAMILIES)
+            yield from (f"{_IP[family]} {side} @{'all' if peer == VPS else _set_of(peer)}{family} " for family in FAMILIES)
         elif peer != NODE:
             subnets.append(ipaddress.ip_network(peer))
     for version, ip in ((4, "ip"), (6, "ip6")):
@@ -207,7 +217,7 @@ def _verdict(action: str, *, final: bool = False) -> str:
     """What the kernel does: who is let pass by one of the two sides still has to get past the other."""
     if action == ACCEPT:
         return "accept" if final else "return"
-    return "drop" if action == DROP else _REFUSE
+    return "drop" if action == DROP else REFUSE
 
 
 def _default(policy: Policy) -> Iterator[str]:
@@ -218,48 +228,50 @@ def _default(policy: Policy) -> Iterator[str]:
 # -- where the kernel asks --------------------------------------------------------------------------------------------
 
 
-def _hooks(networks: Sequence[Network]) -> Iterator[str]:
+def _hooks(networks: Sequence[Network], *, bridged: bool) -> Iterator[str]:
     ours = f'iifname "{HOST_PREFIX}*"'
     yield "\t# A reset for TCP: of what ICMP says, a client on this machine may take notice a second later only, when it tries again."
-    yield from _chain("refused", [f"meta l4proto {_NUMBER[TCP]} reject with tcp reset", "reject with icmpx admin-prohibited"])
+    yield from chain_text("refused", [f"meta l4proto {_NUMBER[TCP]} reject with tcp reset", "reject with icmpx admin-prohibited"])
     yield "\t# No spoofing: what comes by the link of a VPS has an address of that VPS. Neighbour discovery has others for itself."
-    yield from _chain("source", [
+    yield from chain_text("source", [
         "iifname . ip saddr @own4 return",
         "iifname . ip6 saddr @own6 return",
         f"ip6 saddr {{ ::, fe80::/10 }} ip6 daddr {{ fe80::/10, ff02::/16 }} meta l4proto {_ICMP6} return",
         "drop",
     ])
     from_outside = f'iifname != "lo" iifname != "{HOST_PREFIX}*"'
-    yield from _base("prerouting", "filter hook prerouting priority raw", [
+    yield from base_text("prerouting", "filter hook prerouting priority raw", [
         f"{ours} jump source",
-        *(f"{from_outside} {_IP[family]} saddr @all{family} drop" for family in _FAMILIES),
+        *(f"iifname . {_IP[family]} saddr @home{family} return" for family in FAMILIES if bridged),
+        *(f"{from_outside} {_IP[family]} saddr @all{family} drop" for family in FAMILIES),
     ])
     yield "\t# What is under way already stays: a change of rules is for new connections."
     established = "ct state established,related accept"
-    yield from _base("sending", "filter hook forward priority filter - 10", [established, "ip saddr vmap @from4", "ip6 saddr vmap @from6"])
+    yield from base_text("sending", "filter hook forward priority filter - 10", [established, "ip saddr vmap @from4", "ip6 saddr vmap @from6"])
     yield "\t# What a network's router sends here, and no VPS that runs has, would go back to it by the way out, and come again."
-    subnets = [(_IP["6" if is_ipv6(subnet) else "4"], subnet) for network in networks if network.uplink is None for subnet in network.subnets]
+    subnets = [(_IP["6" if is_ipv6(subnet) else "4"], subnet) for network in networks if network.uplink is network.bridge is None for subnet in network.subnets]
     lost = [f'oifname != "{HOST_PREFIX}*" {ip} daddr {subnet} reject with icmpx host-unreachable' for ip, subnet in subnets]
-    yield from _base("receiving", "filter hook forward priority filter - 5", [*lost, established, "ip daddr vmap @to4", "ip6 daddr vmap @to6"])
+    yield from base_text("receiving", "filter hook forward priority filter - 5", [*lost, established, "ip daddr vmap @to4", "ip6 daddr vmap @to6"])
     yield "\t# The node is there for nobody whom it does not know, but for what tells whether the way is open."
-    yield from _base("asking", "filter hook input priority filter - 10", [f"{ours} jump node"])
-    yield from _chain("node", [
+    at_bridges = ["iifname . ether saddr @homes jump node"] if bridged else []
+    yield from base_text("asking", "filter hook input priority filter - 10", [f"{ours} jump node", *at_bridges])
+    yield from chain_text("node", [
         established.replace("accept", "return"),
         "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, echo-request } return",
         "icmp type echo-request return",
         "icmpv6 type { nd-router-advert, nd-redirect } drop",
         "ip saddr vmap @asks4",
         "ip6 saddr vmap @asks6",
-        f"meta pkttype host {_REFUSE}",
+        f"meta pkttype host {REFUSE}",
         "drop",
     ])
 
 
-def _base(name: str, hook: str, rules: Iterable[str]) -> Iterator[str]:
-    return _chain(name, [f"type {hook}; policy accept;", *rules])
+def base_text(name: str, hook: str, rules: Iterable[str]) -> Iterator[str]:
+    return chain_text(name, [f"type {hook}; policy accept;", *rules])
 
 
-def _chain(name: str, rules: Iterable[str]) -> Iterator[str]:
+def chain_text(name: str, rules: Iterable[str]) -> Iterator[str]:
     yield f"\tchain {name} {{"
     yield from (f"\t\t{rule}" for rule in rules)
     yield "\t}"
@@ -270,16 +282,16 @@ def _chain(name: str, rules: Iterable[str]) -> Iterator[str]:
 
 def _translation(networks: Sequence[Network], vpss: Sequence[Vps]) -> Iterator[str]:
     published = [(one, guest) for vps in vpss for one in vps.publish for guest in _guests(one, vps)]
-    for family in _FAMILIES:
+    for family in FAMILIES:
         there = [(one, guest) for one, guest in published if is_ipv6(guest) == (family == "6")]
-        target = f"{_TYPE[family]} . inet_service"
+        target = f"{TYPE[family]} . inet_service"
         anywhere = (f"{_NUMBER[one.proto]} . {one.host} : {guest} . {one.guest}" for one, guest in there if one.address is None)
-        yield from _elements(f"map ports{family}", f"inet_proto . inet_service : {target}", anywhere)
+        yield from elements_text(f"map ports{family}", f"inet_proto . inet_service : {target}", anywhere)
         at = (f"{one.address} . {_NUMBER[one.proto]} . {one.host} : {guest} . {one.guest}" for one, guest in there if one.address is not None)
-        yield from _elements(f"map ports_at{family}", f"{_TYPE[family]} . inet_proto . inet_service : {target}", at)
-    yield from _base("published", "nat hook prerouting priority dstnat", _to_guests())
+        yield from elements_text(f"map ports_at{family}", f"{TYPE[family]} . inet_proto . inet_service : {target}", at)
+    yield from base_text("published", "nat hook prerouting priority dstnat", _to_guests())
     yield "\t# And for who connects on the node itself; what is bound to the loopback stays there."
-    yield from _base("published_here", "nat hook output priority -100", ["ip daddr 127.0.0.0/8 return", "ip6 daddr ::1 return", *_to_guests()])
+    yield from base_text("published_here", "nat hook output priority -100", ["ip daddr 127.0.0.0/8 return", "ip6 daddr ::1 return", *_to_guests()])
     leaving = []
     for address in sorted({guest for _one, guest in published}):
         ip = _IP["6" if is_ipv6(address) else "4"]
@@ -288,13 +300,14 @@ def _translation(networks: Sequence[Network], vpss: Sequence[Vps]) -> Iterator[s
         for subnet, chosen in network.translated:
             family = "6" if is_ipv6(subnet) else "4"
             how = f"snat {_IP[family]} to {chosen}" if chosen else "masquerade"
-            leaving.append(f'oifname != "{HOST_PREFIX}*" {_IP[family]} saddr {subnet} {_IP[family]} daddr != @all{family} {how}')
-    yield from _base("leaving", "nat hook postrouting priority srcnat", leaving)
+            elsewhere = f'oifname != "{network.bridge}" ' if network.bridge else ""
+            leaving.append(f'oifname != "{HOST_PREFIX}*" {elsewhere}{_IP[family]} saddr {subnet} {_IP[family]} daddr != @all{family} {how}')
+    yield from base_text("leaving", "nat hook postrouting priority srcnat", leaving)
 
 
 def _to_guests() -> list[str]:
     rules = []
-    for family in _FAMILIES:
+    for family in FAMILIES:
         ip = _IP[family]
         rules.append(f"dnat {ip} to {ip} daddr . meta l4proto . th dport map @ports_at{family}")
         rules.append(f"fib daddr type local dnat {ip} to meta l4proto . th dport map @ports{family}")
@@ -303,6 +316,6 @@ def _to_guests() -> list[str]:
 
 def _guests(one: Publish, vps: Vps) -> Iterator[str]:
     """Where a published port leads: the VPS's first address of each family, or of that which the node's address is of."""
-    for family in _FAMILIES:
+    for family in FAMILIES:
         if one.address is None or is_ipv6(one.address) == (family == "6"):
-            yield from _of(vps.addresses, family)[:1]
+            yield from of_family(vps.all_addresses, family)[:1]

@@ -9,8 +9,10 @@ NetworkManager(8).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .nodefiles import WRITTEN
-from .places import BOOT, BOOT_UNIT, DISK, HOST_PREFIX, LXCPATH, NETWORK, NETWORK_UNIT, ORDER_KEY, RECURSIVE, RUNTIME, SLICE, STOP_TIMEOUT
+from .places import BOOT, BOOT_UNIT, BRIDGED, BRIDGES, DISK, HOST_PREFIX, LXCPATH, NETWORK, NETWORK_UNIT, ORDER_KEY, RECURSIVE, RUNTIME, SLICE, STOP_TIMEOUT
 
 PATHS = {
     "vps_unit": "/etc/systemd/system/vps@.service",
@@ -25,8 +27,9 @@ PATHS = {
 }
 
 
-def files(pool: str) -> dict[str, str]:
-    """What each of them says."""
+def files(pool: str, bridges: Iterable[str] = ()) -> dict[str, str]:
+    """What each of them says. `bridges` are those of our making."""
+    links = [f"{HOST_PREFIX}*", *bridges]
     return {
         "vps_unit": _vps_unit(pool),
         "network_unit": _NETWORK_UNIT,
@@ -35,11 +38,13 @@ def files(pool: str) -> dict[str, str]:
         # LXC's own stops every container that there is, whoever has started it, and whenever somebody restarts it.
         "lxc_unit": f"{WRITTEN}[Service]\nExecStop=\nExecStop=-{BOOT} stop-others\n",
         # The distribution's own flushes everything, ours too, whenever it starts, reloads or stops: not for a moment longer than that.
-        "nftables_unit": f"{WRITTEN}[Service]\n" + "".join(f"{when}=-{_LOAD}\n" for when in ("ExecStartPost", "ExecReload", "ExecStopPost")),
-        # The node's ends of all links are LXC's: their addresses and routes stay as they are, whatever else matches them.
-        "networkd": f"{WRITTEN}[Match]\nName={HOST_PREFIX}*\n\n[Link]\nUnmanaged=yes\n",
-        "link": f"{WRITTEN}[Match]\nOriginalName={HOST_PREFIX}*\n\n[Link]\nNamePolicy=\nMACAddressPolicy=none\n",
-        "udev": f'{WRITTEN}SUBSYSTEM=="net", KERNEL=="{HOST_PREFIX}*", ENV{{NM_UNMANAGED}}="1"\n',
+        "nftables_unit": f"{WRITTEN}[Service]\n" + "".join(
+            f"{when}=-{load}\n" for when in ("ExecStartPost", "ExecReload", "ExecStopPost") for load in (_LOAD, _LOAD_BRIDGED)
+        ),
+        # The node's ends of all links are LXC's, and some bridges ours: their addresses and routes stay as they are, whatever else matches them.
+        "networkd": f"{WRITTEN}[Match]\nName={' '.join(links)}\n\n[Link]\nUnmanaged=yes\n",
+        "link": f"{WRITTEN}[Match]\nOriginalName={' '.join(links)}\n\n[Link]\nNamePolicy=\nMACAddressPolicy=none\n",
+        "udev": WRITTEN + "".join(f'SUBSYSTEM=="net", KERNEL=="{link}", ENV{{NM_UNMANAGED}}="1"\n' for link in links),
     }
 
 
@@ -85,16 +90,23 @@ LimitNPROC=infinity
 
 
 _LOAD = f"/usr/sbin/nft -f {NETWORK}"
-# Our table in the packet filter, at boot, whether or not the distribution's own service is used.
+_LOAD_BRIDGED = f"/bin/sh -c '[ ! -e {BRIDGED} ] || exec /usr/sbin/nft -f {BRIDGED}'"
+_MAKE_BRIDGES = f"/bin/sh -c '[ ! -e {BRIDGES} ] || exec {BRIDGES}'"
+# Our tables in the packet filter and our bridges, at boot, whether or not the distribution's own service is used. Where the kernel does not
+# take what is of bridges, the VPSs there do not start, and all others do.
 _NETWORK_UNIT = f"""{WRITTEN}[Unit]
-Description=Packet filter table of the VPSs
+Description=Packet filter tables and bridges of the VPSs
 After=nftables.service
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
 ExecStart={_LOAD}
+ExecStart=-{_LOAD_BRIDGED}
+ExecStart=-{_MAKE_BRIDGES}
 ExecReload={_LOAD}
+ExecReload=-{_LOAD_BRIDGED}
+ExecReload=-{_MAKE_BRIDGES}
 
 [Install]
 WantedBy=multi-user.target

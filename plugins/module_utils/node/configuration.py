@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from ..core.model import Vps
+from ..core.networks import Network
+from ..core.networks import uplinks as uplinks_of
 from ..core.places import DISK, SECCOMP
-from . import cgroup, controls, engine, files, network, processes, rates, traffic, unit
+from . import cgroup, controls, engine, files, interfaces, network, processes, rates, traffic, unit
 from .storage.driver import Startup
 
 _MODE = 0o710
@@ -23,12 +25,12 @@ CONFIGURATION, START = "configuration", "start_files"
 STALE = frozenset({CONFIGURATION, START})
 
 
-def stale(vps: Vps, directory: str, disk: Startup, uplinks: Mapping[str, str]) -> set[str]:
+def stale(vps: Vps, directory: str, disk: Startup, networks: Sequence[Network]) -> set[str]:
     """Which of them do not say what the record says, or are not where LXC and the machine's boot look for them.
 
-    `disk` is what its storage has to say, `uplinks` where the node answers for its addresses. The limits of `vps` are those that this machine can keep.
+    `disk` is what its storage has to say, `networks` are the node's. The limits of `vps` are those that this machine can keep.
     """
-    texts = _texts(vps, directory, disk, uplinks)
+    texts = _texts(vps, directory, disk, networks)
     other = {file for file, text in texts.items() if not _is_as_written(os.path.join(directory, file), text, _MODES[file])}
     found = {CONFIGURATION} if "config" in other else set()
     if other - {"config"} or not engine.linked(vps.name, directory):
@@ -39,11 +41,11 @@ def stale(vps: Vps, directory: str, disk: Startup, uplinks: Mapping[str, str]) -
     return found
 
 
-def write(vps: Vps, directory: str, disk: Startup, uplinks: Mapping[str, str], *, into: str | None = None) -> None:
+def write(vps: Vps, directory: str, disk: Startup, networks: Sequence[Network], *, into: str | None = None) -> None:
     """Write them for a VPS that is, or when it is made will be, in `directory`; `into` is where it is being made."""
     os.chown(into or directory, 0, _group(vps))
     os.chmod(into or directory, _MODE)
-    for file, text in _texts(vps, directory, disk, uplinks).items():
+    for file, text in _texts(vps, directory, disk, networks).items():
         path = os.path.join(into or directory, file)
         if not _is_as_written(path, text, _MODES[file]):  # each costs the time that the disk takes
             files.write(path, text, mode=_MODES[file])
@@ -68,25 +70,30 @@ def _group(vps: Vps) -> int:
     return 0 if vps.privileged else vps.id_base or 0
 
 
-def _texts(vps: Vps, directory: str, disk: Startup, uplinks: Mapping[str, str]) -> dict[str, str]:
+def _texts(vps: Vps, directory: str, disk: Startup, networks: Sequence[Network]) -> dict[str, str]:
     inside, outside = network.start_batches(vps)
+    uplinks = uplinks_of(vps.claimed, networks)
     hook, end = os.path.join(directory, DISK), os.path.join(directory, "end")
     lines = {} if disk.hook is None else {"lxc.hook.pre-start": hook, "lxc.hook.post-stop": hook}
+    bridged = vps.interfaces != ()  # most have none, and a task on them need not load the code for those
     texts = {
         "config": engine.render(
-            vps, directory=directory, seccomp=SECCOMP, parts=[cgroup.config(vps), processes.config(vps), network.config(vps, ended=end), lines]
+            vps, directory=directory, seccomp=SECCOMP, parts=[
+                cgroup.config(vps), processes.config(vps), network.config(vps, ended=end),
+                interfaces.config(vps, networks, ended=end) if bridged else {}, lines,
+            ],
         ),
         "start": engine.render_start(
             group=cgroup.folder(vps.name),
             limits=[*processes.start_lines(vps), *disk.lines],
             limit_echoes=controls.start_echoes(vps, disk.device),
-            checks=[network.START_CHECK, *unit.start_lines(vps)],
+            checks=[network.START_CHECK, *(interfaces.start_checks() if bridged else ()), *unit.start_lines(vps)],
             echoes=controls.unit_echoes(vps) + network.start_echoes(vps),
-            inside=inside,
+            inside=inside + (interfaces.start_batch(vps, networks) if bridged else []),
             outside=outside,
-            last=[*rates.start_lines(vps), *network.start_answers(uplinks)],
+            last=[*(interfaces.start_lines(vps) if bridged else ()), *rates.start_lines(vps), *network.start_answers(uplinks)],
         ),
         "reboot": engine.render_reboot(vps.name),
-        "end": traffic.render_end(directory, network.end_answers(uplinks)),
+        "end": traffic.render_end(vps, directory, network.end_answers(uplinks)),
     }
     return texts if disk.hook is None else {**texts, DISK: disk.hook}

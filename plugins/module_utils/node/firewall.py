@@ -13,17 +13,17 @@ from collections.abc import Iterable, Iterator
 
 from ..core.machine import Barrier
 from ..core.places import HOST_PREFIX, MARK, TABLE
-from ..core.ruleset import NO_RULES, in_place
+from ..core.ruleset import in_place
 from . import tools
 
 _LARGEST = 1 << 26  # bytes; a thousand VPSs' rules are about 5 MiB as JSON
 
 
-def read() -> tuple[str, int] | None:
-    """The mark of our table in the kernel, and how many rules it has; None where there is no such table."""
+def read(family: str = "inet") -> tuple[str, int] | None:
+    """The mark of our table of a family in the kernel, and how many rules it has; None where there is no such table."""
     if not tools.installed("nft"):
         return None
-    code, output = tools.attempt(["nft", "--json", "list", "table", "inet", TABLE], limit=_LARGEST)
+    code, output = tools.attempt(["nft", "--json", "list", "table", family, TABLE], limit=_LARGEST)
     if code != 0:
         return None
     found = json.loads(output)["nftables"]
@@ -55,12 +55,19 @@ def _is_ufw(chain: dict, chains: Iterable[dict]) -> bool:
     return any(other["table"] == chain["table"] and other["name"].startswith("ufw-") for other in chains)
 
 
+def takes(text: str) -> bool:
+    """Whether this kernel takes a text of which nothing stays."""
+    return tools.attempt(["nft", "--check", "-f", "-"], stdin=text)[0] == 0
+
+
 def load(text: str) -> None:
     """Replace the table, whole or not at all; in place, unless it has another shape: another version's, or somebody's."""
-    code, output = (1, "") if text == NO_RULES else tools.attempt(["nft", "--json", "--terse", "list", "table", "inet", TABLE], limit=_LARGEST)
+    family = "bridge" if f"\ntable bridge {TABLE} " in text else "inet"
+    removes = f"\ntable {family} {TABLE} " not in text
+    code, output = (1, "") if removes else tools.attempt(["nft", "--json", "--terse", "list", "table", family, TABLE], limit=_LARGEST)
     if code == 0:
         found = (item for entry in json.loads(output)["nftables"] for item in entry.items())
         there = [(kind, body["name"]) for kind, body in found if kind in ("chain", "set", "map")]
-        if tools.attempt(["nft", "-f", "-"], stdin=in_place(text, there))[0] == 0:
+        if tools.attempt(["nft", "-f", "-"], stdin=in_place(text, there, family=family))[0] == 0:
             return
     tools.run(["nft", "-f", "-"], stdin=text)

@@ -19,10 +19,10 @@ from ..core import enterfile, nodefiles, unitfiles, units
 from ..core.errors import VpsError
 from ..core.machine import Actual, Desired
 from ..core.model import Vps
-from ..core.places import FILTER, FOLDER, NETWORK, SECCOMP, SETTINGS
+from ..core.places import BRIDGED, BRIDGES, FILTER, FOLDER, NETWORK, SECCOMP, SETTINGS
 from ..core.plan import Plan
 from ..core.settings import Settings
-from . import boot, cgroup, engine, files, firewall, locks, lxcfs, network, settings, tools
+from . import boot, cgroup, engine, files, firewall, interfaces, locks, lxcfs, network, settings, tools
 from .parts import Parts
 from .record import TemplateRecords
 from .storage import pool
@@ -36,11 +36,13 @@ FILES = {
     "sysctl": "/etc/sysctl.d/60-mainline-vps.conf",
     "seccomp": SECCOMP,
     "network": NETWORK,
+    "bridged": BRIDGED,
+    "bridges": BRIDGES,
     "settings": SETTINGS,
     **enterfile.PATHS,
     **unitfiles.PATHS,
 }
-_RUN = {"boot_script", *enterfile.PATHS}  # which are programs
+_RUN = {"boot_script", "bridges", *enterfile.PATHS}  # which are programs
 _READ_BY_SYSTEMD = {"fstab", *unitfiles.PATHS}  # which makes a mount unit of each line of fstab
 
 
@@ -96,6 +98,8 @@ class Machine:
             sysctls=_read_sysctls([*nodefiles.SYSCTLS, *nodefiles.hearing(hears), *(known.made.sysctls if known else ())]),
             hears=hears,
             rules=firewall.read(),
+            passing=firewall.read("bridge"),
+            links=frozenset(network.interfaces()),
             lxcfs=lxcfs.running(),
             lxc_mode=_mode(engine.LXCPATH),
             routes=tuple(network.connected()),
@@ -147,6 +151,11 @@ def _remove_pool(step: steps.RemovePool) -> None:
     cgroup.sweep_parents()
 
 
+def _set_passing(step: steps.SetPassing) -> None:
+    with suppress(VpsError):
+        firewall.load(step.text)
+
+
 def _set_sysctls(step: steps.SetSysctls) -> None:
     for key, value in step.values.items():
         try:
@@ -162,6 +171,9 @@ _APPLY: Mapping[type, Callable] = {
     steps.RemovePool: _remove_pool,
     steps.SetSysctls: _set_sysctls,
     steps.SetRules: lambda step: firewall.load(step.text),
+    steps.SetPassing: _set_passing,
+    steps.MakeBridges: lambda _step: interfaces.make_bridges(),
+    steps.RemoveBridge: lambda step: interfaces.remove_bridge(step.bridge),
     steps.SetLxcMode: lambda step: os.chmod(engine.LXCPATH, step.mode),
     steps.SetBoot: lambda step: boot.enable(autostart=step.autostart) if step.enabled else boot.disable(),
     steps.SetLxcfs: lambda step: lxcfs.start() if step.running else lxcfs.stop(),

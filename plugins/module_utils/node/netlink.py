@@ -17,14 +17,14 @@ import struct
 _NETFILTER = 12  # NETLINK_NETFILTER, for which Python has a name from 3.12 on
 _GETCHAIN, _NEWCHAIN = 10 << 8 | 4, 10 << 8 | 3  # of NFNL_SUBSYS_NFTABLES
 _REQUEST, _ERROR = 1, 2
-_INET = 1
+FAMILIES = {"inet": 1, "bridge": 7}  # NFPROTO_INET, NFPROTO_BRIDGE
 _TABLE, _NAME = 1, 3  # NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME
 _PATIENCE = 5.0  # s
 
 
-def has_chain(table: str, chain: str) -> bool:
-    """Whether a table of family inet has a chain of this name; raises OSError where the kernel does not say."""
-    body = struct.pack("!BBH", _INET, 0, 0) + _attribute(_TABLE, table) + _attribute(_NAME, chain)
+def has_chain(table: str, chain: str, family: str = "inet") -> bool:
+    """Whether a table of a family has a chain of this name; raises OSError where the kernel does not say."""
+    body = struct.pack("!BBH", FAMILIES[family], 0, 0) + _attribute(_TABLE, table) + _attribute(_NAME, chain)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETFILTER) as kernel:
         kernel.settimeout(_PATIENCE)
         kernel.bind((0, 0))

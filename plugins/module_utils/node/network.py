@@ -17,13 +17,14 @@ from typing import NamedTuple
 
 from ..core.addresses import is_ipv6
 from ..core.errors import VpsError
+from ..core.interfaces import ROUTED, has_routed, links_of, mac_of
 from ..core.model import Vps
-from ..core.places import HOST_PREFIX, MARK, NETWORK, TABLE, link_of
+from ..core.places import BRIDGED, HOST_PREFIX, MARK, NETWORK, TABLE, link_of
 from . import files, netlink, tools
 
 # Answered by every link for itself: a VPS needs no address of the node's.
 GATEWAY, GATEWAY6 = "169.254.1.1", "fe80::1"
-INTERFACE = "eth0"
+INTERFACE = ROUTED
 _LOCAL = re.compile(r"\|-- ([0-9.]+)\n\s+/32 host LOCAL")
 _MARKED = re.compile(rf"^\tchain ({MARK}[0-9a-f]+) ", re.MULTILINE)
 _VIA, _TAUGHT = 0x2, 0x40000  # RTF_GATEWAY of linux/route.h, RTF_ADDRCONF of linux/ipv6_route.h
@@ -34,13 +35,14 @@ _BOUND = 1 << 20  # bytes of a guest's own tables; it may fill them as it likes
 
 def config(vps: Vps, *, ended: str) -> dict[str, str]:
     """The lines of LXC's configuration that make the link. What goes over it comes by `start_batches`. `ended` is run when it goes."""
-    base = (vps.id_base or 0).to_bytes(4, "big")
+    if not has_routed(vps):
+        return {}
     return {
         "lxc.net.0.type": "veth",
         "lxc.net.0.veth.mode": "router",
         "lxc.net.0.veth.pair": link_of(vps.id_base),
         "lxc.net.0.name": INTERFACE,
-        "lxc.net.0.hwaddr": "02:76:" + ":".join(f"{byte:02x}" for byte in base),
+        "lxc.net.0.hwaddr": mac_of(vps.id_base),
         "lxc.net.0.flags": "up",
         "lxc.net.0.script.down": ended,
     }
@@ -53,15 +55,16 @@ def config(vps: Vps, *, ended: str) -> dict[str, str]:
 START_CHECK = f"nft list table inet {TABLE} >/dev/null 2>&1 || nft -f {NETWORK}"
 
 
-def rules_in_force() -> bool:
-    """Whether the packet filter has the table that it was given last."""
-    mark = _MARKED.search(files.read(NETWORK) or "")
-    return mark is not None and has_rules(mark.group(1))
+def rules_in_force(*, bridged: bool) -> bool:
+    """Whether the packet filter has the table that it was given last; `bridged`: for what passes bridges too."""
+    texts = {"inet": NETWORK, **({"bridge": BRIDGED} if bridged else {})}
+    marks = {family: _MARKED.search(files.read(path) or "") for family, path in texts.items()}
+    return all(mark is not None and has_rules(mark.group(1), family) for family, mark in marks.items())
 
 
-def has_rules(mark: str) -> bool:
-    """Whether the packet filter's table is the one with this mark."""
-    return netlink.has_chain(TABLE, mark)
+def has_rules(mark: str, family: str = "inet") -> bool:
+    """Whether the packet filter's table of a family is the one with this mark."""
+    return netlink.has_chain(TABLE, mark, family)
 
 
 def start_answers(uplinks: Mapping[str, str]) -> list[str]:
@@ -76,6 +79,8 @@ def end_answers(uplinks: Mapping[str, str]) -> list[str]:
 
 def start_echoes(vps: Vps) -> list[tuple[str, str]]:
     """Texts and the files that take them, before the link is used: answer for the gateway at once, not after up to 0.8 s."""
+    if not has_routed(vps):
+        return []
     host = link_of(vps.id_base)
     echoes = [("0", f"/proc/sys/net/ipv4/neigh/{host}/proxy_delay")]
     if any(map(is_ipv6, vps.addresses)):
@@ -86,6 +91,8 @@ def start_echoes(vps: Vps) -> list[tuple[str, str]]:
 
 def start_batches(vps: Vps) -> tuple[list[str], list[str]]:
     """Lines for `ip -batch` that bring a link up: in the VPS's network namespace, and on the node."""
+    if not has_routed(vps):
+        return [], []
     host = link_of(vps.id_base)
     inside = [_give(address) for address in vps.addresses]
     inside += [f"route replace {GATEWAY} dev {INTERFACE} scope link", f"route replace default via {GATEWAY} dev {INTERFACE}"]
@@ -123,7 +130,8 @@ def interfaces() -> set[str]:
 
 def is_up(vps: Vps) -> bool:
     """Whether there is a link to a VPS: it runs."""
-    return f"{link_of(vps.id_base)}:" in (files.read("/proc/net/dev") or "")
+    there = files.read("/proc/net/dev") or ""
+    return any(f"{link}:" in there for link in links_of(vps))
 
 
 def own_addresses() -> set[str]:
@@ -169,8 +177,8 @@ def listening() -> frozenset[str]:
     return frozenset(found)
 
 
-def is_configured(pid: int, addresses: tuple[str, ...]) -> bool:
-    """Whether a running VPS has its addresses and, for each kind that it has, a way out."""
+def is_configured(pid: int, addresses: Iterable[str], ways_of: Iterable[str]) -> bool:
+    """Whether a running VPS has its addresses and, for each kind of those that have one, a way out."""
     net = f"/proc/{pid}/net"
     try:
         have = _inside(pid)
@@ -179,7 +187,7 @@ def is_configured(pid: int, addresses: tuple[str, ...]) -> bool:
         way_out6 = any(route.prefix == 0 and route.flags & _VIA for route in _routes6(f"{net}/ipv6_route"))
     except (FileNotFoundError, ProcessLookupError):
         return False
-    ways = all(way_out6 if is_ipv6(address) else way_out for address in addresses)
+    ways = all(way_out6 if is_ipv6(address) else way_out for address in ways_of)
     return ways and set(addresses) <= have
 
 
@@ -208,19 +216,23 @@ def set_addresses(vps: Vps, pid: int) -> None:
 
     What leaves is taken inside even if the node routes it no more, or not yet: a killed run may have come as far as that.
     """
+    if not has_routed(vps):
+        return
     interface = link_of(vps.id_base)
     routed_now = set(routed().get(interface, ()))
     wanted = set(vps.addresses)
-    inside = [_give(address) for address in sorted(wanted - _inside(pid))]
-    inside += [f"address delete {_alone(address)} dev {INTERFACE}" for address in sorted((routed_now | set(vps.leaving)) - wanted)]
+    has = _inside(pid) & routed_now  # at this link: what is routed to it nowhere else
+    inside = [_give(address) for address in sorted(wanted - has)]
+    inside += [f"address delete {_alone(address)} dev {INTERFACE}" for address in sorted((routed_now | set(vps.claimed)) - wanted)]
     outside = [_route(address, interface) for address in sorted(wanted - routed_now)]
     outside += [f"route delete {_alone(address)} dev {interface}" for address in sorted(routed_now - wanted)]
     if wanted:
         # With its last address an interface has lost its routes; where they are still there, these two fail and are passed over.
-        inside.append(f"route add {GATEWAY} dev {INTERFACE} scope link")
-        inside.append(f"route add default via {GATEWAY} dev {INTERFACE}")
+        verb = "replace" if vps.interfaces else "add"  # the way out may have led by one of those
+        inside.append(f"route {verb} {GATEWAY} dev {INTERFACE} scope link")
+        inside.append(f"route {verb} default via {GATEWAY} dev {INTERFACE}")
     if any(map(is_ipv6, wanted)):
-        inside.append(f"route add default via {GATEWAY6} dev {INTERFACE}")
+        inside.append(f"route {verb} default via {GATEWAY6} dev {INTERFACE}")
     if any(map(is_ipv6, wanted - routed_now)):
         for text, path in start_echoes(vps):
             files.overwrite(path, text)

@@ -5,18 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from ..core import machine_plan
+from ..core import bridging, machine_plan
 from ..core import networks as networks_
 from ..core import plan as steps
 from ..core.machine import settled
 from ..core.networks import Network, NetworkActual
 from ..core.places import SETTINGS
 from ..core.settings import Settings
-from . import configuration, files, network, settings
+from . import configuration, engine, files, firewall, interfaces, network, settings
 from .machine import Machine
 from .parts import Parts
 
@@ -34,14 +34,20 @@ class Networks(Machine):
         with super().lock("node", "settings", timeout=timeout):
             yield
 
-    def read_network(self, name: str) -> NetworkActual:
-        """A network as it is, and what stands beside it."""
+    def read_network(self, name: str, *, asked: Collection[str] = ()) -> NetworkActual:
+        """A network as it is, and what stands beside it; of bridges, where it has one or one is `asked` for."""
         known = settings.require()
+        one = next((one for one in known.others if one.name == name), None)
+        bridged = "bridge" in asked or (one is not None and one.bridge is not None)
         unread: dict[str, str] = {}
         vpss = Parts.of(known).reserved(unread)
         return NetworkActual(
-            network=next((one for one in known.others if one.name == name), None),
+            network=one,
             others=tuple(one for one in known.all_networks if one.name != name),
+            attached=tuple(vps.name for vps in vpss if any(one.network == name for one in vps.interfaces)),
+            bridges=interfaces.addresses() if bridged else {},
+            filters=not bridged or firewall.takes(bridging.FILTERS),
+            tracks=not bridged or firewall.takes(bridging.TRACKS),
             used=None if unread else {address: vps.name for vps in vpss for address in vps.claimed},
             routes=tuple(network.connected()),
             own=frozenset(network.own_addresses()),
@@ -51,7 +57,7 @@ class Networks(Machine):
     def users(self, one: Network) -> dict[str, str]:
         """Address → who has it, of a network."""
         vpss = Parts.of(settings.require()).reserved({})
-        claims = {address: vps.name for vps in vpss for address in vps.addresses}
+        claims = {address: vps.name for vps in vpss for address in vps.all_addresses}
         return {address: name for address, name in sorted(claims.items()) if networks_.of_address(address, [one]) is not None}
 
     def apply(self, plan: steps.Plan) -> dict[str, object]:
@@ -64,19 +70,37 @@ class Networks(Machine):
             elif isinstance(step, steps.RemoveNetwork):
                 others = [one for one in others if one.name != step.name]
             after = replace(known, others=tuple(sorted(others)))
+            _let_go(known, after)
             files.write(SETTINGS, after.to_text())
             wish = settled(after)
             super().apply(machine_plan.compare(wish, self.read(wish)))
+            interfaces.make_bridges()
             _follow(known, after)
         return {}
 
 
+def _let_go(before: Settings, after: Settings) -> None:
+    """Of bridges of our making that no network has any more, and of the node's addresses there; before that is forgotten, should this run be killed."""
+    stay = {one.bridge: one for one in after.others}
+    for one in before.others:
+        if one.made and one.bridge is not None:
+            if one.bridge not in stay:
+                interfaces.remove_bridge(one.bridge)
+            else:
+                interfaces.take_back(one.bridge, set(one.gateways) - set(stay[one.bridge].gateways), one.subnets)
+
+
 def _follow(before: Settings, after: Settings) -> None:
-    """VPSs that have addresses for which the node answers somewhere else now, or no more."""
+    """VPSs that have addresses for which the node answers somewhere else now, or no more; and those whose way out is another one."""
     parts = Parts.of(after)
     for vps in parts.vps.all({}):
         was, now = (networks_.uplinks(vps.claimed, known.all_networks) for known in (before, after))
-        if was != now:
+        if was != now or vps.interfaces:
             kept = parts.keepable(vps)
-            configuration.write(kept, parts.vps.path(vps.name), parts.startup(kept), now)
+            configuration.write(kept, parts.vps.path(vps.name), parts.startup(kept), parts.networks)
             network.answer(was, now if network.is_up(vps) else {})
+            pid = engine.status(vps.name).pid if vps.interfaces and network.is_up(vps) else None
+            if pid is not None:
+                with suppress(FileNotFoundError, ProcessLookupError):  # it has stopped meanwhile
+                    interfaces.plug(vps, parts.networks)
+                    interfaces.lead_out(vps, pid, parts.networks)

@@ -21,7 +21,7 @@ from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
 from ..core.places import PACKET_FILTER, link_of
-from . import build, cgroup, configuration, engine, inside, locks, network, rates, resources, settings, template_steps, tools, traffic, vps_steps
+from . import build, cgroup, configuration, engine, inside, interfaces, locks, network, rates, resources, settings, template_steps, tools, traffic, vps_steps
 from . import limits as limits_
 from . import usage
 from .parts import Parts, node_nameservers
@@ -84,11 +84,11 @@ class Node:
             return Actual(node=facts)
         abilities = self._parts.abilities_of(recorded)
         facts, kept = replace(facts, abilities=abilities), self._parts.keepable(recorded)
-        stale = {*recorded.unfinished, *configuration.stale(kept, self._parts.vps.path(name), self._parts.startup(kept), self._parts.uplinks(recorded))}
+        stale = {*recorded.unfinished, *configuration.stale(kept, self._parts.vps.path(name), self._parts.startup(kept), self._parts.networks)}
         status = vps_steps.status(name, before=self._parts.found)
         if self._parts.lock != -1:  # of this VPS: nobody else changes whether it runs, but its guest
             self._parts.found = status
-        addresses, held_rates = recorded.addresses, recorded.rates
+        addresses, held_rates, links = recorded.addresses, recorded.rates, recorded.interfaces
         at_restart, live = set(), Live()
         if status.pid is not None:
             live = limits_.read(kept, status.pid, abilities)
@@ -96,16 +96,21 @@ class Node:
             routed = network.routed().get(link_of(recorded.id_base), ())
             if set(routed) != set(addresses):
                 addresses = routed
-            if decides and not network.rules_in_force():
+            if decides and not network.rules_in_force(bridged=bool(recorded.interfaces)):
                 stale.add(PACKET_FILTER)
             if "rates" in asked or any(recorded.rates):
                 held_rates = rates.read(recorded)
+            if recorded.interfaces or "interfaces" in asked:
+                found = interfaces.links()
+                links = interfaces.present(recorded, self._parts.networks, found)
+                stale |= {"interfaces"} if interfaces.strays(recorded, found) else set()
+                at_restart |= {"interfaces"} if interfaces.waits(recorded, found) else set()
             if engine.is_privileged(status.pid) != recorded.privileged:
                 at_restart.add("privileged")
         disk = self._parts.disk(recorded)
         limits = live.observe(recorded.limits, abilities, disk)
         return Actual(
-            vps=replace(recorded, limits=limits, addresses=addresses, rates=held_rates),
+            vps=replace(recorded, limits=limits, addresses=addresses, rates=held_rates, interfaces=links),
             run=status.run,
             pid=status.pid,
             stale=frozenset(stale),
@@ -128,12 +133,14 @@ class Node:
         for vps in others:
             taken.update({address: f"VPS {vps.name}" for address in vps.claimed})
         known = self._parts.settings
+        for one in known.all_networks:
+            taken.update({gateway: f"the gateway of network '{one.name}'" for gateway in one.gateways})
         manifests = self._parts.templates.all()
         return NodeFacts(
             templates={manifest.template.name: manifest.init for manifest in manifests},
             images={manifest.template.name: self._parts.least_image(manifest) for manifest in manifests},
             taken=taken,
-            networks=tuple(subnet for network in known.all_networks for subnet in network.subnets),
+            networks=tuple(subnet for network in known.all_networks if network.bridge is None for subnet in network.subnets),
             pools=networks.pools_of(known.all_networks),
             nameservers=node_nameservers(),
             abilities=self._parts.abilities,
@@ -144,6 +151,8 @@ class Node:
             published={vps.name: vps.publish for vps in others if vps.publish},
             listening=network.listening() if "publish" in asked else frozenset(),
             neighbours=tuple(vps.name for vps in others),
+            bridges=interfaces.bridges(known.all_networks, interfaces.links()) if "interfaces" in asked else {},
+            linked=tuple(others) if "interfaces" in asked else (),
             damaged=damaged,
             foreign=engine.foreign(name, self._parts.vps.path(name)),
         )

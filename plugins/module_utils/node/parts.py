@@ -79,6 +79,11 @@ class Parts:
         """What its storage has to say at its start. `made_in` is its root file system as long as it is being made."""
         return self.driver(vps).startup(self.root(vps.name), vps.limits, self.abilities, made_in=made_in)
 
+    @property
+    def networks(self) -> tuple[networks.Network, ...]:
+        """The networks of the node."""
+        return self.settings.all_networks
+
     def uplinks(self, vps: Vps) -> dict[str, str]:
         """Where the node answers for its addresses."""
         return networks.uplinks(vps.claimed, self.settings.all_networks)

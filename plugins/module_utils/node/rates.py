@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 
 from ..core.errors import VpsError
+from ..core.interfaces import links_of
 from ..core.model import Vps
 from ..core.places import link_of
 from ..core.rates import LATENCY, Rates, bucket, observe
@@ -35,7 +36,8 @@ def start_lines(vps: Vps) -> list[str]:
 
 def read(vps: Vps) -> Rates:
     """How fast a running VPS's link goes, as the kernel holds it."""
-    return observe(_held(link_of(vps.id_base)), _held(_shaper(vps)), vps.rates)
+    found = [observe(_held(link), _held(_shaper(vps)), vps.rates) for link in links_of(vps)]
+    return next((rates for rates in found if rates != vps.rates), vps.rates)
 
 
 def _held(interface: str) -> tuple[int, int] | None:
@@ -49,16 +51,18 @@ def _held(interface: str) -> tuple[int, int] | None:
 
 def write(vps: Vps) -> None:
     """Hold the link of a running VPS to its rates, without a moment in which nothing passes."""
-    interface, shaper = link_of(vps.id_base), _shaper(vps)
+    shaper = _shaper(vps)
     if vps.rates.outgoing:
         if not _exists(shaper) and tools.attempt(["ip", "link", "add", shaper, "type", "ifb"])[0] != 0:
             raise VpsError("rates.out: this kernel cannot hold back what a VPS sends, it has no ifb; leave it out, or install the module.")
         tools.run(["ip", "link", "set", shaper, "up"])
     else:
-        tools.attempt(["tc", "qdisc", "delete", "dev", interface, "ingress"])
+        for link in links_of(vps):
+            tools.attempt(["tc", "qdisc", "delete", "dev", link, "ingress"])
         tools.attempt(["ip", "link", "delete", shaper])
     if not vps.rates.incoming:
-        tools.attempt(["tc", "qdisc", "delete", "dev", interface, "root"])
+        for link in links_of(vps):
+            tools.attempt(["tc", "qdisc", "delete", "dev", link, "root"])
     if any(vps.rates[:2]):
         tools.run(["tc", "-batch", "-"], stdin="\n".join(_queues(vps)) + "\n")
 
@@ -74,13 +78,13 @@ def _exists(interface: str) -> bool:
 
 
 def _queues(vps: Vps) -> list[str]:
-    """Lines for `tc -batch`, in any state of the devices."""
-    interface, shaper, lines = link_of(vps.id_base), _shaper(vps), []
-    for device, rate in ((interface, vps.rates.incoming), (shaper, vps.rates.outgoing)):
+    """Lines for `tc -batch`, in any state of the devices. What the VPS sends waits in one place, by whatever link it goes; what it is sent, at each."""
+    shaper, lines = _shaper(vps), []
+    for device, rate in (*((link, vps.rates.incoming) for link in links_of(vps)), (shaper, vps.rates.outgoing)):
         if rate:
             size, burst = bucket(rate, vps.rates.burst)
             lines.append(f"qdisc replace dev {device} root tbf rate {size * 8}bit burst {burst}b latency {LATENCY}ms")
-    if vps.rates.outgoing:
+    for interface in links_of(vps) if vps.rates.outgoing else ():
         lines.append(f"qdisc replace dev {interface} ingress")
         lines.append(
             f"filter replace dev {interface} parent ffff: protocol all prio 1 handle 800::800 u32 match u32 0 0 "

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a VPS's link has carried, over all its starts: the kernel counts for as long as a link is there, and a file for ever.
+"""What a VPS's links have carried, over all its starts: the kernel counts for as long as a link is there, and a file for ever.
 
 Document: proc(5), /proc/net/dev. The node's end is read, so what it got is what the VPS has sent.
 """
@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from ..core.interfaces import links_of
 from ..core.model import Vps
-from ..core.places import link_of
 from ..core.units import is_number
 from . import files
 
@@ -20,26 +20,44 @@ FILE = "traffic"  # in a VPS's directory: bytes and packets in, bytes and packet
 _PLACES = (9, 10, 1, 2)  # of the four in a line of /proc/net/dev, after the name
 
 
-def render_end(directory: str, lines: Iterable[str] = ()) -> str:
-    """The script that LXC runs when a link is about to go: what it has carried is added to what others have before it. Then `lines` of shell."""
+def render_end(vps: Vps, directory: str, lines: Iterable[str] = ()) -> str:
+    """The script that LXC runs when the links are about to go: what they have carried is added to what others have before. Then `lines` of shell."""
     return f"""#!/bin/sh
 # Written by mainline.vps from vps.json beside it.
 [ "$3" = down ] || exit 0
 read -r in in_packets out out_packets 2>/dev/null <{directory}/{FILE} || :
 while read -r link rx rx_packets _ _ _ _ _ _ tx tx_packets _; do
-    [ "$link" = "$5:" ] || continue
-    echo $((tx + ${{in:-0}})) $((tx_packets + ${{in_packets:-0}})) $((rx + ${{out:-0}})) $((rx_packets + ${{out_packets:-0}})) >{directory}/{FILE}.new
-    mv {directory}/{FILE}.new {directory}/{FILE}
+    case $link in {"|".join(f"{link}:" for link in links_of(vps))}) ;; *) continue ;; esac
+    in=$((tx + ${{in:-0}})) in_packets=$((tx_packets + ${{in_packets:-0}}))
+    out=$((rx + ${{out:-0}})) out_packets=$((rx_packets + ${{out_packets:-0}}))
 done </proc/net/dev
+echo "${{in:-0}} ${{in_packets:-0}} ${{out:-0}} ${{out_packets:-0}}" >{directory}/{FILE}.new
+mv {directory}/{FILE}.new {directory}/{FILE}
 {"".join(f"{line}{chr(10)}" for line in lines)}"""
 
 
 def read(vps: Vps, directory: str, *, runs: bool) -> dict[str, int]:
     """Bytes and packets that a VPS was sent and has sent, over all its starts."""
+    return _named(_counted(directory, links_of(vps) if runs else ()))
+
+
+def keep(directory: str, links: Iterable[str]) -> None:
+    """Links of a running VPS are about to go: write down what they have carried."""
+    path = os.path.join(directory, FILE)
+    files.write(path, " ".join(map(str, _counted(directory, links))) + "\n")
+
+
+def _counted(directory: str, links: Iterable[str]) -> list[int]:
+    """What was written down, and what these links have carried since they are there."""
     words = (files.read(os.path.join(directory, FILE)) or "").split()
     counted = [int(word) for word in words] if len(words) == len(_PLACES) and all(map(is_number, words)) else [0] * len(_PLACES)
-    for line in (files.read("/proc/net/dev") or "").splitlines() if runs else ():
-        if line.lstrip().startswith(f"{link_of(vps.id_base)}:"):
+    starts = tuple(f"{link}:" for link in links)
+    for line in (files.read("/proc/net/dev") or "").splitlines() if starts else ():
+        if line.lstrip().startswith(starts):
             now = line.split()
             counted = [before + int(now[place]) for before, place in zip(counted, _PLACES)]
+    return counted
+
+
+def _named(counted: Iterable[int]) -> dict[str, int]:
     return dict(zip(("bytes_in", "packets_in", "bytes_out", "packets_out"), counted))

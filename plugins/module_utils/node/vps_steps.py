@@ -11,14 +11,15 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 
-from ..core import capacity, networks, pools
+from ..core import capacity, interfaces, networks, pools
 from ..core import plan as steps
 from ..core.addresses import is_ipv6
 from ..core.errors import GuestInTheWay, NothingDone, VpsError
 from ..core.firewall import holder
 from ..core.model import ID_RANGE, RUNNING, STOPPED, Vps
 from ..core.places import PACKET_FILTER
-from . import cgroup, configuration, controls, engine, files, filtering, guest, locks, network, probe, processes, rates, tools, tree
+from . import cgroup, configuration, controls, engine, files, filtering, guest, locks, network, probe, processes, rates, tools, traffic, tree
+from . import interfaces as ports
 from .parts import Parts, node_nameservers
 from .sweep import erase_vps, protecting
 
@@ -55,13 +56,13 @@ def create(parts: Parts, step: steps.Create) -> None:
         with driver.opened(root), tree.Tree(root) as inside:
             guest.prepare(inside, vps, node_nameservers())
         driver.limit(root, kept.limits)
-        configuration.write(kept, parts.vps.path(vps.name), parts.startup(kept, made_in=root), parts.uplinks(vps), into=directory)
+        configuration.write(kept, parts.vps.path(vps.name), parts.startup(kept, made_in=root), parts.networks, into=directory)
         # Before it is real: from the rename on, a boot of the node starts it by this link.
         engine.register(vps.name, parts.vps.path(vps.name))
     except BaseException:
         erase_vps(parts, vps.name, directory)
         raise
-    with protecting(parts, kept), filtering.following(parts):
+    with protecting(parts, kept), filtering.following(parts, bridged=vps.interfaces != ()):
         parts.vps.commit(vps.name)
         parts.storage.sync()  # before anybody works with it: a power cut must not make remains of it again
 
@@ -80,16 +81,15 @@ def _reserve(parts: Parts, vps: Vps) -> tuple[Vps, str]:
     """Take an id range and the addresses, in the record of a VPS in the making: from here on nobody else gets them."""
     with locks.hold("node", "allocation", timeout=parts.lock_timeout):
         others = parts.reserved()
-        vps = _allocate(parts, vps, others)
-        _refuse_taken(vps, others)
-        _refuse_answered(parts, vps, vps.addresses)
-        _refuse_promised(parts, None, vps)
         used = {other.id_base for other in others}
         first, end = parts.settings.id_start, parts.settings.id_start + parts.settings.id_count
         base = next((base for base in range(first, end, ID_RANGE) if base not in used), None)
         if base is None:
             raise VpsError("name: all id ranges of the node are in use; give the role mainline.vps.node a larger node_id_count.")
-        vps = replace(vps, id_base=base)
+        vps = _allocate(parts, replace(vps, id_base=base), others)
+        _refuse_taken(vps, others)
+        _refuse_answered(parts, vps, vps.all_addresses)
+        _refuse_promised(parts, None, vps)
         directory = parts.vps.begin(vps.name)
         parts.vps.store(vps, directory)
     return vps, directory
@@ -103,29 +103,40 @@ def _refuse_taken(vps: Vps, others: list[Vps]) -> None:
         if owner is not None:
             raise VpsError(f"publish: {one} leads to VPS {owner}; give '{vps.name}' another one.")
     for other in others:
-        for address in set(vps.addresses) & other.claimed:
+        for address in set(vps.all_addresses) & other.claimed:
             if other.name != vps.name:
-                raise VpsError(f"addresses: {address} belongs to VPS {other.name}; give '{vps.name}' another one.")
+                option = "addresses" if address in vps.addresses else "interfaces"
+                raise VpsError(f"{option}: {address} belongs to VPS {other.name}; give '{vps.name}' another one.")
+    interfaces.check(vps.interfaces, vps.name, others, own={one.host_name for one in vps.interfaces})
 
 
 def _allocate(parts: Parts, vps: Vps, others: list[Vps]) -> Vps:
-    """What a pool was to give may have been given away since it was compared: then it gives another one."""
+    """What a pool was to give may have been given away since it was compared: then it gives another one. What nobody chose is chosen."""
     taken = {address for other in others if other.name != vps.name for address in other.claimed}
-    pooled, found = dict(vps.pooled), list(vps.addresses)
+    pooled, found = dict(vps.pooled), list(vps.all_addresses)
     for number, address in enumerate(found):
         if address in taken and address in pooled:
             wish = pools.Wanted(pooled.pop(address), 6 if is_ipv6(address) else 4)
-            found[number] = pools.free(wish, networks.pools_of(parts.settings.all_networks), {*taken, *found, *network.own_addresses()})
+            out = {gateway for known in parts.networks for gateway in known.gateways}
+            found[number] = pools.free(wish, networks.pools_of(parts.networks), {*taken, *found, *network.own_addresses(), *out})
             pooled[found[number]] = wish.pool
-    return replace(vps, addresses=tuple(found), pooled=tuple(sorted(pooled.items())))
+    given = dict(zip(vps.all_addresses, found))
+    links = tuple(one._replace(addresses=tuple(given[address] for address in one.addresses)) for one in vps.interfaces)
+    vps = replace(
+        vps, addresses=tuple(given[address] for address in vps.addresses), interfaces=links, pooled=tuple(sorted(pooled.items()))
+    )
+    return replace(vps, interfaces=interfaces.choose(vps, others, ports.links())) if links else vps
 
 
 def _refuse_answered(parts: Parts, vps: Vps, new: Collection[str]) -> None:
     """Somebody may have an address who is no VPS of this node."""
     uplinks = {address: uplink for address, uplink in parts.uplinks(vps).items() if address in new}
+    bridges = networks.bridges_of(parts.networks)
+    uplinks.update({address: bridges[one.network] for one in vps.interfaces for address in one.addresses if address in new and one.vlan is None})
     for uplink in sorted(set(uplinks.values())):
         for address, hardware in probe.holders(uplink, [one for one in uplinks if uplinks[one] == uplink]).items():
-            raise VpsError(f"addresses: {address} belongs to somebody at {uplink} who answers from {hardware}; give '{vps.name}' another one.")
+            option = "addresses" if address in vps.addresses else "interfaces"
+            raise VpsError(f"{option}: {address} belongs to somebody at {uplink} who answers from {hardware}; give '{vps.name}' another one.")
 
 
 def _refuse_promised(parts: Parts, before: Vps | None, vps: Vps) -> None:
@@ -143,17 +154,17 @@ def update(parts: Parts, step: steps.Update) -> None:
     """
     vps, before = step.vps, parts.vps.known(step.vps.name)
     filters = bool(step.options & filtering.OPTIONS)
-    with protecting(parts, parts.keepable(vps), parts.keepable(before)), filtering.following(parts, when=filters), ExitStack() as allocation:
+    with protecting(parts, parts.keepable(vps), parts.keepable(before)), filtering.following(parts, when=filters, bridged=vps.interfaces != ()), ExitStack() as allocation:
         allocation.enter_context(locks.hold("node", "allocation", timeout=parts.lock_timeout))
-        if step.options & {"addresses", "publish"}:
+        if step.options & {"addresses", "interfaces", "publish"}:
             others = parts.reserved()
             vps = _allocate(parts, vps, others)
             step = replace(step, vps=vps)
             _refuse_taken(vps, others)
-            _refuse_answered(parts, vps, set(vps.addresses) - before.claimed)
+            _refuse_answered(parts, vps, set(vps.all_addresses) - before.claimed)
         if "limits" in step.options:
             _refuse_promised(parts, before, vps)
-        leaving = tuple(sorted(before.claimed - set(vps.addresses)))
+        leaving = tuple(sorted(before.claimed - set(vps.all_addresses)))
         mine = step.options & set(guest.IDENTITY)
         # While the node writes to its disk the VPS may have more of it: whoever is killed there leaves that to be set again.
         unfinished = step.options - configuration.STALE - {PACKET_FILTER} | ({"limits"} if mine else set())
@@ -191,7 +202,7 @@ def _bring_into_force(parts: Parts, step: steps.Update, before: Vps, leaving: tu
         raise
     except Exception:
         # Addresses that it may have got already are its own until the next run has taken them back.
-        back = tuple(sorted(vps.claimed - set(before.addresses)))
+        back = tuple(sorted(vps.claimed - set(before.all_addresses)))
         parts.vps.store(replace(before, unfinished=tuple(sorted(unfinished)), leaving=back))
         raise
 
@@ -207,19 +218,32 @@ def _apply(parts: Parts, vps: Vps, options: frozenset[str], *, force: bool) -> N
     if mine:
         with driver.opened(root), tree.Tree(root) as inside:
             guest.apply(inside, vps, mine, node_nameservers())
-    configuration.write(vps, parts.vps.path(vps.name), parts.startup(vps), parts.uplinks(replace(vps, leaving=())))
+    stays = replace(vps, leaving=())
+    configuration.write(stays, parts.vps.path(vps.name), parts.startup(vps), parts.networks)
     if options & filtering.OPTIONS:  # before it has an address that the rules do not know
-        filtering.refresh(parts)
+        filtering.refresh(parts, bridged=vps.interfaces != ())
     if found.pid is not None:
+        if "interfaces" in options:
+            _let_go(parts, vps, found.pid)
         if "addresses" in options:
             network.set_addresses(vps, found.pid)
             network.answer(parts.uplinks(vps), parts.uplinks(replace(vps, leaving=())))
-        if "rates" in options:
+        if "interfaces" in options or ("addresses" in options and vps.interfaces):  # which may be its way out
+            ports.bring(vps, found.pid, parts.networks)
+        if "rates" in options or ("interfaces" in options and any(vps.rates)):
             rates.write(vps)
         if "hostname" in options:
             guest.set_hostname(found.pid, vps.hostname)
     elif "rates" in options:
         rates.forget(vps)  # what its last start has left: the next one would find a rate that it is not to have
+
+
+def _let_go(parts: Parts, vps: Vps, pid: int) -> None:
+    """Of the links that it is not to have, or to have otherwise."""
+    gone = ports.taken_away(vps, pid, parts.networks)
+    if gone:
+        traffic.keep(parts.vps.path(vps.name), gone)
+        ports.remove(gone)
 
 
 def _limit_running(parts: Parts, vps: Vps, pid: int, *, force: bool) -> None:
@@ -269,7 +293,7 @@ def wait(parts: Parts, step: steps.Wait) -> dict[str, object]:
                 f"wait: VPS '{step.name}' was started and has stopped again; its init ended. The result's console has its last words.",
                 console=_console(parts, step.name),
             )
-        reached = _reached(vps, found, step.until, patience=max(1, deadline - time.monotonic()))
+        reached = _reached(parts, vps, found, step.until, patience=max(1, deadline - time.monotonic()))
         if reached is not None:
             return {"boot": reached} if step.until == "booted" else {}
         if time.monotonic() > deadline:
@@ -282,13 +306,14 @@ def wait(parts: Parts, step: steps.Wait) -> dict[str, object]:
         pause = min(0.5, pause * 1.5)
 
 
-def _reached(vps: Vps, found: engine.Status, until: str, *, patience: float) -> str | None:
+def _reached(parts: Parts, vps: Vps, found: engine.Status, until: str, *, patience: float) -> str | None:
     if found.pid is None or found.run != RUNNING:
         return None
     if until == "running":
         return "running"
     if until == "network":
-        return "running" if network.is_configured(found.pid, vps.addresses) else None
+        ways_of = [*vps.addresses, *interfaces.gateways(vps, parts.networks)]
+        return "running" if network.is_configured(found.pid, vps.all_addresses, ways_of) else None
     try:
         return guest.boot_state(vps, found.pid, lambda argv: engine.attach(vps.name, argv, timeout=min(30, patience)))
     except tools.TooLate:
