@@ -17,9 +17,10 @@ from collections.abc import Collection, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.mainline.vps.plugins.module_utils.core import capacity
+from ansible_collections.mainline.vps.plugins.module_utils.core import capacity, interfaces
 from ansible_collections.mainline.vps.plugins.module_utils.core import plan as steps
 from ansible_collections.mainline.vps.plugins.module_utils.core import disk as disks
+from ansible_collections.mainline.vps.plugins.module_utils.core.bridging import bridging
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import NOT_OURS, VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import BTRFS, Bound
 from ansible_collections.mainline.vps.plugins.module_utils.core.capacity import Present, Room
@@ -52,7 +53,7 @@ COUNTERS = {
     1: {"memory.usage_in_bytes": "4194304", "memory.failcnt": "0", "pids.current": "3", "pids.events": "max 0", "cpu.stat": "nr_throttled 0"},
     2: {"memory.current": "4194304", "memory.events": "oom 0\noom_kill 0", "pids.current": "3", "pids.events": "max 0", "cpu.stat": "nr_throttled 0"},
 }
-FILTERED = {"addresses", "labels", "isolated", "firewall", "publish", "packet_filter"}
+FILTERED = {"addresses", "interfaces", "labels", "isolated", "firewall", "publish", "packet_filter"}
 GUEST = ("hostname", "nameservers", "search_domains", "root_password_hash", "authorized_keys")
 
 
@@ -69,6 +70,8 @@ class Kernel:
     privileged: bool
     hostname: str
     rates: Rates = Rates()
+    links: dict[str, interfaces.Interface] = field(default_factory=dict)  # by the node's ends
+    routed: bool = True
     frozen: bool = False
     counters: dict[str, str] = field(default_factory=dict)
 
@@ -159,11 +162,13 @@ class MemoryNode:
             at_restart |= live.at_restart(kept, abilities)
             if set(kernel.routes) != set(addresses):
                 addresses = tuple(kernel.routes)
+            if not kernel.routed and interfaces.has_routed(recorded):
+                at_restart.add("interfaces")
             if kernel.privileged != recorded.privileged:
                 at_restart.add("privileged")
         limits = live.observe(recorded.limits, abilities, disk.held)
         return Actual(
-            vps=replace(recorded, limits=limits, addresses=addresses, rates=kernel.rates if kernel else recorded.rates),
+            vps=replace(recorded, limits=limits, addresses=addresses, rates=kernel.rates if kernel else recorded.rates, interfaces=_linked(recorded, kernel)),
             run=self._run(name),
             pid=kernel.pid if kernel else None,
             stale=frozenset(stale),
@@ -232,12 +237,13 @@ class MemoryNode:
         used = {self.recorded(name).id_base for name in self.disks}
         vps = replace(step.vps, id_base=next(base for base in range(1 << 20, 1 << 40, ID_RANGE) if base not in used))
         assert vps.name not in self.disks
+        vps = self._with_links(vps)
         self.disks[vps.name] = Disk(_record(vps), _config(vps), {option: getattr(vps, option) for option in GUEST})
         self._limit_disk(vps)
         self.rules = self._rules()
 
     def _Update(self, step: steps.Update) -> None:
-        vps, disk, kernel = step.vps, self.disks[step.vps.name], self.kernels.get(step.vps.name)
+        vps, disk, kernel = self._with_links(step.vps), self.disks[step.vps.name], self.kernels.get(step.vps.name)
         disk.record = _record(replace(vps, unfinished=tuple(sorted(step.options - {"configuration", "packet_filter"}))))
         if "limits" in step.options:
             self._limit_disk(vps)
@@ -247,6 +253,9 @@ class MemoryNode:
         disk.config = _config(vps)
         if kernel and "addresses" in step.options:
             kernel.routes = list(vps.addresses)
+        if kernel and "interfaces" in step.options:
+            kernel.links = {one.host_name: one for one in vps.interfaces}
+            kernel.routed = kernel.routed and interfaces.has_routed(vps)
         if kernel and "hostname" in step.options:
             kernel.hostname = vps.hostname
         if kernel and "rates" in step.options:
@@ -267,7 +276,8 @@ class MemoryNode:
             vps.privileged, vps.hostname, counters=dict(COUNTERS[self.version]),
         )
         self._hold(kernel, self._kept(vps))
-        kernel.rates = vps.rates
+        kernel.rates, kernel.routed = vps.rates, interfaces.has_routed(vps)
+        kernel.links = {one.host_name: one for one in vps.interfaces}
         self.kernels[step.name] = kernel
 
     def _Stop(self, step: steps.Stop) -> None:
@@ -313,10 +323,20 @@ class MemoryNode:
     def _networks(self) -> tuple[Network, ...]:
         return networks_of(self.networks, True, self.other_networks)
 
-    def _rules(self) -> str:
-        """The packet filter's table, which stays as it is as long as a record cannot be read."""
+    def _with_links(self, vps: Vps) -> Vps:
+        """With the names and hardware addresses that nobody chose."""
         try:
-            return ruleset(self._networks(), [self.recorded(name) for name in self.disks]).text
+            others = [self.recorded(name) for name in self.disks if name != vps.name]
+        except VpsError:
+            return vps
+        return replace(vps, interfaces=interfaces.choose(vps, others))
+
+    def _rules(self) -> str:
+        """The packet filter's tables, which stay as they are as long as a record cannot be read."""
+        try:
+            networks, vpss = self._networks(), [self.recorded(name) for name in self.disks]
+            passing = bridging(networks, vpss)
+            return ruleset(networks, vpss).text + (passing.text if passing else "")
         except VpsError:
             return self.rules
 
@@ -365,14 +385,17 @@ class MemoryNode:
 
     def _facts(self, asking: str, asked: Collection[str]) -> NodeFacts:
         taken = {address: "the node" for address in self.addresses}
+        taken.update({gateway: f"the gateway of network '{one.name}'" for one in self._networks() for gateway in one.gateways})
         room = self._room(name for name in self.disks if name != asking)
         for name in self.disks if room.unknown is None else ():
             if name != asking:
-                taken.update({address: f"VPS {name}" for address in self.recorded(name).addresses})
+                taken.update({address: f"VPS {name}" for address in self.recorded(name).claimed})
         return NodeFacts(
             templates={name: manifest.init for name, manifest in self.templates.items()},
             taken=taken,
-            networks=tuple(subnet for network in self._networks() for subnet in network.subnets),
+            networks=tuple(subnet for network in self._networks() if network.bridge is None for subnet in network.subnets),
+            bridges={one.name: interfaces.Bridge(one.name, one.subnets, one.gateways) for one in self._networks() if one.bridge and "interfaces" in asked},
+            linked=tuple(self.recorded(name) for name in self.disks if name != asking) if room.unknown is None else (),
             pools=pools_of(self._networks()),
             abilities=self.abilities,
             plans=self.plans,
@@ -399,6 +422,10 @@ class Memory:
     def own_address(self) -> str:
         return "10.90.0.1"
 
+    def bridged(self) -> str:
+        self.node.other_networks = (Network("contract-lan", ("10.92.0.0/24",), bridge="br-contract", gateways=("10.92.0.1",), made=True, tracks=True),)
+        return "contract-lan"
+
     def read_only(self, switch: bool) -> None:
         self.node.read_only = switch
 
@@ -413,6 +440,7 @@ class Memory:
             "live_hostname": kernel.hostname if kernel else None,
             "routes": set(kernel.routes) if kernel else set(),
             "files": dict(kernel.files) if kernel else {},
+            "links": sorted(kernel.links) if kernel else [],
             "privileged": kernel.privileged if kernel else None,
             "rates": kernel.rates.named if kernel else None,
             "onboot": json.loads(disk.config)["onboot"],
@@ -431,6 +459,9 @@ class Memory:
 
     def route(self, name: str, address: str) -> None:
         self.node.kernels[name].routes.append(address)
+
+    def unlink(self, name: str, link: str) -> None:
+        del self.node.kernels[name].links[link]
 
     def edit_config(self, name: str) -> None:
         self.node.disks[name].config += " "
@@ -470,6 +501,11 @@ class Memory:
 
     def clean(self) -> None:
         pass
+
+
+def _linked(recorded: Vps, kernel: Kernel | None) -> tuple[interfaces.Interface, ...]:
+    """The interfaces of a VPS, of which one that runs has what the kernel has."""
+    return recorded.interfaces if kernel is None else tuple(one for one in recorded.interfaces if kernel.links.get(one.host_name) == one)
 
 
 def _record(vps: Vps) -> str:

@@ -19,13 +19,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import BTRFS, Bound
+from ansible_collections.mainline.vps.plugins.module_utils.core.bridging import bridging
 from ansible_collections.mainline.vps.plugins.module_utils.core.disk import DEFAULT_SIZE
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import STOPPED, Vps
-from ansible_collections.mainline.vps.plugins.module_utils.core.places import NETWORK, TABLE, link_of
+from ansible_collections.mainline.vps.plugins.module_utils.core.places import BRIDGED, NETWORK, TABLE, link_of
 from ansible_collections.mainline.vps.plugins.module_utils.core.ruleset import ruleset
-from ansible_collections.mainline.vps.plugins.module_utils.node import cgroup, controls, engine, network, rates, settings
+from ansible_collections.mainline.vps.plugins.module_utils.node import cgroup, controls, engine, interfaces, network, rates, settings
+from ansible_collections.mainline.vps.plugins.module_utils.node.networks import Networks
 from ansible_collections.mainline.vps.plugins.module_utils.node.node import Node
 from ansible_collections.mainline.vps.plugins.module_utils.node.parts import Parts
 from ansible_collections.mainline.vps.plugins.module_utils.node.record import VpsRecords
@@ -60,6 +62,15 @@ class Real:
         """An address that the node itself has."""
         return sorted(address for address in network.own_addresses() if not address.startswith("127."))[0]
 
+    def bridged(self) -> str:
+        """A bridged network that this node makes, and loses with the suite."""
+        told = modules.reconcile(
+            Networks(), "vps_network", name=f"{PREFIX}lan", subnets=["10.92.0.0/24"], bridge="br-contract", gateways=["10.92.0.1"]
+        )
+        self.node.require_usable()
+        self.parts = Parts.of(settings.require())
+        return str(told["network"]["name"])
+
     def read_only(self, switch: bool) -> None:
         """A real kernel has no such switch; snapshot() tells."""
 
@@ -89,6 +100,7 @@ class Real:
             "live_hostname": _output("nsenter", f"--uts=/proc/{pid}/ns/uts", "hostname") if pid else None,
             "routes": set(_destinations(interface)) if pid else set(),
             "files": controls.read(self.record(name), cgroup.find(name, pid), self._device(name)) if pid else {},
+            "links": sorted(one.host_name for one in interfaces.present(self.record(name), self.parts.networks, interfaces.links())) if pid else [],
             "privileged": engine.is_privileged(pid) if pid else None,
             "rates": rates.read(self.record(name)).named if pid else None,
             "onboot": "lxc.start.auto = 1\n" in _read(os.path.join(directory, "config")),
@@ -111,6 +123,10 @@ class Real:
     def route(self, name: str, address: str) -> None:
         """ip route add"""
         _output("ip", "route", "add", f"{address}/32", "dev", link_of(self.record(name).id_base), "scope", "link")
+
+    def unlink(self, name: str, link: str) -> None:
+        """ip link delete"""
+        _output("ip", "link", "delete", link)
 
     def edit_config(self, name: str) -> None:
         """vi config"""
@@ -156,7 +172,9 @@ class Real:
 
     def rules_follow(self) -> bool:
         """Whether the packet filter is that of the records: the kernel's, and the file for the next boot."""
-        wanted = ruleset(self.parts.settings.all_networks, self.records.all())
+        wanted, passing = (make(settings.require().all_networks, self.records.all()) for make in (ruleset, bridging))
+        if _read(BRIDGED) != (passing.text if passing else "") or (passing and not network.has_rules(passing.mark, "bridge")):
+            return False
         return _read(NETWORK) == wanted.text and network.has_rules(wanted.mark)
 
     def flush_rules(self) -> None:
@@ -180,6 +198,10 @@ class Real:
         """Remove every VPS of the suite, whatever a failed test has left of it."""
         for name in self._names():
             modules.reconcile(self.node, "vps_container", name=name, state="absent")
+        if any(one.name == f"{PREFIX}lan" for one in settings.require().others):
+            modules.reconcile(Networks(), "vps_network", name=f"{PREFIX}lan", state="absent")
+            self.node.require_usable()
+            self.parts = Parts.of(settings.require())
 
     def remove_template(self, name: str) -> None:
         """Remove a template of the suite."""
