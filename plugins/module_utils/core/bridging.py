@@ -22,7 +22,10 @@ from .model import Vps
 from .networks import Network
 from .nodefiles import WRITTEN
 from .places import HOST_PREFIX, MARK, TABLE
-from .ruleset import FAMILIES, ISOLATED, REFUSE, TYPE, Ruleset, base_text, chain_text, elements_text, incoming_rules, of_family, outgoing_rules, peer_sets, rules_in
+from .ruleset import (
+    FAMILIES, ISOLATED, REFUSE, TYPE, Ruleset, base_text,
+    chain_text, elements_text, incoming_rules, of_family, outgoing_rules, peer_sets, rules_in,
+)
 
 NO_RULES = f"add table bridge {TABLE}\ndelete table bridge {TABLE}\n"
 # What a kernel has to take for that; the second, to know what is under way already, is nf_conntrack_bridge's.

@@ -66,7 +66,7 @@ def rules_in(text: str) -> int:
 
 
 def in_place(text: str, there: Iterable[tuple[str, str]], *, family: str = "inet") -> str:
-    """A text of `ruleset`, or of another family's table, for a kernel that has our table already, with these (kind, name): its chains stay, and get other rules.
+    """A text of `ruleset`, or of a bridge's table, for a kernel that has our table already, with these (kind, name): its chains stay, and get other rules.
 
     A packet that is on its way in the moment of the change meets a chain with its old rules or with its new ones, but one that is deleted
     lets it pass, as the one that comes for it did a moment before. What maps lead to goes after them.

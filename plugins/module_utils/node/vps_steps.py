@@ -154,7 +154,8 @@ def update(parts: Parts, step: steps.Update) -> None:
     """
     vps, before = step.vps, parts.vps.known(step.vps.name)
     filters = bool(step.options & filtering.OPTIONS)
-    with protecting(parts, parts.keepable(vps), parts.keepable(before)), filtering.following(parts, when=filters, bridged=vps.interfaces != ()), ExitStack() as allocation:
+    following = filtering.following(parts, when=filters, bridged=vps.interfaces != ())
+    with protecting(parts, parts.keepable(vps), parts.keepable(before)), following, ExitStack() as allocation:
         allocation.enter_context(locks.hold("node", "allocation", timeout=parts.lock_timeout))
         if step.options & {"addresses", "interfaces", "publish"}:
             others = parts.reserved()
