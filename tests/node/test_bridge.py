@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.mainline.vps.tests.node.conftest import ROLE
 from ansible_collections.mainline.vps.tests.node.play import play
 
+pytestmark = pytest.mark.long
 LAN = {"name": "lan", "subnets": ["10.92.0.0/24", "fd92::/64"], "bridge": "br-lan", "gateways": ["10.92.0.1", "fd92::1"]}
 TRUNK = {"name": "trunk", "subnets": ["10.93.0.0/24"], "bridge": "br-trunk"}
 CLOSED = {"in": {"default": "drop", "rules": [{"proto": "tcp", "ports": 81}]}}
@@ -117,7 +118,6 @@ def test_vlans_of_a_bridge_that_keeps_them_apart(lab):
         lab.root("ip netns delete tagged; ip link delete br-trunk")
 
 
-@pytest.mark.long
 def test_all_is_there_again_when_the_machine_has_booted(lab):
     lab.reboot()
     lab.root("for n in web friend; do until [ \"$(lxc-info -sH -n $n)\" = RUNNING ]; do sleep 1; done; done", timeout=600)
