@@ -145,16 +145,3 @@ def test_an_address_that_somebody_in_the_lan_has_is_refused_with_who_it_is(netwo
 def test_a_mistake_is_told_before_anything_is_touched(vpss, wish, option):
     with kit.Untouched():
         assert kit.fails("vps_network", **wish).startswith(f"{option}: ")
-
-
-def test_examples_run_as_written(networks, tmp_path):
-    tasks = kit.examples("vps_network")
-    try:
-        kit.ok("vps_template", name="minimal", source="minimal")
-        kit.play(tmp_path, tasks)
-        assert [vps["addresses"] for vps in kit.ok("vps_info", name="web1")["vpss"]] == [["203.0.113.10", "2001:db8:1::1"]]
-    finally:
-        kit.ok("vps_container", name="web1", state="absent")
-        for name in ("public", "private"):
-            kit.ok("vps_network", name=name, state="absent")
-        kit.ok("vps_template", name="minimal", state="absent")
