@@ -29,7 +29,7 @@ PARTS = (
 # How limits are brought into force, which takes several parts' knowledge of where a VPS is; above the parts, and below the steps.
 LIMITS = {"controls": {"cgroup", "unit"}, "limits": {"cgroup", "controls", "processes"}, "unit": {"cgroup"}}
 # What every part may use: below them all, and of no kernel or disk part's knowledge.
-COMMON = {"tools", "files", "descent", "mounts", "netlink", "settings", "tree", "syscalls"}
+COMMON = {"tools", "files", "descent", "devices", "mounts", "netlink", "settings", "tree", "syscalls"}
 
 
 @cache

@@ -112,6 +112,12 @@ def within(address: str, networks: Iterable[str]) -> bool:
     return any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in networks)
 
 
+def with_prefix(address: str, subnets: Iterable[str] = ()) -> str:
+    """An address with the length of its subnet's prefix; alone, where it is in none."""
+    own = next((subnet for subnet in subnets if within(address, [subnet])), None)
+    return f"{address}/{own.partition('/')[2] if own else (128 if is_ipv6(address) else 32)}"
+
+
 def reverse_name(address: str) -> str:
     """The name that reverse DNS has for an address (RFC 1035, RFC 3596)."""
     return ipaddress.ip_address(address).reverse_pointer

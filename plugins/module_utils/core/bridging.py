@@ -12,22 +12,21 @@ comes from: the target of an advertisement, the sender of an ARP packet. Documen
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from .addresses import is_ipv6, within
+from .addresses import is_ipv6, with_prefix
 from .interfaces import Interface, link_local
 from .model import Vps
 from .networks import Network
 from .nodefiles import WRITTEN
-from .places import HOST_PREFIX, MARK, TABLE
+from .places import HOST_PREFIX, TABLE
 from .ruleset import (
-    FAMILIES, ISOLATED, REFUSE, TYPE, Ruleset, base_text,
-    chain_text, elements_text, incoming_rules, of_family, outgoing_rules, peer_sets, rules_in,
+    FAMILIES, ISOLATED, REFUSE, Ruleset, all_text, base_text, chain_of,
+    chain_text, elements_text, incoming_rules, no_rules, of_family, outgoing_rules, peer_sets, table_text,
 )
 
-NO_RULES = f"add table bridge {TABLE}\ndelete table bridge {TABLE}\n"
+NO_RULES = no_rules("bridge")
 # What a kernel has to take for that; the second, to know what is under way already, is nf_conntrack_bridge's.
 FILTERS = f'table bridge {TABLE}_try {{\n\tchain try {{\n\t\tiifname . arp saddr ip {{ "lo" . 192.0.2.1 }} drop\n\t}}\n}}\n'
 TRACKS = f"table bridge {TABLE}_try {{\n\tchain try {{\n\t\tct state established,related accept\n\t}}\n}}\n"
@@ -36,23 +35,15 @@ _IP, _IP6, _ARP = "0x0800", "0x86dd", "0x0806"
 
 def bridging(networks: Sequence[Network], vpss: Sequence[Vps]) -> Ruleset | None:
     """The table of what passes bridges; None for a node without VPSs there."""
-    vpss = sorted((vps for vps in vpss), key=lambda vps: vps.name)
+    vpss = sorted(vpss, key=lambda vps: vps.name)
     if not any(vps.interfaces for vps in vpss):
         return None
     chains = _own_chains([vps for vps in vpss if vps.interfaces])
     own = (line for name, rules in chains.items() for line in chain_text(name, rules))
     tracks = all(network.tracks for network in networks if network.bridge)
-    everybody = _everybody(vpss)
+    everybody = (line for family in FAMILIES for line in all_text(vpss, family))
     body = "\n".join([*peer_sets(vpss), *everybody, *chain_text("isolated", ISOLATED), *own, *_ports(vpss, chains), *_source(), *_hooks(tracks)])
-    mark = MARK + hashlib.sha256(body.encode()).hexdigest()[:32]
-    text = f"{WRITTEN}{NO_RULES}table bridge {TABLE} {{\n\tchain {mark} {{\n\t}}\n{body}\n}}\n"
-    return Ruleset(text, mark, rules_in(text))
-
-
-def _everybody(vpss: Iterable[Vps]) -> Iterator[str]:
-    addresses = [address for vps in vpss for address in vps.all_addresses]
-    for family in FAMILIES:
-        yield from elements_text(f"set all{family}", TYPE[family], of_family(addresses, family))
+    return table_text("bridge", body)
 
 
 def _own_chains(vpss: Iterable[Vps]) -> dict[str, list[str]]:
@@ -87,7 +78,7 @@ def _ports(vpss: Iterable[Vps], chains: Mapping[str, object]) -> Iterator[str]:
     targets = (f'"{one.host_name}" . 0x{int(ipaddress.IPv6Address(address)):032x}' for one, address in [*sixes, *locals_])
     yield from _typeof("set targets", "iifname . @th,64,128", targets)
     for way in ("from", "to"):
-        jumps = ((one.host_name, _chain_of(way, vps, chains)) for vps, one in each)
+        jumps = ((one.host_name, chain_of(way, vps, chains)) for vps, one in each)
         yield from elements_text(f"map {way}_ports", "ifname : verdict", (f'"{port}" : jump {chain}' for port, chain in jumps if chain))
 
 
@@ -98,11 +89,6 @@ def _at_home(vps: Vps, one: Interface) -> Interface:
 
 def _at(pair: tuple[Interface, str]) -> str:
     return f'"{pair[0].host_name}" . {pair[1]}'
-
-
-def _chain_of(way: str, vps: Vps, chains: Mapping[str, object]) -> str | None:
-    own = f"{way}_{vps.name}"
-    return own if own in chains else "isolated" if way == "to" and vps.isolated else None
 
 
 def _typeof(name: str, kind: str, elements: Iterable[str]) -> Iterator[str]:
@@ -185,6 +171,5 @@ def script(networks: Iterable[Network]) -> str | None:
         if any(map(is_ipv6, network.gateways)):
             lines += [f"echo {value} >/proc/sys/net/ipv6/conf/{name}/{key}\n" for key, value in (("disable_ipv6", 0), ("accept_ra", 0))]
         for gateway in network.gateways:
-            subnet = next(subnet for subnet in network.subnets if within(gateway, [subnet]))
-            lines.append(f"ip address replace {gateway}/{subnet.partition('/')[2]} dev {name}{' nodad' if is_ipv6(gateway) else ''}\n")
+            lines.append(f"ip address replace {with_prefix(gateway, network.subnets)} dev {name}{' nodad' if is_ipv6(gateway) else ''}\n")
     return "".join(lines)

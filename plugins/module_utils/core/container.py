@@ -323,10 +323,9 @@ def _check_against_node(desired: Desired, node: NodeFacts, recorded: Vps | None 
 
 def _check_ports(desired: Desired, node: NodeFacts) -> None:
     """A port leads to one VPS, and not away from what the node itself serves, such as the login of who runs this."""
-    for one in desired.options.get("publish", ()):
-        owner = firewall.holder(one, node.published)
-        if owner is not None:
-            raise VpsError(f"publish: {one} leads to VPS {owner}; give '{desired.name}' another one.")
+    ports = desired.options.get("publish", ())
+    firewall.refuse_published(ports, node.published, vps=desired.name)
+    for one in ports:
         if f"{one.proto}/{one.host}" in node.listening:
             raise VpsError(f"publish: the node itself listens at {one.proto} port {one.host}; give '{desired.name}' another one.")
 

@@ -81,9 +81,12 @@ class Publish(NamedTuple):
         return f"{self.proto} port {self.host}" + (f" of {self.address}" if self.address else "")
 
 
-def holder(one: Publish, published: Mapping[str, tuple[Publish, ...]]) -> str | None:
-    """Who of several has that port of the node already."""
-    return next((name for name, others in published.items() for other in others if one.clashes(other)), None)
+def refuse_published(ports: Iterable[Publish], published: Mapping[str, tuple[Publish, ...]], *, vps: str) -> None:
+    """Raise VpsError where one leads to another VPS already. `published` are those of the others, by their names."""
+    for one in ports:
+        owner = next((name for name, others in published.items() for other in others if one.clashes(other)), None)
+        if owner is not None:
+            raise VpsError(f"publish: {one} leads to VPS {owner}; give '{vps}' another one.")
 
 
 def _named(policy: Policy, word: str) -> dict[str, Any]:

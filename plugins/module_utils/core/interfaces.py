@@ -14,9 +14,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import parse
-from .addresses import is_ipv6, parse_addresses, within
+from .addresses import is_ipv6, within
 from .errors import VpsError, shown, written
 from .places import HOST_PREFIX, link_of
+from .pools import parse_wishes
 
 if TYPE_CHECKING:
     from .model import Vps
@@ -108,15 +109,11 @@ def _parse(section: object, place: str) -> Interface:
 
 
 def _parse_addresses(values: object, option: str) -> tuple[Any, ...]:
-    from .pools import parse_wishes  # which knows what a VPS is, and that has interfaces
-
     if values is None:
         return ()
     if not isinstance(values, (list, tuple)):
         raise VpsError(f"{option}: {shown(values)} is no list of addresses; write for example [192.0.2.10].")
-    if any(isinstance(value, Mapping) for value in values):
-        return parse_wishes(values, option=option)
-    return parse_addresses(values, option=option)
+    return parse_wishes(values, option=option)
 
 
 def _parse_mac(value: object, option: str) -> str | None:
@@ -265,12 +262,6 @@ def gateways(vps: Vps, networks: Iterable[Network]) -> dict[str, str]:
                 found[gateway] = one.name
                 missing.discard(family)
     return found
-
-
-def with_prefix(address: str, subnets: Iterable[str]) -> str:
-    """An address with the length of its subnet's prefix; alone, where it is in none."""
-    own = next((subnet for subnet in subnets if within(address, [subnet])), None)
-    return f"{address}/{own.partition('/')[2] if own else (128 if is_ipv6(address) else 32)}"
 
 
 def link_local(mac: str) -> str:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import addresses, parse
 from .errors import VpsError, shown
-from .model import Vps
+
+if TYPE_CHECKING:
+    from .model import Vps
 
 Pools = Mapping[str, tuple[str, ...]]  # the ranges of each, C(FIRST-LAST), by its name
 

@@ -25,7 +25,6 @@ from .networks import Network, bridges_of
 from .nodefiles import WRITTEN
 from .places import HOST_PREFIX, MARK, TABLE, link_of
 
-NO_RULES = f"add table inet {TABLE}\ndelete table inet {TABLE}\n"  # added before, so that it is no error where it is gone
 FAMILIES = ("4", "6")
 TYPE = {"4": "ipv4_addr", "6": "ipv6_addr"}
 _IP = {"4": "ip", "6": "ip6"}
@@ -36,6 +35,14 @@ _ICMP, _ICMP6 = 1, 58
 _WAYS = ("from", "to", "asks")  # the maps that lead to a VPS's chains
 ISOLATED = [f"{_IP[family]} saddr @all{family} drop" for family in FAMILIES]  # no neighbour gets further
 _NAMED = re.compile(r"^\t(chain|set|map) (\S+) \{", re.MULTILINE)
+
+
+def no_rules(family: str) -> str:
+    """The text that takes our table of a family away; it is added before, so that it is no error where it is gone."""
+    return f"add table {family} {TABLE}\ndelete table {family} {TABLE}\n"
+
+
+NO_RULES = no_rules("inet")
 
 
 class Ruleset(NamedTuple):
@@ -54,8 +61,13 @@ def ruleset(networks: Sequence[Network], vpss: Sequence[Vps]) -> Ruleset:
     hooks = _hooks(networks, bridged=any(vps.interfaces for vps in vpss))
     sets = _addresses(networks, vpss, chains)
     body = "\n".join([*peer_sets(vpss), *chain_text("isolated", ISOLATED), *own, *sets, *hooks, *_translation(networks, vpss)])
+    return table_text("inet", body)
+
+
+def table_text(family: str, body: str) -> Ruleset:
+    """Our table of a family of nf_tables', marked by what is in it."""
     mark = MARK + hashlib.sha256(body.encode()).hexdigest()[:32]
-    text = f"{WRITTEN}{NO_RULES}table inet {TABLE} {{\n\tchain {mark} {{\n\t}}\n{body}\n}}\n"
+    text = f"{WRITTEN}{no_rules(family)}table {family} {TABLE} {{\n\tchain {mark} {{\n\t}}\n{body}\n}}\n"
     return Ruleset(text, mark, rules_in(text))
 
 
@@ -74,7 +86,7 @@ def in_place(text: str, there: Iterable[tuple[str, str]], *, family: str = "inet
     kept, there = set(_NAMED.findall(text)), list(there)
     lists = [f"{'flush' if (kind, name) in kept else 'delete'} {kind} {family} {TABLE} {name}" for kind, name in there if kind != "chain"]
     chains = [f"delete {kind} {family} {TABLE} {name}" for kind, name in there if kind == "chain" and (kind, name) not in kept]
-    return text.replace(NO_RULES.replace("inet", family), "\n".join([f"flush table {family} {TABLE}", *lists, *chains, ""]))
+    return text.replace(no_rules(family), "\n".join([f"flush table {family} {TABLE}", *lists, *chains, ""]))
 
 
 # -- whose an address is ----------------------------------------------------------------------------------------------
@@ -91,13 +103,18 @@ def _addresses(networks: Sequence[Network], vpss: Sequence[Vps], chains: Mapping
             yield from elements_text(f"set home{family}", f"ifname . {TYPE[family]}", homes)
         own = [(link_of(vps.id_base), address) for vps in vpss for address in of_family(vps.addresses, family)]
         yield from elements_text(f"set own{family}", f"ifname . {TYPE[family]}", (f'"{interface}" . {address}' for interface, address in own))
-        yield from elements_text(f"set all{family}", TYPE[family], (address for vps in vpss for address in of_family(vps.all_addresses, family)))
+        yield from all_text(vpss, family)
         for way in _WAYS:
-            jumps = ((address, _chain_of(way, vps, chains)) for vps in vpss for address in of_family(vps.all_addresses, family))
+            jumps = ((address, chain_of(way, vps, chains)) for vps in vpss for address in of_family(vps.all_addresses, family))
             yield from elements_text(f"map {way}{family}", f"{TYPE[family]} : verdict", (f"{address} : jump {chain}" for address, chain in jumps if chain))
 
 
-def _chain_of(way: str, vps: Vps, chains: Mapping[str, Sequence[str]]) -> str | None:
+def all_text(vpss: Iterable[Vps], family: str) -> Iterator[str]:
+    """The set of the addresses of all VPSs, of one family."""
+    yield from elements_text(f"set all{family}", TYPE[family], of_family((address for vps in vpss for address in vps.all_addresses), family))
+
+
+def chain_of(way: str, vps: Vps, chains: Mapping[str, object]) -> str | None:
     """Where a VPS's packets go: to a chain of its own, to that of all who have asked for nothing, or nowhere."""
     own = f"{way}_{vps.name}"
     return own if own in chains else "isolated" if way == "to" and vps.isolated else None

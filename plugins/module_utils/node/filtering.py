@@ -36,7 +36,8 @@ def following(parts: Parts, *, when: bool = True, bridged: bool = False) -> Iter
         with suppress(VpsError):  # the first error is the one to tell
             refresh(parts)
         raise
-    refresh(parts, bridged=bridged)
+    if was_left(parts):  # and nobody within has seen to it
+        refresh(parts, bridged=bridged)
 
 
 def refresh(parts: Parts, *, bridged: bool = False) -> dict[str, str]:

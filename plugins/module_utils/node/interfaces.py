@@ -16,9 +16,9 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..core.addresses import is_ipv6
+from ..core.addresses import is_ipv6, with_prefix
 from ..core.errors import VpsError
-from ..core.interfaces import Bridge, Interface, gateways, has_routed, links_of, with_prefix
+from ..core.interfaces import Bridge, Interface, gateways, has_routed, links_of
 from ..core.model import Vps
 from ..core.networks import Network, bridges_of
 from ..core.places import BRIDGED, BRIDGES, HOST_PREFIX, TABLE, link_of

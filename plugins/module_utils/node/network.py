@@ -15,12 +15,12 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from ..core.addresses import is_ipv6
+from ..core.addresses import is_ipv6, with_prefix
 from ..core.errors import VpsError
 from ..core.interfaces import ROUTED, has_routed, links_of, mac_of
 from ..core.model import Vps
 from ..core.places import BRIDGED, HOST_PREFIX, MARK, NETWORK, TABLE, link_of
-from . import files, netlink, tools
+from . import devices, files, netlink, tools
 
 # Answered by every link for itself: a VPS needs no address of the node's.
 GATEWAY, GATEWAY6 = "169.254.1.1", "fe80::1"
@@ -123,15 +123,14 @@ def routed() -> dict[str, tuple[str, ...]]:
 
 
 def interfaces() -> set[str]:
-    """The node's own links, without its ends of VPSs' (proc(5), /proc/net/dev)."""
-    names = {line.partition(":")[0].strip() for line in (files.read("/proc/net/dev") or "").splitlines()[2:]}
-    return {name for name in names if name != "lo" and not name.startswith(HOST_PREFIX)}
+    """The node's own links, without its ends of VPSs'."""
+    return {name for name in devices.counters() if name != "lo" and not name.startswith(HOST_PREFIX)}
 
 
 def is_up(vps: Vps) -> bool:
     """Whether there is a link to a VPS: it runs."""
-    there = files.read("/proc/net/dev") or ""
-    return any(f"{link}:" in there for link in links_of(vps))
+    there = devices.counters()
+    return any(link in there for link in links_of(vps))
 
 
 def own_addresses() -> set[str]:
@@ -223,9 +222,9 @@ def set_addresses(vps: Vps, pid: int) -> None:
     wanted = set(vps.addresses)
     has = _inside(pid) & routed_now  # at this link: what is routed to it nowhere else
     inside = [_give(address) for address in sorted(wanted - has)]
-    inside += [f"address delete {_alone(address)} dev {INTERFACE}" for address in sorted((routed_now | set(vps.claimed)) - wanted)]
+    inside += [f"address delete {with_prefix(address)} dev {INTERFACE}" for address in sorted((routed_now | set(vps.claimed)) - wanted)]
     outside = [_route(address, interface) for address in sorted(wanted - routed_now)]
-    outside += [f"route delete {_alone(address)} dev {interface}" for address in sorted(routed_now - wanted)]
+    outside += [f"route delete {with_prefix(address)} dev {interface}" for address in sorted(routed_now - wanted)]
     if wanted:
         # With its last address an interface has lost its routes; where they are still there, these two fail and are passed over.
         verb = "replace" if vps.interfaces else "add"  # the way out may have led by one of those
@@ -259,19 +258,15 @@ def _asked6(uplinks: Mapping[str, str]) -> list[str]:
 
 def _give(address: str) -> str:
     # Nobody else is on the link who could have it: no waiting for duplicate address detection.
-    return f"address replace {_alone(address)} dev {INTERFACE}{' nodad' if is_ipv6(address) else ''}"
+    return f"address replace {with_prefix(address)} dev {INTERFACE}{' nodad' if is_ipv6(address) else ''}"
 
 
 def _route(address: str, interface: str) -> str:
-    return f"route replace {_alone(address)} dev {interface}{'' if is_ipv6(address) else ' scope link'}"
+    return f"route replace {with_prefix(address)} dev {interface}{'' if is_ipv6(address) else ' scope link'}"
 
 
 def _gateway6(interface: str) -> str:
     return f"address replace {GATEWAY6}/64 dev {interface} nodad"
-
-
-def _alone(address: str) -> str:
-    return f"{address}/{128 if is_ipv6(address) else 32}"
 
 
 def _address(little_endian_hex: str) -> str:

@@ -15,7 +15,7 @@ from ..core.interfaces import links_of
 from ..core.model import Vps
 from ..core.places import link_of
 from ..core.rates import LATENCY, Rates, bucket, observe
-from . import files, tools
+from . import devices, tools
 
 
 def _shaper(vps: Vps) -> str:
@@ -53,7 +53,7 @@ def write(vps: Vps) -> None:
     """Hold the link of a running VPS to its rates, without a moment in which nothing passes."""
     shaper = _shaper(vps)
     if vps.rates.outgoing:
-        if not _exists(shaper) and tools.attempt(["ip", "link", "add", shaper, "type", "ifb"])[0] != 0:
+        if not devices.has(shaper) and tools.attempt(["ip", "link", "add", shaper, "type", "ifb"])[0] != 0:
             raise VpsError("rates.out: this kernel cannot hold back what a VPS sends, it has no ifb; leave it out, or install the module.")
         tools.run(["ip", "link", "set", shaper, "up"])
     else:
@@ -69,12 +69,8 @@ def write(vps: Vps) -> None:
 
 def forget(vps: Vps) -> None:
     """Take away what of a VPS's link does not go with its end."""
-    if _exists(_shaper(vps)):
+    if devices.has(_shaper(vps)):
         tools.attempt(["ip", "link", "delete", _shaper(vps)])
-
-
-def _exists(interface: str) -> bool:
-    return f"{interface}:" in (files.read("/proc/net/dev") or "")
 
 
 def _queues(vps: Vps) -> list[str]:

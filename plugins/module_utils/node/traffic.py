@@ -3,21 +3,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a VPS's links have carried, over all its starts: the kernel counts for as long as a link is there, and a file for ever.
 
-Document: proc(5), /proc/net/dev. The node's end is read, so what it got is what the VPS has sent.
+The node's end is read, so what it got is what the VPS has sent.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ..core.interfaces import links_of
 from ..core.model import Vps
 from ..core.units import is_number
-from . import files
+from . import devices, files
 
 FILE = "traffic"  # in a VPS's directory: bytes and packets in, bytes and packets out, until the last link went away
-_PLACES = (9, 10, 1, 2)  # of the four in a line of /proc/net/dev, after the name
+_PLACES = (8, 9, 0, 1)  # of the four among what a device counts
 
 
 def render_end(vps: Vps, directory: str, lines: Iterable[str] = ()) -> str:
@@ -41,21 +41,20 @@ def read(vps: Vps, directory: str, *, runs: bool) -> dict[str, int]:
     return _named(_counted(directory, links_of(vps) if runs else ()))
 
 
-def keep(directory: str, links: Iterable[str]) -> None:
+def keep(directory: str, links: Collection[str]) -> None:
     """Links of a running VPS are about to go: write down what they have carried."""
     path = os.path.join(directory, FILE)
     files.write(path, " ".join(map(str, _counted(directory, links))) + "\n")
 
 
-def _counted(directory: str, links: Iterable[str]) -> list[int]:
+def _counted(directory: str, links: Collection[str]) -> list[int]:
     """What was written down, and what these links have carried since they are there."""
     words = (files.read(os.path.join(directory, FILE)) or "").split()
     counted = [int(word) for word in words] if len(words) == len(_PLACES) and all(map(is_number, words)) else [0] * len(_PLACES)
-    starts = tuple(f"{link}:" for link in links)
-    for line in (files.read("/proc/net/dev") or "").splitlines() if starts else ():
-        if line.lstrip().startswith(starts):
-            now = line.split()
-            counted = [before + int(now[place]) for before, place in zip(counted, _PLACES)]
+    there = devices.counters() if links else {}
+    for link in links:
+        if link in there:
+            counted = [before + there[link][place] for before, place in zip(counted, _PLACES)]
     return counted
 
 

@@ -15,7 +15,7 @@ from ..core import capacity, interfaces, networks, pools
 from ..core import plan as steps
 from ..core.addresses import is_ipv6
 from ..core.errors import GuestInTheWay, NothingDone, VpsError
-from ..core.firewall import holder
+from ..core.firewall import refuse_published
 from ..core.model import ID_RANGE, RUNNING, STOPPED, Vps
 from ..core.places import PACKET_FILTER
 from . import cgroup, configuration, controls, engine, files, filtering, guest, locks, network, probe, processes, rates, tools, traffic, tree
@@ -97,11 +97,7 @@ def _reserve(parts: Parts, vps: Vps) -> tuple[Vps, str]:
 
 def _refuse_taken(vps: Vps, others: list[Vps]) -> None:
     """Addresses and ports may have been given away since they were compared."""
-    published = {other.name: other.publish for other in others if other.name != vps.name}
-    for one in vps.publish:
-        owner = holder(one, published)
-        if owner is not None:
-            raise VpsError(f"publish: {one} leads to VPS {owner}; give '{vps.name}' another one.")
+    refuse_published(vps.publish, {other.name: other.publish for other in others if other.name != vps.name}, vps=vps.name)
     for other in others:
         for address in set(vps.all_addresses) & other.claimed:
             if other.name != vps.name:
