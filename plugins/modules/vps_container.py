@@ -161,7 +161,8 @@ options:
       - How fast the VPS is sent to (V(in), over each of its links) and sends (V(out), over all together), in bits per second, with a suffix K, M
         or G (powers of 1000), and V(burst), what may go at once after a pause, in bytes, with a suffix K or M (powers of 1024); what fits the
         rate when it is not given.
-      - The section is the whole of it - a direction that it does not list is not limited. Changed live.
+      - The section is the whole of it. A direction that it does not list goes as fast as the VPS's networks have it, see
+        O(mainline.vps.vps_network#module:rates), and V(unlimited) is no limit whatever they have. Changed live.
     type: dict
   root_password_hash:
     description:
@@ -448,7 +449,7 @@ vps:
       elements: dict
       sample: [{proto: tcp, host: 8080, guest: 80}]
     rates:
-      description: How fast its link goes, in bits per second, as the kernel holds it. What is not in it is not limited.
+      description: How fast its link goes, in bits per second, as the kernel holds it; what is not in it is as its networks have it.
       type: dict
       sample: {in: 100M, out: 20M}
     onboot:

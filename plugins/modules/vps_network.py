@@ -76,6 +76,11 @@ options:
         somebody has them already. Without one, the network leads nowhere else.
     type: list
     elements: str
+  rates:
+    description:
+      - How fast each VPS goes that has an address out of the network or an interface in it, as with O(mainline.vps.vps_container#module:rates), unless
+        it has a rate of its own for that direction. Of several networks, the lowest counts. The whole of it; an empty section is none. Changed live.
+    type: dict
 extends_documentation_fragment:
   - mainline.vps.common
 seealso:
@@ -92,6 +97,7 @@ EXAMPLES = r"""
     subnets: [203.0.113.0/26, 2001:db8:1::/64]
     pools:
       customers: [203.0.113.10-203.0.113.50]
+    rates: {in: 100M, out: 100M}
 
 - name: A VPS with the next free one of them, and the same one for ever
   mainline.vps.vps_container:
@@ -205,6 +211,10 @@ network:
       description: The ranges of each pool, by its name.
       type: dict
       sample: {customers: [203.0.113.10-203.0.113.50]}
+    rates:
+      description: How fast each of its VPSs goes that has no rates of its own, in bits per second.
+      type: dict
+      sample: {in: 100M}
     used:
       description: The name of the VPS that has an address, by the address.
       type: dict
@@ -229,6 +239,7 @@ def main() -> None:
             "pools": {"type": "dict"},
             "bridge": {"type": "str"},
             "gateways": {"type": "list", "elements": "str"},
+            "rates": {"type": "dict"},
         },
     )
 

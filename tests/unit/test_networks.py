@@ -13,6 +13,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core import networks,
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import Vps
 from ansible_collections.mainline.vps.plugins.module_utils.core.networks import Network, NetworkActual
 from ansible_collections.mainline.vps.plugins.module_utils.core.plan import Plan, RemoveNetwork, SetNetwork
+from ansible_collections.mainline.vps.plugins.module_utils.core.rates import Rates
 from ansible_collections.mainline.vps.tests.unit.reading import sentence
 
 DEFAULT = Network("default", ("10.90.0.0/16",), True)
@@ -54,6 +55,22 @@ def test_a_network_is_made_of_what_is_given():
         "subnets": (None, ["203.0.113.0/26"]),
         "pools": (None, {"few": ["203.0.113.10-203.0.113.11"]}),
     }
+
+
+def test_a_network_has_rates_for_its_vpss():
+    made = plan(there(), rates={"in": "100M"})
+    assert told(made) == {"rates": ({}, {"in": "100M"})} and made.steps == (SetNetwork(PUBLIC._replace(rates=Rates(100_000_000))),)
+    fast, slow = PUBLIC._replace(rates=Rates(9_000_000)), Network("lan", ("10.80.0.0/24",), rates=Rates(1_000_000), bridge="br0")
+    for addresses, linked, rate in ((["203.0.113.10"], [], 9_000_000), ([], ["lan"], 1_000_000), (["203.0.113.10"], ["lan"], 1_000_000), (["10.90.0.1"], [], None)):
+        assert networks.rates_of(Rates(), addresses, linked, [DEFAULT, fast, slow]) == Rates(rate)
+
+
+def test_what_a_killed_run_has_left_is_done_by_the_next():
+    for name in ({}, {"nat": False}):
+        made = plan(there(behind=True), **name)
+        assert told(made) == {"VPSs": ("not followed", "followed")} and made.steps == (SetNetwork(PUBLIC),)
+    gone = networks.compare(wish(state="absent"), replace(NODE, behind=True))
+    assert told(gone) == {"VPSs": ("not followed", "followed")} and gone.steps == (RemoveNetwork("public"),)
 
 
 def test_what_is_not_named_is_left_as_it_is():

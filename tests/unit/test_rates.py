@@ -27,9 +27,27 @@ def test_a_rate_is_bits_per_second_in_powers_of_a_thousand(text, rate, shown):
     assert parsed == rates.Rates(rate) and parsed.named == {"in": shown} and rates.parse_rates(parsed.named) == parsed
 
 
-def test_what_is_not_limited_is_not_named():
-    assert rates.parse_rates({"in": "unlimited", "out": "10M", "burst": "1M"}) == rates.Rates(None, 10_000_000, 1 << 20)
+def test_what_is_not_said_is_not_named_and_unlimited_is_said():
+    parsed = rates.parse_rates({"in": "unlimited", "out": "10M", "burst": "1M"})
+    assert parsed == rates.Rates(rates.UNLIMITED, 10_000_000, 1 << 20)
+    assert parsed.named == {"in": "unlimited", "out": "10M", "burst": "1M"} and rates.parse_rates(parsed.named) == parsed
     assert rates.parse_rates({}).named == {}
+
+
+@pytest.mark.parametrize(
+    ("own", "defaults", "held"),
+    [
+        ({}, [], {}),
+        ({"in": "unlimited"}, [], {}),
+        ({}, [{"in": "10M"}, {"in": "20M", "out": "5M", "burst": "1M"}], {"in": "10M", "out": "5M", "burst": "1M"}),
+        ({"in": "50M"}, [{"in": "10M", "out": "5M"}], {"in": "50M", "out": "5M"}),
+        ({"in": "unlimited"}, [{"in": "10M", "out": "5M"}], {"out": "5M"}),
+        ({"in": "unlimited"}, [{"in": "10M", "burst": "1M"}], {}),
+        ({}, [{"in": "unlimited"}, {"in": "10M"}], {"in": "10M"}),
+    ],
+)
+def test_what_a_vps_does_not_say_its_networks_do(own, defaults, held):
+    assert rates.parse_rates(own).over(map(rates.parse_rates, defaults)) == rates.parse_rates(held)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +62,7 @@ def test_what_is_not_limited_is_not_named():
         ({"in": "1M", "burst": "1B"}, "rates.burst"),
         ({"in": "1M", "burst": "2G"}, "rates.burst"),
         ({"burst": "1M"}, "rates.burst"),
+        ({"in": "unlimited", "burst": "1M"}, "rates.burst"),
         ({"in": "١M"}, "rates.in"),
         ({"in": "9" * 5000}, "rates.in"),
         ({"in": "1M", "burst": "unlimited"}, "rates.burst"),

@@ -8,7 +8,7 @@ Pure. This is where every rule about what changes, when it takes effect and what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -175,7 +175,7 @@ def _create(desired: Desired, node: NodeFacts) -> Plan:
     if template not in node.templates:
         known = ", ".join(sorted(node.templates)) or "none yet; make one with vps_template"
         raise VpsError(f"template: there is no template '{template}' on this node (there is: {known}).")
-    _check_against_node(desired, node)
+    links.check(desired.options, desired.name, node)
     disk.check_new(enforced(desired.options.get("limits", Limits()), node.abilities), node.abilities, least=node.images.get(template, 0))
     if node.damaged:
         raise VpsError(node.damaged)
@@ -197,7 +197,7 @@ def _create(desired: Desired, node: NodeFacts) -> Plan:
             changes += _limit_changes(Limits(), named[option], lambda name: NEVER if getattr(kept, name) is None else LIVE)
         elif named.get(option) is not None:
             changes += _changes(option, None, named[option], LIVE)
-    return Plan(changes=tuple(changes), steps=(Create(vps), *run_steps), warnings=tuple(_network_warnings(vps, node)))
+    return Plan(changes=tuple(changes), steps=(Create(vps), *run_steps), warnings=tuple(links.warnings(vps, node)))
 
 
 def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
@@ -219,7 +219,7 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
         return named[option] == getattr(vps, option) == getattr(recorded, option)
 
     differing = [option for option in OPTIONS if option in named and not is_so(option)]
-    _check_against_node(replace(desired, options={option: named[option] for option in differing}), actual.node, recorded)
+    links.check({option: named[option] for option in differing}, vps.name, actual.node, recorded)
 
     changes: list[Change] = []
     options = set(differing) | actual.stale
@@ -270,7 +270,7 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
         changes=tuple(changes),
         steps=(*run_steps[:stopped], *steps, *run_steps[stopped:]),
         restart_required=bool(waiting) and not restarts and run != STOPPED,
-        warnings=tuple(_network_warnings(wanted, actual.node)) if options & {"firewall", "publish", "addresses", "interfaces"} else (),
+        warnings=tuple(links.warnings(wanted, actual.node)) if options & {"firewall", "publish", "addresses", "interfaces"} else (),
     )
 
 
@@ -305,39 +305,6 @@ def _check_wait(desired: Desired, actual: Actual) -> None:
     init = actual.vps.init if actual.vps else actual.node.templates.get(str(desired.options.get("template")))
     if desired.wait == "booted" and desired.state in ("started", "restarted", "frozen") and init == OTHER_INIT:
         raise VpsError("wait: this VPS's init has no way to say that it has booted; wait for network or running instead.")
-
-
-def _check_against_node(desired: Desired, node: NodeFacts, recorded: Vps | None = None) -> None:
-    if node.damaged and any(desired.options.get(option) for option in ("addresses", "interfaces", "firewall", "publish", "labels")):
-        raise VpsError(node.damaged)  # who has what is unknown, and so are the rules
-    _check_ports(desired, node)
-    links.check(desired.options.get("interfaces", ()), desired.name, node, recorded)
-    for address in desired.options.get("addresses", ()):
-        owner = node.taken.get(address)
-        if owner is not None and owner != f"VPS {desired.name}":
-            raise VpsError(f"addresses: {address} belongs to {owner}; give '{desired.name}' another one.")
-        if not addresses.within(address, node.networks):
-            known = ", ".join(node.networks) or "none; the role mainline.vps.node sets them"
-            raise VpsError(f"addresses: {address} is in no network that this node routes to its VPSs ({known}).")
-
-
-def _check_ports(desired: Desired, node: NodeFacts) -> None:
-    """A port leads to one VPS, and not away from what the node itself serves, such as the login of who runs this."""
-    ports = desired.options.get("publish", ())
-    firewall.refuse_published(ports, node.published, vps=desired.name)
-    for one in ports:
-        if f"{one.proto}/{one.host}" in node.listening:
-            raise VpsError(f"publish: the node itself listens at {one.proto} port {one.host}; give '{desired.name}' another one.")
-
-
-def _network_warnings(wanted: Vps, node: NodeFacts) -> Iterator[str]:
-    """What is asked, and comes to nothing."""
-    named = {peer.partition(":")[2] for peer in wanted.firewall.peers if peer.startswith(f"{firewall.VPS}:")}
-    for name in sorted(named - {*node.neighbours, wanted.name}):
-        yield f"firewall: a rule names VPS '{name}', and there is none on this node; it fits nobody until there is."
-    for one in wanted.publish:
-        if not any(one.address is None or addresses.is_ipv6(address) == addresses.is_ipv6(one.address) for address in wanted.all_addresses):
-            yield f"publish: {one} leads nowhere, because VPS '{wanted.name}' has no address that it could lead to."
 
 
 def _refuse_to_kill(before: Limits, after: Limits, desired: Desired, actual: Actual) -> None:

@@ -81,7 +81,8 @@ def compare(desired: Desired, actual: Actual) -> Plan:
 
     plans, overcommit = _policies(items, desired, actual.settings)
     others = actual.settings.others if actual.settings else ()
-    settings = Settings(desired.pool, desired.id_start, desired.id_count, desired.networks, desired.nat, plans, overcommit, others, made)
+    followed = actual.settings.followed if actual.settings else None
+    settings = Settings(desired.pool, desired.id_start, desired.id_count, desired.networks, desired.nat, plans, overcommit, others, made, followed)
     if settings != actual.settings:
         if not items.changes:
             items.changes.append(Change("settings", "of an older release", "current"))

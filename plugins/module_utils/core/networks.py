@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from .addresses import is_ipv6, is_unique_local, within
 from .errors import VpsError, shown, written
 from .places import HOST_PREFIX
 from .plan import Change, Plan, RemoveNetwork, SetNetwork
+from .rates import Rates, parse_rates
 
 DEFAULT = "default"  # the network that the role gives to a node
 _INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,15}", re.ASCII)
@@ -31,7 +32,7 @@ class Network(NamedTuple):
     `nat`: what leaves the node has an address of the node's; `nat_addresses` says which, one for each family, else that of the way it
     takes. `uplink` is the interface at which the node answers for its VPSs' addresses, because others take them to be there.
     `bridge` is what VPSs have interfaces at, instead of routed addresses; `made`: by us, with the `gateways` as the node's own addresses.
-    `tracks`: the kernel knows there what belongs to a connection that is under way.
+    `tracks`: the kernel knows there what belongs to a connection that is under way. `rates` are those of each of its VPSs that names none.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Network(NamedTuple):
     gateways: tuple[str, ...] = ()
     made: bool = False
     tracks: bool = False
+    rates: Rates = Rates()
 
     @property
     def translated(self) -> tuple[tuple[str, str | None], ...]:
@@ -62,7 +64,7 @@ class Network(NamedTuple):
     def named(self) -> dict[str, Any]:
         """As plain data, for a record and for people."""
         lists = {word: list(getattr(self, word)) for word in ("subnets", "nat_addresses", "gateways")}
-        return {**self._asdict(), **lists, "pools": {name: list(ranges) for name, ranges in self.pools}}
+        return {**self._asdict(), **lists, "pools": {name: list(ranges) for name, ranges in self.pools}, "rates": self.rates.named}
 
     @classmethod
     def from_record(cls, record: Mapping) -> Network:
@@ -70,7 +72,7 @@ class Network(NamedTuple):
         lists = {word: tuple(str(each) for each in record[word]) for word in ("subnets", "nat_addresses")}
         lists["gateways"] = tuple(str(each) for each in record.get("gateways") or ())
         pools = tuple((str(name), tuple(str(each) for each in ranges)) for name, ranges in record["pools"].items())
-        return cls(**{**record, **lists, "pools": pools})
+        return cls(**{**record, **lists, "pools": pools, "rates": parse_rates(record.get("rates") or {})})
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class NetworkActual:
     `others` are the node's other networks; `used` maps an address out of any to the VPS that has it; `routes` are (interface, subnet) of those that the
     node is in itself; `own` are its addresses and `interfaces` its links. `bridges` are those of them that are bridges, with the addresses
     that the node has there; `attached` are VPSs that have an interface in this network. `filters`: the kernel can hold VPSs at a bridge to
-    their addresses; `tracks`: and knows connections there.
+    their addresses; `tracks`: and knows connections there. `behind`: a run was killed before the VPSs had followed a change of the networks.
     """
 
     network: Network | None = None
@@ -102,6 +104,7 @@ class NetworkActual:
     attached: tuple[str, ...] = ()
     filters: bool = True
     tracks: bool = True
+    behind: bool = False
 
 
 def parse_network(params: Mapping[str, Any]) -> Desired:
@@ -177,6 +180,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "pools": _parse_pools,
     "bridge": _parse_bridge,
     "gateways": lambda values: _one_of_each(values, "gateways", "there is one way out of a network"),
+    "rates": parse_rates,
 }
 
 
@@ -245,7 +249,7 @@ def compare(desired: Desired, actual: NetworkActual) -> Plan:
     before = actual.network
     if desired.state == "absent":
         if before is None:
-            return Plan()
+            return Plan((_BEHIND,), (RemoveNetwork(desired.name),)) if actual.behind else Plan()
         _refuse_to_strand(before, Network(desired.name), actual)
         return Plan((Change("state", "present", "absent"),), (RemoveNetwork(desired.name),))
     wanted = _wanted(desired, actual)
@@ -255,15 +259,18 @@ def compare(desired: Desired, actual: NetworkActual) -> Plan:
         _refuse_to_strand(before, wanted, actual)
     stands = before is None or _standing(before, actual) == before.bridge
     warnings = () if wanted.bridge is None or wanted.tracks else (_UNTRACKED,)
-    if wanted == before and stands:
+    if wanted == before and stands and not actual.behind:
         return Plan(warnings=warnings)
     old, new = before.named if before else {}, wanted.named
     changes = [] if before else [Change("state", "absent", "present")]
     changes += [Change(key, old.get(key), value) for key, value in new.items() if key != "name" and old.get(key, _empty(value)) != value]
     if before is not None and not stands and before.bridge == wanted.bridge:
         changes.append(Change("bridge", _standing(before, actual), wanted.bridge))
+    changes += [_BEHIND] if actual.behind else []
     return Plan(tuple(changes), (SetNetwork(wanted),), warnings=warnings)
 
+
+_BEHIND = Change("VPSs", "not followed", "followed")
 
 _UNTRACKED = (
     "bridge: this machine's kernel does not know there what belongs to a connection that is under way (it has no nf_conntrack_bridge); between "
@@ -339,6 +346,12 @@ def uplinks(given: Iterable[str], networks: Iterable[Network]) -> dict[str, str]
     """Of some addresses, those for which the node answers, and the interfaces at which it does."""
     found = ((address, of_address(address, networks)) for address in sorted(given))
     return {address: network.uplink for address, network in found if network is not None and network.uplink is not None}
+
+
+def rates_of(own: Rates, addresses: Collection[str], linked: Collection[str], networks: Iterable[Network]) -> Rates:
+    """How fast a VPS goes that has these rates of its own, addresses, and interfaces in the networks `linked`."""
+    theirs = (one for one in networks if any(one.rates) and (one.name in linked or any(within(address, one.subnets) for address in addresses)))
+    return own.over([one.rates for one in theirs])
 
 
 def pools_of(networks: Iterable[Network]) -> dict[str, tuple[str, ...]]:

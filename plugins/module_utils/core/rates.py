@@ -9,7 +9,7 @@ Pure. Document: tc-tbf(8).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from . import units
@@ -19,11 +19,12 @@ _RATE = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,6}))? *([KMG]?)(?:BIT|BPS|BIT/S)
 _FACTORS = {"": 1, "K": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 LEAST, MOST = 8_000, 1_000_000_000_000  # bit/s
 LEAST_BURST, MOST_BURST = 4_096, 1 << 30  # bytes; less than one packet lets none pass
+UNLIMITED = 0  # said, where Rates has None for what is not
 LATENCY = 50  # ms that a packet waits for its turn at most; then it is dropped, which is how TCP learns of the rate
 
 
 class Rates(NamedTuple):
-    """Bit/s that the VPS is sent (`incoming`) and sends, None for as fast as it goes; `burst` in bytes, None for what fits the rate."""
+    """Bit/s that the VPS is sent (`incoming`) and sends; `burst` in bytes. None is what nothing was said of: as fast as it goes, what fits the rate."""
 
     incoming: int | None = None
     outgoing: int | None = None
@@ -32,8 +33,14 @@ class Rates(NamedTuple):
     @property
     def named(self) -> dict[str, Any]:
         """As plain data, with what a playbook calls it; nothing for what is not limited."""
-        shown_ = {"in": self.incoming and format_rate(self.incoming), "out": self.outgoing and format_rate(self.outgoing)}
+        shown_ = {word: None if rate is None else format_rate(rate) for word, rate in (("in", self.incoming), ("out", self.outgoing))}
         return {word: text for word, text in {**shown_, "burst": self.burst and units.format_size(self.burst)}.items() if text}
+
+    def over(self, defaults: Iterable[Rates]) -> Rates:
+        """These, and what they do not say from those that say it, the lowest; without a word for what is not limited."""
+        words = (min(filter(None, column), default=None) for column in zip(Rates(), *defaults))
+        incoming, outgoing, burst = (word if own is None else own for own, word in zip(self, words))
+        return Rates(incoming or None, outgoing or None, burst if incoming or outgoing else None)
 
 
 def parse_rates(section: object, *, option: str = "rates") -> Rates:
@@ -49,15 +56,17 @@ def parse_rates(section: object, *, option: str = "rates") -> Rates:
         if burst is None or burst > MOST_BURST:
             raise VpsError(f"{option}.burst: {shown(section['burst'])} is too large; the most is {units.format_size(MOST_BURST)}.")
     incoming, outgoing = (_parse_rate(section.get(word), f"{option}.{word}") for word in ("in", "out"))
-    if burst is not None and incoming is None and outgoing is None:
+    if burst is not None and not incoming and not outgoing:
         raise VpsError(f"{option}.burst: there is no rate that it could go beyond; give in or out too.")
     return Rates(incoming, outgoing, burst)
 
 
 def _parse_rate(value: object, option: str) -> int | None:
-    """Bit/s of C(100M); None for C(unlimited), and for nothing."""
-    if value is None or units.is_unlimited(written(value).strip()):
+    """Bit/s of C(100M); None for nothing."""
+    if value is None:
         return None
+    if units.is_unlimited(written(value).strip()):
+        return UNLIMITED
     match = _RATE.fullmatch(written(value).strip())
     if match is None:
         raise VpsError(f"{option}: {shown(value)} is not a rate; write for example 100M (bits per second) or {units.UNLIMITED}.")
@@ -71,6 +80,8 @@ def _parse_rate(value: object, option: str) -> int | None:
 
 def format_rate(rate: int) -> str:
     """The shortest exact way to write bits per second."""
+    if rate == UNLIMITED:
+        return units.UNLIMITED
     for suffix in "GMK":
         if rate % _FACTORS[suffix] == 0:
             return f"{rate // _FACTORS[suffix]}{suffix}"

@@ -37,7 +37,7 @@ class Made:
 class Settings:
     """`pool` is a mounted btrfs; `id_start` and `id_count` bound the uids and gids of all VPSs; `networks` are subnets.
 
-    `others` are networks besides that one. `plans` are named sets of limits; `overcommit` is how much of a resource may be promised,
+    `others` are networks besides that one; `followed` what they were when the VPSs last followed them, until they do again. `plans` are named sets of limits; `overcommit` is how much of a resource may be promised,
     in percent of what there is.
     """
 
@@ -50,6 +50,7 @@ class Settings:
     overcommit: Mapping[str, int] = field(default_factory=dict)
     others: tuple[Network, ...] = ()
     made: Made = Made()
+    followed: tuple[Network, ...] | None = None
 
     @property
     def all_networks(self) -> tuple[Network, ...]:
@@ -63,10 +64,14 @@ class Settings:
         made["ids"] = tuple(made.get("ids", ()))
         plans = {name: Limits.from_record(limits) for name, limits in (record.get("plans") or {}).items()}
         others = tuple(Network.from_record(network) for network in record.get("others") or ())
-        return cls(**{**record, "others": others, "networks": tuple(record["networks"]), "plans": plans, "made": Made(**made)})
+        followed = record.get("followed")
+        if followed is not None:
+            followed = tuple(Network.from_record(network) for network in followed)
+        return cls(**{**record, "others": others, "followed": followed, "networks": tuple(record["networks"]), "plans": plans, "made": Made(**made)})
 
     def to_text(self) -> str:
         """As JSON, for people too."""
         plans = {name: limits.named for name, limits in self.plans.items()}
         others = [network.named for network in self.others]
-        return json.dumps({**asdict(self), "plans": plans, "others": others}, indent=2, sort_keys=True) + "\n"
+        followed = None if self.followed is None else [network.named for network in self.followed]
+        return json.dumps({**asdict(self), "plans": plans, "others": others, "followed": followed}, indent=2, sort_keys=True) + "\n"

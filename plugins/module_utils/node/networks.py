@@ -12,11 +12,13 @@ from dataclasses import replace
 from ..core import bridging, machine_plan
 from ..core import networks as networks_
 from ..core import plan as steps
+from ..core.errors import VpsError
 from ..core.machine import settled
+from ..core.model import Vps
 from ..core.networks import Network, NetworkActual
 from ..core.places import SETTINGS
 from ..core.settings import Settings
-from . import configuration, engine, files, firewall, interfaces, network, settings
+from . import configuration, engine, files, firewall, interfaces, network, rates, settings
 from .machine import Machine
 from .parts import Parts
 
@@ -48,6 +50,7 @@ class Networks(Machine):
             bridges=interfaces.addresses() if bridged else {},
             filters=not bridged or firewall.takes(bridging.FILTERS),
             tracks=not bridged or firewall.takes(bridging.TRACKS),
+            behind=known.followed is not None,
             used=None if unread else {address: vps.name for vps in vpss for address in vps.claimed},
             routes=tuple(network.connected()),
             own=frozenset(network.own_addresses()),
@@ -69,13 +72,15 @@ class Networks(Machine):
                 others = [one for one in others if one.name != step.network.name] + [step.network]
             elif isinstance(step, steps.RemoveNetwork):
                 others = [one for one in others if one.name != step.name]
-            after = replace(known, others=tuple(sorted(others)))
+            before = known if known.followed is None else replace(known, others=known.followed)  # which a killed run has left
+            after = replace(known, others=tuple(sorted(others)), followed=before.others)
             _let_go(known, after)
             files.write(SETTINGS, after.to_text())
             wish = settled(after)
             super().apply(machine_plan.compare(wish, self.read(wish)))
             interfaces.make_bridges()
-            _follow(known, after)
+            _follow(before, after)
+            files.write(SETTINGS, replace(after, followed=None).to_text())
         return {}
 
 
@@ -91,16 +96,31 @@ def _let_go(before: Settings, after: Settings) -> None:
 
 
 def _follow(before: Settings, after: Settings) -> None:
-    """VPSs that have addresses for which the node answers somewhere else now, or no more; and those whose way out is another one."""
-    parts = Parts.of(after)
+    """VPSs that have addresses for which the node answers somewhere else now, or no more; and those that have other rates, or another way out."""
+    parts, parts_before = Parts.of(after), Parts.of(before)
     for vps in parts.vps.all({}):
-        was, now = (networks_.uplinks(vps.claimed, known.all_networks) for known in (before, after))
-        if was != now or vps.interfaces:
+        was, now = (each.uplinks(vps) for each in (parts_before, parts))
+        other = parts_before.rates(vps) != parts.rates(vps)
+        if was != now or vps.interfaces or other:
             kept = parts.keepable(vps)
             configuration.write(kept, parts.vps.path(vps.name), parts.startup(kept), parts.networks)
             network.answer(was, now if network.is_up(vps) else {})
+            if other:
+                _hold(kept)
             pid = engine.status(vps.name).pid if vps.interfaces and network.is_up(vps) else None
             if pid is not None:
                 with suppress(FileNotFoundError, ProcessLookupError):  # it has stopped meanwhile
                     interfaces.plug(vps, parts.networks)
                     interfaces.lead_out(vps, pid, parts.networks)
+
+
+def _hold(vps: Vps) -> None:
+    """To its rates; it may stop meanwhile, and then has them at its next start."""
+    if network.is_up(vps):
+        try:
+            rates.write(vps)
+        except VpsError:
+            if network.is_up(vps):
+                raise
+    else:
+        rates.forget(vps)

@@ -98,8 +98,12 @@ class Node:
                 addresses = routed
             if decides and not network.rules_in_force(bridged=bool(recorded.interfaces)):
                 stale.add(PACKET_FILTER)
-            if "rates" in asked or any(recorded.rates):
-                held_rates = rates.read(recorded)
+            if "rates" in asked or any(kept.rates):
+                found_rates = rates.read(kept)
+                if found_rates != kept.rates and any(recorded.rates):
+                    held_rates = found_rates
+                elif found_rates != kept.rates:  # which are its networks': no task on it names them
+                    stale.add("rates")
             if recorded.interfaces or "interfaces" in asked:
                 found = interfaces.links()
                 links = interfaces.present(recorded, self._parts.networks, found)

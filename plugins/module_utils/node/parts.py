@@ -15,6 +15,7 @@ from ..core.beancounters import BTRFS, IMAGE
 from ..core.capacity import Present, Room
 from ..core.disk import Disk
 from ..core.model import Manifest, Vps
+from ..core.rates import Rates
 from ..core.settings import Settings
 from . import abilities, cgroup, engine, files, locks, resources
 from .record import TemplateRecords, VpsRecords
@@ -93,8 +94,12 @@ class Parts:
         return self.driver(vps).read(self.root(vps.name))
 
     def keepable(self, vps: Vps) -> Vps:
-        """A VPS with those of its limits that this machine can keep: what its parts are to bring into force."""
-        return replace(vps, limits=fidelity.enforced(vps.limits, self.abilities_of(vps)))
+        """A VPS with those of its limits that this machine can keep, and its networks' rates: what its parts are to bring into force."""
+        return replace(vps, limits=fidelity.enforced(vps.limits, self.abilities_of(vps)), rates=self.rates(vps))
+
+    def rates(self, vps: Vps) -> Rates:
+        """How fast it goes."""
+        return networks.rates_of(vps.rates, vps.all_addresses, {one.network for one in vps.interfaces}, self.networks)
 
     def least_image(self, manifest: Manifest) -> int:
         """Bytes of the smallest image of a template: of the one that was made, or at least of what is to be in it."""

@@ -227,7 +227,7 @@ def _apply(parts: Parts, vps: Vps, options: frozenset[str], *, force: bool) -> N
             network.answer(parts.uplinks(vps), parts.uplinks(replace(vps, leaving=())))
         if "interfaces" in options or ("addresses" in options and vps.interfaces):  # which may be its way out
             ports.bring(vps, found.pid, parts.networks)
-        if "rates" in options or ("interfaces" in options and any(vps.rates)):
+        if "rates" in options or (options & {"addresses", "interfaces"} and rates.read(vps) != vps.rates):  # new links, and networks with others
             rates.write(vps)
         if "hostname" in options:
             guest.set_hostname(found.pid, vps.hostname)

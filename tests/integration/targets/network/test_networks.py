@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import json
+import pathlib
+import signal
+
 import net_lab as lab
 import pytest
 import vps_kit as kit
@@ -145,3 +149,53 @@ def test_an_address_that_somebody_in_the_lan_has_is_refused_with_who_it_is(netwo
 def test_a_mistake_is_told_before_anything_is_touched(vpss, wish, option):
     with kit.Untouched():
         assert kit.fails("vps_network", **wish).startswith(f"{option}: ")
+
+
+# -- rates of a network ---------------------------------------------------------------------------------------------------
+
+
+def buckets() -> list[int]:
+    """Bit/s of this machine's token buckets."""
+    told = json.loads(kit.run("tc", "-json", "qdisc", "show"))
+    return sorted(one["options"]["rate"] * 8 for one in told if one["kind"] == "tbf")
+
+
+def test_a_network_has_rates_for_those_that_have_none(networks):
+    networks(**PUBLIC)
+    new(A, "203.0.113.2")
+    new(B, "203.0.113.3", rates={"in": "30M"})
+    assert buckets() == [30_000_000]
+    networks(name="it-public", rates={"in": "20M", "out": "10M"})
+    assert buckets() == [10_000_000, 10_000_000, 20_000_000, 30_000_000]
+    assert kit.settle(lambda: lab.rate(lab.OUT1, lab.vps(A), 4), near=20e6 * 0.955, within=0.1)
+    kit.ok("vps_container", name=A, state="restarted")
+    assert buckets() == [10_000_000, 10_000_000, 20_000_000, 30_000_000], "they are there again after a start"
+    assert not kit.ok("vps_container", name=A, rates={})["changed"], "the network's are not its own"
+    kit.foretold("vps_container", name=A, rates={"in": "unlimited"})
+    assert buckets() == [10_000_000, 10_000_000, 30_000_000]
+    kit.foretold("vps_container", name=A, rates={})
+    kit.run("tc", "qdisc", "delete", "dev", kit.info(A)["host_interface"], "root")
+    kit.foretold("vps_container", name=A, addresses=["203.0.113.2"])
+    assert buckets() == [10_000_000, 10_000_000, 20_000_000, 30_000_000], "who took one away does not take it from the network"
+    kit.foretold("vps_container", name=A, addresses=["10.90.0.10"])
+    assert buckets() == [10_000_000, 30_000_000], "it has left the network"
+    kit.foretold("vps_container", name=A, addresses=["10.90.0.10", "203.0.113.2"])
+    networks(name="it-public", rates={"out": "10M"})
+    networks(name="it-public", rates={})
+    assert buckets() == [30_000_000]
+
+
+def test_a_killed_change_of_a_network_reaches_its_vpss_with_the_next_run(networks):
+    networks(**PUBLIC)
+    new(A, "203.0.113.2")
+    settings = pathlib.Path("/etc/vps/node.json")
+    for asked in ({"in": "20M"}, {"in": "10M"}):
+        run = kit.launch("vps_network", name="it-public", rates=asked)
+        while run.poll() is None and asked["in"] not in settings.read_text(encoding="utf-8"):
+            pass
+        run.send_signal(signal.SIGKILL)
+        run.communicate()
+        behind = json.loads(settings.read_text(encoding="utf-8"))["followed"] is not None
+        assert kit.ok("vps_network", name="it-public", rates=asked)["changed"] == behind
+        assert buckets() == [int(asked["in"][:-1]) * 1_000_000]
+        assert not kit.ok("vps_network", name="it-public", rates=asked)["changed"]

@@ -146,7 +146,7 @@ CHANGES = (
 @FAMILIES
 def test_a_connection_goes_on_whatever_is_changed_and_follows_the_rate(hosts, family):
     kit.container(A, rates={"in": "100M"})
-    with lab.stream(lab.OUT1, hosts["a"], family, seconds=6) as running:
+    with lab.stream(lab.OUT1, hosts["a"], family, seconds=9) as running:
         time.sleep(1)
         for change in CHANGES:
             kit.container(A, **change)
