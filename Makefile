@@ -23,7 +23,7 @@ version_of = $$($(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 SANITY_PYTHON ?= $(call version_of,.venv/bin/python)
 playbook = $(with_venv) ANSIBLE_CALLBACK_RESULT_FORMAT=yaml ansible-playbook -i playbooks/inventory/localhost.yml
 
-STEPS := unit types lint docs build sanity integration node-short
+STEPS := unit types lint docs build sanity integration
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-test deps-node quickstart quickstart-clean test $(STEPS:%=test-%) test-node node-shell docs benchmark clean
@@ -49,7 +49,8 @@ quickstart-clean: $(RUN) ## Undo quickstart, then remove .venv and .build
 	@rm -rf .venv .build
 
 test: $(TEST) ## All test steps below but test-node, each whatever the others say; integration needs root
-	@MAKE="$(MAKE)" tests/tools/run-steps $(STEPS)
+	@$(MAKE) --no-print-directory deps-node || : # first: apt serves one at a time, and the steps install packages too
+	@MAKE="$(MAKE)" tests/tools/run-steps --beside node-short $(STEPS)
 
 test-unit: $(TEST) ## Unit tests (pytest); ARGS="-k limits"
 	@PYTHONPATH="$(CURDIR)/.build/live" PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m pytest -p no:pytest-ansible tests/unit tests/contract $(ARGS)
