@@ -98,13 +98,14 @@ def _python_path() -> str:
     """A folder with `ansible` and `ansible_collections` in it and nothing else, for the node's interpreter."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="it-python-"))
     (folder / "ansible").symlink_to(pathlib.Path(ansible.__file__).parent)
-    (folder / "ansible_collections").symlink_to(_collections() / "ansible_collections")
+    (folder / "ansible_collections").symlink_to(collections_folder() / "ansible_collections")
     (folder / "cache").mkdir()
     folder.chmod(0o755)  # a test without root reads it
     return str(folder)
 
 
-def _collections() -> pathlib.Path:
+def collections_folder() -> pathlib.Path:
+    """The folder that this collection is in, for Python, too."""
     for folder in os.environ["ANSIBLE_COLLECTIONS_PATH"].split(":"):
         path = pathlib.Path(folder)
         if (path / "ansible_collections/mainline/vps/galaxy.yml").exists():
@@ -653,7 +654,7 @@ def playbook(folder: pathlib.Path, tasks: list[dict], *options: str) -> subproce
 
 
 def _source(module: str) -> str:
-    return (_collections() / f"ansible_collections/mainline/vps/plugins/modules/{module}.py").read_text(encoding="utf-8")
+    return (collections_folder() / f"ansible_collections/mainline/vps/plugins/modules/{module}.py").read_text(encoding="utf-8")
 
 
 def examples(module: str) -> list[dict]:

@@ -61,6 +61,17 @@ class Btrfs:
         """A writable copy that shares every block with its source."""
         tools.run(["btrfs", "subvolume", "snapshot", source, root])
 
+    def snapshot(self, root: str, into: str) -> None:
+        """A read-only subvolume; the kernel first writes what waits to be written."""
+        _require_subvolume(root)
+        tools.run(["btrfs", "subvolume", "snapshot", "-r", root, into])
+
+    def exclusive(self, root: str) -> int:
+        """As its qgroup counts them."""
+        if not is_subvolume(root):
+            return 0
+        return int(_read(os.path.join(self._qgroup(root), "exclusive")) or 0)
+
     def seal(self, path: str) -> None:
         """Make a root file system read-only, and all of it safe from a power cut: VPSs will be copies of it."""
         self.sync()

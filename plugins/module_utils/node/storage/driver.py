@@ -50,6 +50,15 @@ class Storage(Protocol):
     def clone(self, source: str, root: str, limits: Limits) -> None:
         """Make a writable copy, with room for what the limits allow."""
 
+    def snapshot(self, root: str, into: str) -> None:
+        """Keep a root file system as it is at this instant, in use or not, at another place; one that can be cloned, and is not written to.
+
+        What the VPS has written by then is in it, as after a power cut of its own.
+        """
+
+    def exclusive(self, root: str) -> int:
+        """Bytes of the pool that would be free if this one were deleted."""
+
     def delete(self, root: str) -> None:
         """Delete a root file system of this driver's, in use or not; nothing where there is none."""
 
