@@ -143,6 +143,8 @@ def _finish(module: AnsibleModule, work: Callable[[Any], dict], subject: Subject
 def _told(error: OSError) -> str:
     """What the kernel would not let us do, where no part had more to say about it."""
     what = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
+    if error.errno == ENOSPC and str(error.filename or "").startswith("/etc/"):
+        return f"node: {what}; make room on that file system, then run this again."
     if error.errno == ENOSPC:
         return f"pool: {what}; enlarge the pool or remove a VPS."
     return f"node: the kernel refused: {what}; see its log."

@@ -189,8 +189,19 @@ def test_the_restart_policy_decides_who_is_restarted(policy, options, at_restart
 
 def test_a_restart_that_was_asked_for_is_not_asked_for_again():
     plan = container.compare(replace(desired("restarted", privileged=True), restart_policy="always"), actual(RUNNING))
-    assert [type(step) for step in plan.steps] == [Update, Stop, Start, Wait]
+    assert [type(step) for step in plan.steps] == [Stop, Update, Start, Wait]
     assert not plan.restart_required
+
+
+def test_what_a_guest_has_done_to_itself_keeps_nobody_from_stopping_it():
+    """What its node cannot change while it runs, it changes when it has stopped."""
+    stuck = actual(RUNNING, stale=frozenset({"addresses", "interfaces"}))
+    assert [type(step) for step in container.compare(desired("stopped"), stuck).steps] == [Stop, Update]
+
+
+def test_addresses_of_a_guest_without_a_link_wait_for_its_restart():
+    plan = container.compare(desired(addresses=["10.90.0.77"]), actual(RUNNING, at_restart=frozenset({"addresses"})))
+    assert [(change.option, change.effect) for change in plan.changes] == [("addresses", "restart")] and plan.restart_required
 
 
 def test_the_update_comes_before_the_start_and_the_thaw_before_the_stop():

@@ -153,11 +153,11 @@ def test_a_disk_is_made_smaller_between_stop_and_start_by_a_task_that_stops_the_
     assert not plan.restart_required
 
 
-def test_a_task_that_may_not_stop_the_vps_is_refused_and_one_that_need_not_does_not_wait_for_the_stop():
+def test_a_task_that_may_not_stop_the_vps_is_refused_and_one_that_stops_it_changes_it_then():
     for state in ("started", "present", "frozen"):
         assert "stop it first" in sentence(lambda state=state: asked(state, 500 * MIB), "limits.diskspace")
     plan = asked("stopped", 2 * GIB)
-    assert [type(step) for step in plan.steps] == [Update, Stop]
+    assert [type(step) for step in plan.steps] == [Stop, Update]
 
 
 def test_a_damaged_disk_is_told_by_every_task():

@@ -93,7 +93,8 @@ def parse_networks(values: Iterable[object], *, option: str = "networks") -> tup
         text = parse_subnet(value, option=option)
         network = ipaddress.ip_network(text)
         widest = 8 if network.version == 4 else 16
-        if network.prefixlen < widest or network.is_loopback or network.is_multicast or network.is_link_local or network.network_address.is_unspecified:
+        odd = network.is_loopback or network.is_multicast or network.is_link_local or network.is_reserved or network.network_address.is_unspecified
+        if network.prefixlen < widest or odd:
             raise VpsError(f"{option}: {network} cannot be a network of hosts; write for example 10.90.0.0/16 or 2001:db8::/64.")
         for other in found:
             if overlap(text, other):
@@ -110,6 +111,15 @@ def overlap(network: str, subnet: str) -> bool:
 def within(address: str, networks: Iterable[str]) -> bool:
     """Whether an address lies in one of the subnets."""
     return any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in networks)
+
+
+def refuse_subnets_own(address: str, subnets: Iterable[str], option: str) -> None:
+    """On a link that hosts share, the first and the last address of a subnet of IPv4 mean all of it."""
+    for text in subnets:
+        subnet = ipaddress.ip_network(text)
+        if subnet.version == 4 and subnet.prefixlen < 31 and within(address, [text]):
+            if address in (str(subnet.network_address), str(subnet.broadcast_address)):
+                raise VpsError(f"{option}: {address} means the whole of {text}, and can be nobody's own; give another one.")
 
 
 def with_prefix(address: str, subnets: Iterable[str] = ()) -> str:

@@ -22,14 +22,17 @@ from .networks import Network
 from .nodefiles import WRITTEN
 from .places import HOST_PREFIX, TABLE
 from .ruleset import (
-    FAMILIES, ISOLATED, REFUSE, Ruleset, all_text, base_text, chain_of,
-    chain_text, elements_text, incoming_rules, no_rules, of_family, outgoing_rules, peer_sets, table_text,
+    FAMILIES, ISOLATED, REFUSE, UNDER_WAY, Ruleset, all_text, base_text, chain_of,
+    chain_text, elements_text, incoming_rules, no_rules, of_family, outgoing_rules, peer_sets, related_text, table_text,
 )
 
 NO_RULES = no_rules("bridge")
 # What a kernel has to take for that; the second, to know what is under way already, is nf_conntrack_bridge's.
 FILTERS = f'table bridge {TABLE}_try {{\n\tchain try {{\n\t\tiifname . arp saddr ip {{ "lo" . 192.0.2.1 }} drop\n\t}}\n}}\n'
-TRACKS = f"table bridge {TABLE}_try {{\n\tchain try {{\n\t\tct state established,related accept\n\t}}\n}}\n"
+TRACKS = (
+    f"table bridge {TABLE}_try {{\n\tchain try {{\n\t\tct state established accept\n"
+    '\t\tct state related iifname . ct original ip saddr { "lo" . 192.0.2.1 } accept\n\t}\n}\n'
+)
 _IP, _IP6, _ARP = "0x0800", "0x86dd", "0x0806"
 
 
@@ -108,18 +111,20 @@ def _source() -> Iterator[str]:
     ])
     yield from chain_text("source_arp", [
         "iifname . arp saddr ether . arp saddr ip @speakers accept",
-        # Who asks before it takes an address (RFC 5227) says nothing of anybody's.
-        "arp operation request arp saddr ip 0.0.0.0 iifname . arp saddr ether @ports accept",
+        # Who asks before it takes an address (RFC 5227) says that it is about to; another one who is would let go of it.
+        "arp operation request arp saddr ip 0.0.0.0 iifname . arp saddr ether @ports iifname . arp daddr ip @own4 accept",
         "drop",
     ])
     yield from chain_text("source_ip4", [
         "udp sport 67 drop",
+        "udp dport 68 drop",  # a client does not look by which port its answer has left
         "igmp type membership-query drop",  # who asks is taken for a router, and sent all groups
         "iifname . ip saddr @own4 accept",
         "drop",
     ])
     yield from chain_text("source_ip6", [
         "udp sport 547 drop",
+        "udp dport 546 drop",
         # A fragment hides what it is; none of neighbour discovery's may be one, and it alone has this hop limit.
         "ip6 hoplimit 255 exthdr frag exists drop",
         "icmpv6 type { nd-router-advert, nd-redirect, mld-listener-query } drop",
@@ -141,8 +146,10 @@ def _source() -> Iterator[str]:
 def _hooks(tracks: bool) -> Iterator[str]:
     ours = f'iifname "{HOST_PREFIX}*"'
     yield from base_text("prerouting", "filter hook prerouting priority -300", [f"{ours} jump source"])
+    if tracks:
+        yield from related_text("own")
     first = [
-        *(["ct state established,related accept"] if tracks else []),
+        *(UNDER_WAY if tracks else []),
         "meta protocol arp accept",
         "meta protocol ip6 meta l4proto 58 @th,0,8 { 133, 134, 135, 136, 137 } accept",  # which the ports are held to already
     ]

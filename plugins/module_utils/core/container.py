@@ -224,7 +224,7 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
     changes: list[Change] = []
     options = set(differing) | actual.stale
     at_rest = False  # whether the disk takes its new size only while the VPS does not run
-    back = actual.at_restart & set(differing)  # flags that return to what the running VPS still has
+    back = actual.at_restart & set(differing) - {"addresses"}  # flags that return to what the running VPS still has
     for option in differing:
         before = getattr(recorded if named[option] == getattr(vps, option) else vps, option)
         if option == "limits":
@@ -241,6 +241,7 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
             back |= {name for name in actual.at_restart if name.startswith("limits.") and name not in due}
         else:
             late = option == "interfaces" and actual.run != STOPPED and links.lacks_routed(vps, named[option])
+            late = late or option in actual.at_restart  # a guest without the link that they would be changed at
             changes += _changes(option, before, named[option], LIVE if option in back else AT_RESTART if late else _effect(option, actual.run))
     for option in sorted(actual.stale - set(differing)):
         changes.append(Change(option, "not applied", "applied", _effect(option, actual.run)))
@@ -264,8 +265,9 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
         changes.append(Change("state", _state_word(actual.run), "restarted"))
     elif run != actual.run:
         changes.append(Change("state", _state_word(actual.run), _state_word(run)))
+    # What stops first is changed at rest: nothing that a guest has done to itself keeps its node from stopping it.
     restarts = any(isinstance(step, Stop) for step in run_steps)
-    stopped = 1 + next(number for number, step in enumerate(run_steps) if isinstance(step, Stop)) if at_rest and restarts else 0
+    stopped = 1 + next(number for number, step in enumerate(run_steps) if isinstance(step, Stop)) if restarts else 0
     return Plan(
         changes=tuple(changes),
         steps=(*run_steps[:stopped], *steps, *run_steps[stopped:]),

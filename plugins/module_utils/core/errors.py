@@ -37,7 +37,12 @@ def written(value: object) -> str:
         return "a number too long to write"
 
 
-def shown(text: object, length: int = 60) -> str:
-    """What was given, for an error: in quotes, short and without control characters."""
+def printable(text: object, length: int) -> str:
+    """What was given, short and without control characters."""
     clean = "".join(character if character.isprintable() else "?" for character in written(text))
-    return f"'{clean[:length]}…'" if len(clean) > length else f"'{clean}'"
+    return f"{clean[:length]}…" if len(clean) > length else clean
+
+
+def shown(text: object, length: int = 60) -> str:
+    """The same, for an error: in quotes."""
+    return f"'{printable(text, length)}'"

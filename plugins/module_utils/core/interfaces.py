@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import parse
-from .addresses import is_ipv6, within
+from .addresses import is_ipv6, refuse_subnets_own, within
 from .errors import VpsError, shown, written
 from .places import HOST_PREFIX, link_of
 from .pools import parse_wishes
@@ -204,8 +204,13 @@ def mac_of(id_base: int | None, number: int = 0) -> str:
     return "02:76:" + ":".join(f"{byte:02x}" for byte in octets)
 
 
-def check(interfaces: Sequence[Interface], name: str, others: Iterable[Vps], *, own: Collection[str | None] = ()) -> None:
-    """Raise VpsError where another VPS has, or may get, a name on the node or a hardware address that is asked for. `own` are names that it has."""
+def check(
+    interfaces: Sequence[Interface], name: str, others: Iterable[Vps], *, own: Collection[str | None] = (), hardware: Collection[str] = ()
+) -> None:
+    """Raise VpsError where another VPS has, or may get, a name on the node or a hardware address that is asked for, or the node has it itself.
+
+    `own` are names that it has, `hardware` are the addresses of the node's links.
+    """
     for other in others:
         if other.name == name:
             continue
@@ -215,6 +220,8 @@ def check(interfaces: Sequence[Interface], name: str, others: Iterable[Vps], *, 
             if one.mac in {mac_of(other.id_base), *(each.mac for each in other.interfaces)}:
                 raise VpsError(f"interfaces[{place}].mac: {one.mac} belongs to VPS {other.name}; give '{name}' another one.")
     for place, one in enumerate(interfaces):
+        if one.mac in hardware:
+            raise VpsError(f"interfaces[{place}].mac: {one.mac} belongs to a link of the node's; give '{name}' another one.")
         if one.host_name is not None and one.host_name not in own and _MADE_UP.fullmatch(one.host_name):
             raise VpsError(f"interfaces[{place}].host_name: {one.host_name} is for the node to give, which numbers links so; choose one that is no number.")
 
@@ -239,15 +246,6 @@ def check_bridges(interfaces: Sequence[Interface], bridges: Mapping[str, Bridge]
             if address in bridge.gateways:
                 raise VpsError(f"{option}.addresses: {address} is the gateway of network '{one.network}'; give another one.")
             refuse_subnets_own(address, bridge.subnets, f"{option}.addresses")
-
-
-def refuse_subnets_own(address: str, subnets: Iterable[str], option: str) -> None:
-    """On a link that hosts share, the first and the last address of a subnet of IPv4 mean all of it."""
-    for text in subnets:
-        subnet = ipaddress.ip_network(text)
-        if subnet.version == 4 and subnet.prefixlen < 31 and within(address, [text]):
-            if address in (str(subnet.network_address), str(subnet.broadcast_address)):
-                raise VpsError(f"{option}: {address} means the whole of {text}, and can be nobody's own; give another one.")
 
 
 def gateways(vps: Vps, networks: Iterable[Network]) -> dict[str, str]:

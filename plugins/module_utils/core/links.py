@@ -46,7 +46,7 @@ def check(options: Mapping[str, Any], name: str, node: NodeFacts, recorded: Vps 
     _check_ports(options.get("publish", ()), name, node)
     wanted = options.get("interfaces", ())
     interfaces.check_bridges(wanted, node.bridges)
-    interfaces.check(wanted, name, node.linked, own={one.host_name for one in recorded.interfaces} if recorded else ())
+    interfaces.check(wanted, name, node.linked, own={one.host_name for one in recorded.interfaces} if recorded else (), hardware=node.hardware)
     for number, one in enumerate(wanted):
         _refuse_taken(one.addresses, f"interfaces[{number}].addresses", name, node)
     _refuse_taken(options.get("addresses", ()), "addresses", name, node)
@@ -67,6 +67,9 @@ def _check_ports(ports: Sequence[firewall.Publish], name: str, node: NodeFacts) 
     """A port leads to one VPS, and not away from what the node itself serves, such as the login of who runs this."""
     firewall.refuse_published(ports, node.published, vps=name)
     for one in ports:
+        owner = node.taken.get(one.address or "")
+        if owner is not None and owner.startswith("VPS "):
+            raise VpsError(f"publish: {one.address} belongs to {owner}, and what is for it is not for '{name}'; give an address of the node's own.")
         if f"{one.proto}/{one.host}" in node.listening:
             raise VpsError(f"publish: the node itself listens at {one.proto} port {one.host}; give '{name}' another one.")
 
@@ -77,6 +80,8 @@ def warnings(wanted: Vps, node: NodeFacts) -> Iterator[str]:
     for name in sorted(named - {*node.neighbours, wanted.name}):
         yield f"firewall: a rule names VPS '{name}', and there is none on this node; it fits nobody until there is."
     for one in wanted.publish:
+        if one.address is not None and one.address not in node.taken:
+            yield f"publish: {one} leads nowhere as long as {one.address} is no address of this machine's."
         if not any(one.address is None or is_ipv6(address) == is_ipv6(one.address) for address in wanted.all_addresses):
             yield f"publish: {one} leads nowhere, because VPS '{wanted.name}' has no address that it could lead to."
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from . import addresses, parse
-from .addresses import is_ipv6, is_unique_local, within
+from .addresses import is_ipv6, is_unique_local, refuse_subnets_own, within
 from .errors import VpsError, shown, written
 from .places import HOST_PREFIX
 from .plan import Change, Plan, RemoveNetwork, SetNetwork
@@ -219,6 +219,7 @@ def _bridged(wanted: Network, actual: NetworkActual) -> Network:
             f"boot one that can, or make network '{wanted.name}' a routed one."
         )
     for gateway in wanted.gateways:
+        refuse_subnets_own(gateway, wanted.subnets, "gateways")
         if not within(gateway, wanted.subnets):
             raise VpsError(f"gateways: {gateway} is in none of the network's subnets ({', '.join(wanted.subnets)}).")
         if gateway in (actual.used or {}):

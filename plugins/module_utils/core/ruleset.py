@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from .addresses import is_ipv6
 from .firewall import ACCEPT, DROP, ICMP, LABEL, NODE, TCP, UDP, VPS, Policy, Publish, Rule
+from .interfaces import link_local, mac_of
 from .model import Vps
 from .networks import Network, bridges_of
 from .nodefiles import WRITTEN
@@ -33,6 +34,7 @@ _COMMENT = 120  # bytes; nft takes no more than 128
 _NUMBER = {TCP: 6, UDP: 17}  # nft looks names up in /etc/protocols, which a small Debian does not have
 _ICMP, _ICMP6 = 1, 58
 _WAYS = ("from", "to", "asks")  # the maps that lead to a VPS's chains
+UNDER_WAY = ["ct state established accept", "ct state related jump related"]
 ISOLATED = [f"{_IP[family]} saddr @all{family} drop" for family in FAMILIES]  # no neighbour gets further
 _NAMED = re.compile(r"^\t(chain|set|map) (\S+) \{", re.MULTILINE)
 
@@ -104,6 +106,10 @@ def _addresses(networks: Sequence[Network], vpss: Sequence[Vps], chains: Mapping
         own = [(link_of(vps.id_base), address) for vps in vpss for address in of_family(vps.addresses, family)]
         yield from elements_text(f"set own{family}", f"ifname . {TYPE[family]}", (f'"{interface}" . {address}' for interface, address in own))
         yield from all_text(vpss, family)
+        if family == "6":  # what a guest's kernel calls itself on its link; any it likes would each cost the node an entry among its neighbours
+            links = (link_of(vps.id_base) for vps in vpss if of_family(vps.addresses, "6"))
+            near = (link_local(mac_of(vps.id_base)) for vps in vpss if of_family(vps.addresses, "6"))
+            yield from elements_text("set near6", f"ifname . {TYPE['6']}", (f'"{interface}" . {address}' for interface, address in zip(links, near)))
         for way in _WAYS:
             jumps = ((address, chain_of(way, vps, chains)) for vps in vpss for address in of_family(vps.all_addresses, family))
             yield from elements_text(f"map {way}{family}", f"{TYPE[family]} : verdict", (f"{address} : jump {chain}" for address, chain in jumps if chain))
@@ -253,7 +259,8 @@ def _hooks(networks: Sequence[Network], *, bridged: bool) -> Iterator[str]:
     yield from chain_text("source", [
         "iifname . ip saddr @own4 return",
         "iifname . ip6 saddr @own6 return",
-        f"ip6 saddr {{ ::, fe80::/10 }} ip6 daddr {{ fe80::/10, ff02::/16 }} meta l4proto {_ICMP6} return",
+        f"ip6 saddr :: ip6 daddr {{ fe80::/10, ff02::/16 }} meta l4proto {_ICMP6} return",
+        f"iifname . ip6 saddr @near6 ip6 daddr {{ fe80::/10, ff02::/16 }} meta l4proto {_ICMP6} return",
         "drop",
     ])
     from_outside = f'iifname != "lo" iifname != "{HOST_PREFIX}*"'
@@ -263,17 +270,17 @@ def _hooks(networks: Sequence[Network], *, bridged: bool) -> Iterator[str]:
         *(f"{from_outside} {_IP[family]} saddr @all{family} drop" for family in FAMILIES),
     ])
     yield "\t# What is under way already stays: a change of rules is for new connections."
-    established = "ct state established,related accept"
-    yield from base_text("sending", "filter hook forward priority filter - 10", [established, "ip saddr vmap @from4", "ip6 saddr vmap @from6"])
+    yield from related_text("own", *(["home"] if bridged else []))
+    yield from base_text("sending", "filter hook forward priority filter - 10", [*UNDER_WAY, "ip saddr vmap @from4", "ip6 saddr vmap @from6"])
     yield "\t# What a network's router sends here, and no VPS that runs has, would go back to it by the way out, and come again."
     subnets = [(_IP["6" if is_ipv6(subnet) else "4"], subnet) for network in networks if network.uplink is network.bridge is None for subnet in network.subnets]
     lost = [f'oifname != "{HOST_PREFIX}*" {ip} daddr {subnet} reject with icmpx host-unreachable' for ip, subnet in subnets]
-    yield from base_text("receiving", "filter hook forward priority filter - 5", [*lost, established, "ip daddr vmap @to4", "ip6 daddr vmap @to6"])
+    yield from base_text("receiving", "filter hook forward priority filter - 5", [*lost, *UNDER_WAY, "ip daddr vmap @to4", "ip6 daddr vmap @to6"])
     yield "\t# The node is there for nobody whom it does not know, but for what tells whether the way is open."
     at_bridges = ["iifname . ether saddr @homes jump node"] if bridged else []
     yield from base_text("asking", "filter hook input priority filter - 10", [f"{ours} jump node", *at_bridges])
     yield from chain_text("node", [
-        established.replace("accept", "return"),
+        *UNDER_WAY,
         "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, echo-request } return",
         "icmp type echo-request return",
         "icmpv6 type { nd-router-advert, nd-redirect } drop",
@@ -281,6 +288,22 @@ def _hooks(networks: Sequence[Network], *, bridged: bool) -> Iterator[str]:
         "ip6 saddr vmap @asks6",
         f"meta pkttype host {REFUSE}",
         "drop",
+    ])
+
+
+def related_text(*sets: str) -> Iterator[str]:
+    """What the kernel takes to be about a connection, as errors of ICMP: a VPS has nothing to say of those of others.
+
+    `sets` are those of interfaces and the addresses that may come by them.
+    """
+    yield "\t# An error is about a connection that somebody has; a VPS tells of its own, and whoever is on the way of any."
+    yield from chain_text("related", [
+        *(
+            f"iifname . ct {way} {_IP[family]} saddr @{name}{family} accept"
+            for name in sets for family in FAMILIES for way in ("original", "reply")
+        ),
+        *(f"{_IP[family]} saddr @all{family} return" for family in FAMILIES),
+        "accept",
     ])
 
 
@@ -307,8 +330,8 @@ def _translation(networks: Sequence[Network], vpss: Sequence[Vps]) -> Iterator[s
         at = (f"{one.address} . {_NUMBER[one.proto]} . {one.host} : {guest} . {one.guest}" for one, guest in there if one.address is not None)
         yield from elements_text(f"map ports_at{family}", f"{TYPE[family]} . inet_proto . inet_service : {target}", at)
     yield from base_text("published", "nat hook prerouting priority dstnat", _to_guests())
-    yield "\t# And for who connects on the node itself; what is bound to the loopback stays there."
-    yield from base_text("published_here", "nat hook output priority -100", ["ip daddr 127.0.0.0/8 return", "ip6 daddr ::1 return", *_to_guests()])
+    yield "\t# And for who connects on the node itself."
+    yield from base_text("published_here", "nat hook output priority -100", _to_guests())
     leaving = []
     for address in sorted({guest for _one, guest in published}):
         ip = _IP["6" if is_ipv6(address) else "4"]
@@ -316,18 +339,20 @@ def _translation(networks: Sequence[Network], vpss: Sequence[Vps]) -> Iterator[s
     for network in networks:
         for subnet, chosen in network.translated:
             family = "6" if is_ipv6(subnet) else "4"
-            how = f"snat {_IP[family]} to {chosen}" if chosen else "masquerade"
+            # By a port that the guest does not choose: else it could take answers that are for a port that leads to another one.
+            how = f"snat {_IP[family]} to {chosen} fully-random" if chosen else "masquerade fully-random"
             elsewhere = f'oifname != "{network.bridge}" ' if network.bridge else ""
             leaving.append(f'oifname != "{HOST_PREFIX}*" {elsewhere}{_IP[family]} saddr {subnet} {_IP[family]} daddr != @all{family} {how}')
     yield from base_text("leaving", "nat hook postrouting priority srcnat", leaving)
 
 
 def _to_guests() -> list[str]:
-    rules = []
+    """Only what is for the node itself, and not for its loopback, whatever address somebody has a port published at."""
+    rules = ["fib daddr type != local return", "ip daddr 127.0.0.0/8 return", "ip6 daddr ::1 return"]
     for family in FAMILIES:
         ip = _IP[family]
         rules.append(f"dnat {ip} to {ip} daddr . meta l4proto . th dport map @ports_at{family}")
-        rules.append(f"fib daddr type local dnat {ip} to meta l4proto . th dport map @ports{family}")
+        rules.append(f"dnat {ip} to meta l4proto . th dport map @ports{family}")
     return rules
 
 

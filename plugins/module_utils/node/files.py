@@ -9,7 +9,7 @@ import os
 
 
 def write(path: str, text: str, *, mode: int = 0o644) -> None:
-    """Replace a file by one rename."""
+    """Replace a file by one rename. An OSError says which."""
     staging = f"{path}.new"
     descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
@@ -19,6 +19,9 @@ def write(path: str, text: str, *, mode: int = 0o644) -> None:
             file.flush()
             os.fsync(descriptor)
         os.replace(staging, path)
+    except OSError as error:
+        os.unlink(staging)
+        raise OSError(error.errno, error.strerror, path) from None
     except BaseException:
         os.unlink(staging)
         raise

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -16,6 +17,7 @@ from ..core.ruleset import Ruleset, ruleset
 from . import files, firewall, locks, network
 from .parts import Parts
 
+_PATIENCE = 10  # s
 OPTIONS = frozenset({"addresses", "labels", "isolated", "firewall", "publish", "interfaces", PACKET_FILTER})  # that it is made from
 
 
@@ -83,6 +85,17 @@ def _refresh_bridged(passing: Ruleset | None) -> VpsError | None:
     if files.read(BRIDGED) != passing.text:
         files.write(BRIDGED, passing.text)
     return None
+
+
+def in_force(*, bridged: bool) -> bool:
+    """Whether the packet filter is as it was written down last. Whoever is just replacing it is waited for: the two differ for a moment."""
+    missed, deadline = 0, time.monotonic() + _PATIENCE
+    while missed < 2 and time.monotonic() < deadline:  # twice: somebody may have come and gone while we looked
+        if network.rules_in_force(bridged=bridged):
+            return True
+        missed = 0 if locks.is_held("node", FILTER) else missed + 1
+        time.sleep(0.01)
+    return False
 
 
 def was_left(parts: Parts) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ..core import command as commands
 from ..core import enterfile
 from ..core.command import ROOT, Account, Command, Outcome
-from ..core.errors import VpsError
+from ..core.errors import VpsError, printable
 from ..core.model import FROZEN, Vps
 from ..core.places import ENTER
 from . import engine, locks, programs, vps_steps
@@ -91,5 +91,5 @@ def run(parts: Parts, command: Command, place: Place, *, patience: int) -> Outco
 
             outcome = programs.run([ENTER, *joins, *options, *last], stdin=command.stdin, timeout=command.timeout, stop=stop)
     if outcome.rc == enterfile.REFUSED and outcome.stderr.startswith("vps: ") and "\n" not in outcome.stderr:
-        raise VpsError(f"name: {outcome.stderr.removeprefix('vps: ')}")
+        raise VpsError(f"name: {printable(outcome.stderr.removeprefix('vps: '), 300)}")  # a guest's program may have said it
     return outcome

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..core.addresses import is_ipv6, with_prefix
-from ..core.errors import VpsError
+from ..core.errors import GuestInTheWay, VpsError
 from ..core.interfaces import Bridge, Interface, gateways, has_routed, links_of
 from ..core.model import Vps
 from ..core.networks import Network, bridges_of
@@ -40,6 +40,7 @@ class Link(NamedTuple):
     space: int | None = None
     kind: str = ""
     filtering: bool = False
+    mac: str = ""
 
 
 def config(vps: Vps, networks: Iterable[Network], *, ended: str) -> dict[str, str]:
@@ -153,6 +154,7 @@ def _link(told: Mapping[str, Any]) -> Link:
         told.get("link_netnsid"),
         info.get("info_kind", ""),
         bool((info.get("info_data") or {}).get("vlan_filtering")),
+        told.get("address", ""),
     )
 
 
@@ -247,7 +249,7 @@ def _make(vps: Vps, one: Interface, bridge: Link | None, pid: int) -> None:
         ["ip", "link", "add", "name", port, *mtu, "type", "veth", "peer", "name", one.name, "address", one.mac or "", *mtu, "netns", str(pid)]
     )
     if code != 0:
-        raise VpsError(f"interfaces: VPS '{vps.name}' cannot get {one.name}: {tools.last_words(output).rstrip('.')}; see 'ip link' in it.")
+        raise GuestInTheWay(f"interfaces: VPS '{vps.name}' cannot get {one.name}: {tools.last_words(output).rstrip('.')}; see 'ip link' in it, or restart it.")
     try:
         _plug(one, bridge.name)
         tools.run(["ip", "link", "set", "dev", port, "up"])
@@ -281,10 +283,8 @@ def _give_addresses(vps: Vps, pid: int, networks: Sequence[Network]) -> None:
     lines += start_batch(vps, networks)
     if not lines:
         return
-    # The guest's side may be as its root left it: carry on, and let what is missing be told.
-    code, output = tools.attempt(tools.in_namespace(pid, "net", ["ip", "-force", "-batch", "-"]), stdin="\n".join(lines) + "\n")
-    if code != 0 and "Cannot find device" in output:
-        raise VpsError(f"interfaces: VPS '{vps.name}' has renamed one of its interfaces, or taken it away; restart it.")
+    # The guest's side may be as its root left it, who may have renamed a link: carry on, and let the node's side decide.
+    tools.attempt(tools.in_namespace(pid, "net", ["ip", "-force", "-batch", "-"]), stdin="\n".join(lines) + "\n")
 
 
 def _seen_inside(pid: int) -> dict[int, tuple[str, str, int]]:

@@ -82,7 +82,8 @@ def start_echoes(vps: Vps) -> list[tuple[str, str]]:
     if not has_routed(vps):
         return []
     host = link_of(vps.id_base)
-    echoes = [("0", f"/proc/sys/net/ipv4/neigh/{host}/proxy_delay")]
+    # Whoever asks from an address that does not lead back here is not answered, nor remembered as a neighbour.
+    echoes = [("0", f"/proc/sys/net/ipv4/neigh/{host}/proxy_delay"), ("1", f"/proc/sys/net/ipv4/conf/{host}/rp_filter")]
     if any(map(is_ipv6, vps.addresses)):
         # The node learns no routes from its guests, however it learns those of others.
         echoes += [("0", f"/proc/sys/net/ipv6/conf/{host}/disable_ipv6"), ("0", f"/proc/sys/net/ipv6/conf/{host}/accept_ra")]
@@ -131,6 +132,11 @@ def is_up(vps: Vps) -> bool:
     """Whether there is a link to a VPS: it runs."""
     there = devices.counters()
     return any(link in there for link in links_of(vps))
+
+
+def is_cut_off(vps: Vps) -> bool:
+    """Whether the guest of a running VPS has taken away the link that is routed to it, which it has again at its next start."""
+    return has_routed(vps) and not devices.has(link_of(vps.id_base))
 
 
 def own_addresses() -> set[str]:
@@ -215,7 +221,7 @@ def set_addresses(vps: Vps, pid: int) -> None:
 
     What leaves is taken inside even if the node routes it no more, or not yet: a killed run may have come as far as that.
     """
-    if not has_routed(vps):
+    if not has_routed(vps) or is_cut_off(vps):
         return
     interface = link_of(vps.id_base)
     routed_now = set(routed().get(interface, ()))
@@ -236,10 +242,8 @@ def set_addresses(vps: Vps, pid: int) -> None:
         for text, path in start_echoes(vps):
             files.overwrite(path, text)
         outside.insert(0, _gateway6(interface))
-    # The guest's side may be as its root left it (an address already gone): carry on, and let the node's side decide.
-    code, output = tools.attempt(tools.in_namespace(pid, "net", ["ip", "-force", "-batch", "-"]), stdin="\n".join(inside) + "\n")
-    if code != 0 and "Cannot find device" in output:
-        raise VpsError(f"addresses: VPS '{vps.name}' has no {INTERFACE} any more; restart it.")
+    # The guest's side may be as its root left it (an address gone, or the link renamed): carry on, and let the node's side decide.
+    tools.attempt(tools.in_namespace(pid, "net", ["ip", "-force", "-batch", "-"]), stdin="\n".join(inside) + "\n")
     if outside:
         tools.run(["ip", "-batch", "-"], stdin="\n".join(outside) + "\n")
 

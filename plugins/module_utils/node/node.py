@@ -21,7 +21,7 @@ from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
 from ..core.places import PACKET_FILTER, link_of
-from . import build, cgroup, configuration, engine, inside, interfaces, locks, network, rates, resources, settings, template_steps, tools, traffic, vps_steps
+from . import build, cgroup, configuration, engine, filtering, inside, interfaces, locks, network, rates, resources, settings, template_steps, tools, traffic, vps_steps
 from . import limits as limits_
 from . import usage
 from .parts import Parts, node_nameservers
@@ -94,9 +94,11 @@ class Node:
             live = limits_.read(kept, status.pid, abilities)
             at_restart |= live.at_restart(kept.limits, abilities)
             routed = network.routed().get(link_of(recorded.id_base), ())
-            if set(routed) != set(addresses):
+            if network.is_cut_off(recorded):
+                at_restart.add("addresses")
+            elif set(routed) != set(addresses):
                 addresses = routed
-            if decides and not network.rules_in_force(bridged=bool(recorded.interfaces)):
+            if decides and not filtering.in_force(bridged=bool(recorded.interfaces)):
                 stale.add(PACKET_FILTER)
             if "rates" in asked or any(kept.rates):
                 found_rates = rates.read(kept)
@@ -140,6 +142,7 @@ class Node:
         for one in known.all_networks:
             taken.update({gateway: f"the gateway of network '{one.name}'" for gateway in one.gateways})
         manifests = self._parts.templates.all()
+        links = interfaces.links() if "interfaces" in asked else {}
         return NodeFacts(
             templates={manifest.template.name: manifest.init for manifest in manifests},
             images={manifest.template.name: self._parts.least_image(manifest) for manifest in manifests},
@@ -155,7 +158,8 @@ class Node:
             published={vps.name: vps.publish for vps in others if vps.publish},
             listening=network.listening() if "publish" in asked else frozenset(),
             neighbours=tuple(vps.name for vps in others),
-            bridges=interfaces.bridges(known.all_networks, interfaces.links()) if "interfaces" in asked else {},
+            bridges=interfaces.bridges(known.all_networks, links),
+            hardware=frozenset(link.mac for link in links.values()),
             linked=tuple(others) if "interfaces" in asked else (),
             damaged=damaged,
             foreign=engine.foreign(name, self._parts.vps.path(name)),

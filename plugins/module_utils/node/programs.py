@@ -22,6 +22,7 @@ from ..core.command import OUTPUT_LIMIT, Outcome
 from ..core.errors import VpsError
 from . import cgroup, descent, tools
 from .cgroup import INNER, UNIFIED
+from .syscalls import end_with_parent
 
 _END = 30  # s, that what has been killed has for its end
 _CHUNK = 65536
@@ -90,6 +91,7 @@ def run(argv: Sequence[str], *, stdin: bytes | None, timeout: float | None, stop
             env=tools.ENVIRONMENT,
             cwd="/",
             start_new_session=True,
+            preexec_fn=end_with_parent,  # a stopped VPS is locked for as long as it runs
         )
     except OSError as error:
         raise VpsError(f"node: {argv[0]} cannot be run: {error.strerror}; run mainline.vps.vps_node, or its role, on this node.") from None

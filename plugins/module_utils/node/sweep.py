@@ -55,7 +55,7 @@ def _finish_rules(parts: Parts) -> list[str]:
     """Why the packet filter cannot follow the records; nothing, where it has done."""
     try:
         return sorted(filtering.refresh(parts).values())
-    except VpsError as error:
+    except (VpsError, OSError) as error:  # what the node's own disk has no room for, say
         return [str(error)]
 
 

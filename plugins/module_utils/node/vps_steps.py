@@ -195,7 +195,7 @@ def _bring_into_force(parts: Parts, step: steps.Update, before: Vps, leaving: tu
         raise
     except GuestInTheWay:
         # Tried again when a task names it again, and not before: a guest must not keep its node from stopping or limiting it.
-        parts.vps.store(replace(before, unfinished=tuple(sorted(unfinished - set(guest.IDENTITY)))))
+        parts.vps.store(replace(before, unfinished=tuple(sorted(unfinished - set(guest.IDENTITY) - {"interfaces"}))))
         raise
     except Exception:
         # Addresses that it may have got already are its own until the next run has taken them back.
