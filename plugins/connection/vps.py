@@ -147,6 +147,7 @@ all:
         ansible_vps_node_become: true
 """
 
+import secrets
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -155,16 +156,16 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNo
 from ansible.module_utils.common.text.converters import to_bytes, to_text
 from ansible.plugins.connection import ConnectionBase
 
+from ansible_collections.mainline.vps.plugins.module_utils.core.enterfile import PREFIX, REFUSED
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError, shown
 from ansible_collections.mainline.vps.plugins.module_utils.core.parse import parse_name
 from ansible_collections.mainline.vps.plugins.module_utils.core.places import ENTER
 from ansible_collections.mainline.vps.plugins.module_utils.core.units import parse_size
 from ansible_collections.mainline.vps.plugins.plugin_utils import node_variables, transfer
 from ansible_collections.mainline.vps.plugins.plugin_utils.node_connection import NodeConnection, brief
+from ansible_collections.mainline.vps.plugins.plugin_utils.node_shell import PREFIX as PREFIX_OF_NODE
 from ansible_collections.mainline.vps.plugins.plugin_utils.node_shell import Answer, variables_of_node
 
-_NOT_OURS = 125  # the exit code of what is wrong before the command runs; its message starts with:
-_PREFIX = b"vps: "
 
 
 class Connection(ConnectionBase):
@@ -244,8 +245,13 @@ class Connection(ConnectionBase):
     def _node(self) -> NodeConnection:
         if self._made is None:
             context = self._play_context
-            name = str(self.get_option("node") or "")
-            self._made = NodeConnection(variables_of_node(self._given), name=name, no_log=bool(context.no_log), lock=context.connection_lockfd)
+            name, way = str(self.get_option("node") or ""), variables_of_node(self._given)
+            if name and not way:  # else a mistyped one would be this machine, which may have a VPS of that name too
+                raise AnsibleError(f"ansible_vps_node: {shown(name)} is no host of the inventory; name one, or say with ansible_vps_node_host where it is.")
+            unknown = sorted(set(way) - set(node_variables.known(way)))
+            if unknown:
+                raise AnsibleError(f"{PREFIX_OF_NODE}{unknown[0].removeprefix('ansible_')}: the connection to the node has no {unknown[0]}.")
+            self._made = NodeConnection(way, name=name, no_log=bool(context.no_log), lock=context.connection_lockfd)
         return self._made
 
     def _name(self) -> str:
@@ -273,17 +279,17 @@ class Connection(ConnectionBase):
         user = str(self.get_option("remote_user") or "root")
         if user != "root":
             argv = ["su", "-s", "/bin/sh", "-c", shlex.join(argv), "--", user]
-        name, node = self._name(), self._node()
-        answer = node.run([ENTER, name, "--", *argv], **how)
-        if answer.code in (_NOT_OURS, 126, 127):
-            self._complain(answer, name, node)
+        name, node, sign = self._name(), self._node(), secrets.token_hex(8)
+        answer = node.run([ENTER, "-s", sign, name, "--", *argv], **how)
+        if answer.code in (REFUSED, 126, 127):
+            self._complain(answer, PREFIX.format(sign).encode(), name, node)
         return answer
 
-    def _complain(self, answer: Answer, name: str, node: NodeConnection) -> None:
+    def _complain(self, answer: Answer, refused: bytes, name: str, node: NodeConnection) -> None:
         """Say it where a command did not run for want of what is the node's to have. Else it is the command's own exit code."""
         if node.run(["test", "-O", "/"]).code != 0:
             raise AnsibleConnectionFailure(f"node {node.name}: its login is not root; set ansible_vps_node_become, or log in as root.")
         if node.run(["test", "-x", ENTER]).code != 0:
             raise AnsibleConnectionFailure(f"node {node.name}: it has no {ENTER}; prepare it with the role mainline.vps.node.")
-        if answer.code == _NOT_OURS and answer.errors.startswith(_PREFIX):
-            raise AnsibleConnectionFailure(f"VPS {name} on node {node.name}: {brief(answer.errors[len(_PREFIX) :])}")
+        if answer.code == REFUSED and answer.errors.startswith(refused):
+            raise AnsibleConnectionFailure(f"VPS {name} on node {node.name}: {brief(answer.errors[len(refused) :])}")

@@ -20,7 +20,7 @@ description:
   - A node that cannot be asked, or a VPS whose record is damaged, is one warning. The others are there.
   - "A host has these variables, none of which is ever evaluated as a template - C(vps_name), C(vps_node) (the node's name in the inventory),
     C(vps_state) (V(started), V(stopped) or V(frozen)), C(vps_template), C(vps_plan) (null without one), C(vps_labels), C(vps_hostname),
-    C(vps_addresses), C(vps_nameservers), C(vps_description), C(vps_privileged), C(vps_onboot), C(vps_boot_order), C(vps_limits) (text by
+    C(vps_addresses), C(vps_interfaces), C(vps_nameservers), C(vps_description), C(vps_privileged), C(vps_onboot), C(vps_boot_order), C(vps_limits) (text by
     limit) and C(vps_storage), as M(mainline.vps.vps_info) returns them without C(vps_)."
   - A VPS is called as O(hostname) says. Where two VPSs would have one name, or one would have the name of a node or of a group or
     C(localhost), each such VPS is called C(VPS@NODE).
@@ -173,10 +173,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
         """Ask the nodes, or the cache, and make the hosts. Nothing is made before all that can be an error is behind us."""
         super().parse(inventory, loader, path, cache=cache)
-        self._read_config_data(path)
+        given = self._read_config_data(path)
         try:
-            if self.get_option("timeout") < 1:
-                raise VpsError(f"timeout: {self.get_option('timeout')} is no time to answer in; give at least one second.")
+            for key in sorted(set(given) - {"plugin", *self._options}):
+                raise VpsError(f"{shown(key)}: there is no such option; `ansible-doc -t inventory mainline.vps.vps` has those that there are.")
+            if not 1 <= self.get_option("timeout") <= 86400:
+                raise VpsError(f"timeout: {self.get_option('timeout')} is no time to answer in; give a second at least, and a day at most.")
             nodes = self._nodes(path)
             told = self._told(nodes, path, cache)
             guests = {node: self._guests(node, told[node]) for node in nodes if node in told}

@@ -16,6 +16,8 @@ from .runner import Action
 
 def _needless(command: Command, place: Any) -> dict[str, Any] | None:
     why = None if place.there is None else commands.needless(command, place.there)
+    if why is None:
+        commands.refuse_nowhere(command, place.there or {})
     return None if why is None else {"msg": why, "rc": 0, "stdout": f"skipped: {why}", "stderr": "", "truncated": [], **_lines(f"skipped: {why}", "")}
 
 

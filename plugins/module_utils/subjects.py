@@ -89,7 +89,7 @@ def read_info(node: Any, params: Any) -> dict[str, Any]:
         "reverse": [
             {"record": addresses.reverse_name(address), "address": address, "name": vps["hostname"], "vps": vps["name"]}
             for vps in vpss
-            for address in vps["addresses"]
+            for address in (*vps["addresses"], *(address for one in vps["interfaces"] for address in one.get("addresses", ())))
         ],
         "templates": [describe_manifest(manifest, users.get(manifest.template.name, ())) for manifest in node.manifests()],
         "node": node.summary(),

@@ -83,7 +83,7 @@ options:
       addresses:
         description:
           - "Its addresses, out of the subnets of the network, or V({pool: NAME}) as in O(addresses). Before one is given, the node asks at the
-            bridge whether somebody has it, which takes a second; then it is refused."
+            bridge whether somebody has it, which takes a second; then it is refused. In a VLAN of the bridge nobody is asked."
         type: list
         elements: raw
         default: []

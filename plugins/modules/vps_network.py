@@ -108,11 +108,12 @@ EXAMPLES = r"""
       - pool: public
         family: 6
 
-- name: A private network whose connections leave with an address of the node's that is not its first
+- name: A private network whose connections leave with an address of the node's
   mainline.vps.vps_network:
     name: private
     subnets: [10.91.0.0/24]
     nat: true
+    # nat_addresses: [203.0.113.2]  # one that is not the first of its interface
 
 - name: A link that VPSs have to each other, at a bridge that the node makes; they leave by the node, with its address
   mainline.vps.vps_network:

@@ -43,6 +43,7 @@ class Guest:
             "vps_labels": dict(vps.labels),
             "vps_hostname": vps.hostname,
             "vps_addresses": list(vps.addresses),
+            "vps_interfaces": [one.named for one in vps.interfaces],
             "vps_nameservers": list(vps.nameservers),
             "vps_description": vps.description,
             "vps_privileged": vps.privileged,

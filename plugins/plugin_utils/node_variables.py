@@ -48,6 +48,13 @@ def on_the_way(node: str, known: Container[str], value: Callable[[str], object])
     return found
 
 
+def known(way: Mapping[str, object]) -> list[str]:
+    """The names of all variables that say something of a way to a node with these."""
+    kind, method = str(way.get("ansible_connection") or _configured()), str(way.get("ansible_become_method") or C.DEFAULT_BECOME_METHOD)
+    plugins = [*plugin_variables("connection", kind), *plugin_variables("connection", _configured()), *plugin_variables("become", method)]
+    return [*plugins, "ansible_connection", "ansible_host", "ansible_become", "ansible_become_method", "ansible_become_user", "ansible_python_interpreter"]
+
+
 def wires(node: str, known: Mapping[str, object], listed: bool) -> dict[str, object]:
     """The variables that lead a VPS's connection to its node: by its name where tasks find it in the inventory, else as they are written."""
     return {"ansible_vps_node": node, **({} if listed else of_vps({"ansible_host": node, **known}))}

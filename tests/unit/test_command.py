@@ -23,6 +23,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.command import (
     in_the_guest,
     needless,
     parse_command,
+    refuse_nowhere,
 )
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.node import programs
@@ -139,6 +140,14 @@ class Node:
 
 def perform(node: Node, *, check: bool = False, **given) -> dict:
     return runner.perform(command_subject.COMMAND, modules.parameters("vps_command", name="a", lock_timeout=5, **given), node, check=check)
+
+
+def test_a_folder_that_is_not_there_is_told_before_anything_runs():
+    command = parsed(argv=["true"], chdir="/none")
+    with pytest.raises(VpsError, match="^chdir: "):
+        refuse_nowhere(command, {"/none": False})
+    refuse_nowhere(command, {"/none": True})
+    refuse_nowhere(command, {})  # where nobody has looked
 
 
 def test_it_is_run_once_looked_at():

@@ -109,6 +109,15 @@ def test_who_has_a_name_or_a_hardware_address_is_told():
         assert "VPS db" in sentence(lambda wanted=wanted: interfaces.check(wanted, "web", others), f"interfaces[0].{option}")
         interfaces.check(wanted, "db", others, own=["vps2-1", "vps2", "vps2-out"])
     assert "for the node to give" in sentence(lambda: interfaces.check([ETH1], "web", []), "interfaces[0].host_name")
+    own = [ETH1._replace(host_name=None)]
+    assert "link of the node's" in sentence(lambda: interfaces.check(own, "web", [], hardware={ETH1.mac}), "interfaces[0].mac")
+
+
+def test_a_small_mtu_is_refused_whoever_gives_the_address_of_ipv6():
+    small = {"name": "eth1", "network": "lan", "mtu": 576}
+    for six in ("fd92::10", {"pool": "lan", "family": 6}):
+        sentence(lambda six=six: interfaces.parse_interfaces([{**small, "addresses": [six]}]), "interfaces[0].mtu")
+    assert interfaces.parse_interfaces([{**small, "addresses": [{"pool": "lan"}]}])[0].mtu == 576
 
 
 def test_what_a_bridge_cannot_give_is_refused():
@@ -189,7 +198,7 @@ def plan(actual: NetworkActual = NODE, **params: object):
     return networks.compare(networks.parse_network({"name": "lan", "state": "present", **params}), actual)
 
 
-MADE = replace(NODE, network=LAN, interfaces=NODE.interfaces | {"br-lan"}, bridges={**NODE.bridges, "br-lan": frozenset(LAN.gateways)})
+MADE = replace(NODE, network=LAN, interfaces=NODE.interfaces | {"br-lan"}, bridges={**NODE.bridges, "br-lan": frozenset(LAN.ends)})
 
 
 def test_a_bridge_that_there_is_not_is_made_and_one_that_there_is_is_used():
@@ -197,6 +206,8 @@ def test_a_bridge_that_there_is_not_is_made_and_one_that_there_is_is_used():
     assert made.steps == (SetNetwork(LAN),)
     assert plan(subnets=["198.51.100.0/24"], bridge="br0").steps[0].network.made is False
     assert plan(MADE).changes == () and plan(MADE, bridge="br-lan").changes == ()
+    wider = plan(MADE, subnets=["10.92.0.0/16", "fd92::/64"])
+    assert wider.changes and plan(replace(MADE, network=wider.steps[0].network)).changes, "the node's end has another prefix then"
 
 
 def test_a_bridge_of_our_making_that_is_gone_or_spoilt_is_made_again():

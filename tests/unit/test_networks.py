@@ -111,6 +111,13 @@ def test_a_network_in_use_keeps_what_is_used():
         ({"subnets": ["10.1.0.0/24"], "pools": {"few": ["10.1.0.1-fd00::1"]}}, "pools.few"),
         ({"subnets": ["10.1.0.0/24"], "pools": {"few": ["x" * 500]}}, "pools.few"),
         ({"subnets": ["10.1.0.0/24"], "pools": ["few"]}, "pools"),
+        ({"subnets": ["fd77::%lo/64"]}, "subnets"),
+        ({"subnets": ["::ffff:0:0/96"]}, "subnets"),
+        ({"subnets": ["255.255.255.255/32"]}, "subnets"),
+        ({"subnets": ["240.0.0.0/8"]}, "subnets"),
+        ({"subnets": ["10.1.0.0/24"], "rates": {"in": "fast"}}, "rates.in"),
+        ({"subnets": ["10.1.0.0/24"], "bridge": "br-lan", "gateways": ["10.1.0.0"]}, "gateways"),
+        ({"subnets": ["10.1.0.0/24"], "bridge": "br-lan", "gateways": ["10.1.0.255"]}, "gateways"),
     ],
 )
 def test_a_network_may_not_be_asked_for_like_this(params, option):
@@ -143,6 +150,24 @@ def test_global_addresses_of_ipv6_leave_as_they_are_but_for_where_an_address_is_
 
 
 POOLS = networks.pools_of([DEFAULT, PUBLIC])
+
+
+def test_an_unused_network_may_have_another_bridge_or_none():
+    """What the machine reaches through the bridge of its own making is the network itself."""
+    lan = Network("public", ("10.1.0.0/24",), bridge="br-lan", gateways=("10.1.0.1",), made=True)
+    own = {"br-lan": frozenset({"10.1.0.1/24"})}
+    here = replace(there(lan), interfaces=NODE.interfaces | {"br-lan"}, bridges=own, routes=(*NODE.routes, ("br-lan", "10.1.0.0/24")))
+    assert plan(here, bridge="br-new").steps[0].network.bridge == "br-new"
+    assert plan(here, bridge="", gateways=[]).steps[0].network.bridge is None
+
+
+def test_a_pool_gives_nothing_that_means_a_whole_subnet_or_its_router():
+    lan = Network("lan", ("10.2.0.0/30", "fd02::/126"), bridge="br0", gateways=("10.2.0.1",))
+    assert set(networks.reserved([lan])) == {"10.2.0.0", "10.2.0.3", "10.2.0.1", "fd02::"}
+    wide = {"all": ("10.2.0.0-10.2.0.3", "fd02::-fd02::3")}
+    assert pools.free(pools.Wanted("all"), wide, networks.reserved([lan])) == "10.2.0.2"
+    assert pools.free(pools.Wanted("all", 6), wide, networks.reserved([lan])) == "fd02::1"
+    assert networks.reserved([lan._replace(bridge=None, gateways=())]) == {}, "where each address is routed by itself, all are as good"
 
 
 def given(*wishes, has=(), pooled=(), taken=()):

@@ -81,6 +81,8 @@ def parse_search_domains(values: Iterable[str], *, option: str = "search_domains
 def parse_subnet(text: object, *, option: str) -> str:
     """A subnet such as C(10.90.0.0/24) or C(2001:db8::/64)."""
     try:
+        if "%" in str(text):  # a zone, which is a link's name and no part of a subnet
+            raise ValueError("it has a zone")
         return str(ipaddress.ip_network(str(text)))
     except ValueError as error:
         raise VpsError(f"{option}: {shown(text)} is not a subnet ({shown(error, 100)}); write for example 10.90.0.0/24 or 2001:db8::/64.") from None

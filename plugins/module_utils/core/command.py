@@ -97,6 +97,8 @@ def _argv(params: Mapping[str, Any]) -> tuple[str, ...]:
         raise VpsError("executable: it runs a script, and there is none; name the program in argv.")
     if not argv or not argv[0]:
         raise VpsError("argv: the first of the list is the program, and is missing.")
+    if len(argv) == 1 and " " in str(argv[0]).strip() and "/" not in str(argv[0]):
+        raise VpsError("argv: its one word has spaces in it; write each word by itself, as in [uname, -r], or give the line as script.")
     return tuple(_text("argv", word) for word in argv)
 
 
@@ -190,6 +192,12 @@ def entering(command: Command, account: Account, *, patience: int) -> list[str]:
         options += [] if account.groups else ["-u", str(account.uid), "-g", str(account.gid)]
     known = {"HOME": account.home, "USER": account.name, "LOGNAME": account.name, "SHELL": SHELL}
     return [*options, *(f"{key}={value}" for key, value in {**known, **command.environment}.items())]
+
+
+def refuse_nowhere(command: Command, there: Mapping[str, bool]) -> None:
+    """Raise VpsError where a program is to run in a folder that is not there."""
+    if command.chdir is not None and not there.get(command.chdir, True):
+        raise VpsError(f"chdir: there is no {shown(command.chdir)} in VPS '{command.name}'; make it first, or leave the option out.")
 
 
 def needless(command: Command, there: Mapping[str, bool]) -> str | None:

@@ -13,6 +13,7 @@ from .places import DISK, ENTER, GROUP_VARIABLE, LOCKS, LXCPATH, OFFLINE, RUNTIM
 
 PATHS = {"enter_script": ENTER}
 REFUSED = 125  # its exit code where it has not run the program, and says why after "vps: "
+PREFIX = "vps {}: "  # what a refusal begins with, for whoever has given a sign
 PATIENCE = 120  # s, that it waits for whoever changes a VPS, unless it is told otherwise
 
 
@@ -32,16 +33,18 @@ def _enter(pool: str) -> str:
     """
     return f"""#!/bin/bash
 {WRITTEN}# Runs a program in a VPS, running or stopped, and ends with its exit code; with {REFUSED}, and why, where it cannot be run.
-usage='{ENTER} [-w SECONDS] [-u UID -g GID] [-c CGROUP]... [VARIABLE=VALUE]... NAME -- PROGRAM [ARGUMENT]...'
+# No program in a VPS can say so in its place: it does not know the sign that the caller has given.
+usage='{ENTER} [-s SIGN] [-w SECONDS] [-u UID -g GID] [-c CGROUP]... [VARIABLE=VALUE]... NAME -- PROGRAM [ARGUMENT]...'
 
-fail() {{ echo "vps: $1" >&2; exit {REFUSED}; }}
+fail() {{ echo "vps${{sign:+ $sign}}: $1" >&2; exit {REFUSED}; }}
 
 main() {{
     patience={PATIENCE} user=() cgroups=()
     variables=(PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 LC_ALL=C.UTF-8)
     [[ ${{TERM@a}} != *x* ]] || variables+=("TERM=$TERM")  # the caller's; bash has one of its own, too
-    while getopts :w:u:g:c: option; do
+    while getopts :s:w:u:g:c: option; do
         case $option in
+        s) sign=$OPTARG ;;
         w) patience=$OPTARG ;;
         u | g) user+=("-$option" "$OPTARG") ;;
         c) cgroups+=("$OPTARG") ;;

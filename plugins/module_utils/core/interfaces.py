@@ -136,7 +136,10 @@ def _parse_number(value: object, least: int, most: int, option: str) -> int | No
 
 
 def _parse_mtu(section: Mapping, place: str) -> int | None:
-    six = any(is_ipv6(address) for address in section.get("addresses") or () if isinstance(address, str))
+    def has_six(address: object) -> bool:
+        return str(address.get("family")) == "6" if isinstance(address, Mapping) else is_ipv6(written(address))
+
+    six = any(map(has_six, section.get("addresses") or ()))
     return _parse_number(section.get("mtu"), LEAST_MTU6 if six else LEAST_MTU, MOST_MTU, f"{place}.mtu")
 
 

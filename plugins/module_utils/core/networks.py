@@ -61,6 +61,11 @@ class Network(NamedTuple):
         )
 
     @property
+    def ends(self) -> tuple[str, ...]:
+        """The gateways with the lengths of their subnets' prefixes."""
+        return tuple(addresses.with_prefix(gateway, self.subnets) for gateway in self.gateways)
+
+    @property
     def named(self) -> dict[str, Any]:
         """As plain data, for a record and for people."""
         lists = {word: list(getattr(self, word)) for word in ("subnets", "nat_addresses", "gateways")}
@@ -90,7 +95,7 @@ class NetworkActual:
 
     `others` are the node's other networks; `used` maps an address out of any to the VPS that has it; `routes` are (interface, subnet) of those that the
     node is in itself; `own` are its addresses and `interfaces` its links. `bridges` are those of them that are bridges, with the addresses
-    that the node has there; `attached` are VPSs that have an interface in this network. `filters`: the kernel can hold VPSs at a bridge to
+    that the node has there and the lengths of their prefixes; `attached` are VPSs that have an interface in this network. `filters`: the kernel can hold VPSs at a bridge to
     their addresses; `tracks`: and knows connections there. `behind`: a run was killed before the VPSs had followed a change of the networks.
     """
 
@@ -242,7 +247,7 @@ def _standing(network: Network, actual: NetworkActual) -> str | None:
         return network.bridge
     if network.bridge not in actual.bridges:
         return None
-    return network.bridge if set(network.gateways) <= actual.bridges[network.bridge] else f"{network.bridge} without its addresses"
+    return network.bridge if set(network.ends) <= actual.bridges[network.bridge] else f"{network.bridge} without its addresses"
 
 
 def compare(desired: Desired, actual: NetworkActual) -> Plan:
@@ -303,7 +308,7 @@ def _check_machine(wanted: Network, actual: NetworkActual) -> None:
             raise VpsError(f"nat_addresses: {address} is no address of this machine's; give it to an interface first.")
     for subnet in wanted.subnets:
         for interface, reached in actual.routes:
-            if interface not in (wanted.uplink, wanted.bridge) and addresses.overlap(subnet, reached):
+            if interface not in (wanted.uplink, *(one.bridge for one in (wanted, actual.network) if one is not None)) and addresses.overlap(subnet, reached):
                 raise VpsError(
                     f"subnets: {subnet} overlaps {reached}, which this machine reaches through {interface}; give one that is free, or "
                     f"set uplink to {interface} to have the node answer there for its VPSs."
@@ -361,6 +366,18 @@ def pools_of(networks: Iterable[Network]) -> dict[str, tuple[str, ...]]:
     for network in networks:
         found[network.name] = tuple(_hosts(subnet) for subnet in network.subnets)
         found.update(network.pools)
+    return found
+
+
+def reserved(networks: Iterable[Network]) -> dict[str, str]:
+    """Addresses in the networks that no VPS can have, and what they are."""
+    found = {}
+    for one in networks:
+        for subnet in map(ipaddress.ip_network, one.subnets if one.bridge is not None else ()):
+            if subnet.prefixlen < subnet.max_prefixlen - 1:  # RFC 919; RFC 4291, 2.6.1: any router answers to it
+                found[str(subnet[0])] = f"the whole of {subnet}"
+                found.update({str(subnet[-1]): f"the whole of {subnet}"} if subnet.version == 4 else {})
+        found.update({gateway: f"the gateway of network '{one.name}'" for gateway in one.gateways})
     return found
 
 

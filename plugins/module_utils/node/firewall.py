@@ -38,7 +38,7 @@ def barriers(networks: Iterable[str]) -> Iterator[Barrier]:
     """
     if not tools.installed("nft"):
         return
-    code, output = tools.attempt(["nft", "--json", "list", "chains"])
+    code, output = tools.attempt(["nft", "--json", "list", "chains"], limit=_LARGEST)
     chains = [entry["chain"] for entry in json.loads(output)["nftables"] if "chain" in entry] if code == 0 else []
     for chain in chains:
         family, table = chain["family"], chain["table"]

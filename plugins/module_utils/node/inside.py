@@ -42,7 +42,7 @@ def look(parts: Parts, command: Command, *, patience: float, writes: bool) -> Pl
     found = vps_steps.status(command.name)
     if found.run == FROZEN:
         raise VpsError(f"name: VPS '{command.name}' is frozen, so that nothing can run in it; start it (state: started), or stop it, first.")
-    paths = [path for path in (command.creates, command.removes) if path is not None]
+    paths = [path for path in (command.creates, command.removes, command.chdir) if path is not None]
     account = Account() if command.user == ROOT else None
     if not paths and account is not None:
         return Place(found.pid, {}, account)
@@ -77,7 +77,8 @@ def _tree(parts: Parts, vps: Vps, found: engine.Status, *, patience: float, writ
 def run(parts: Parts, command: Command, place: Place, *, patience: int) -> Outcome:
     """Run it; raises VpsError where it cannot be run at all."""
     account = place.account or Account()
-    options = commands.entering(command, account, patience=patience)
+    sign = os.urandom(8).hex()
+    options, refused = ["-s", sign, *commands.entering(command, account, patience=patience)], enterfile.PREFIX.format(sign)
     last = [command.name, "--", *commands.in_the_guest(command, account)]
     if place.pid is None:
         outcome = programs.run([ENTER, *options, *last], stdin=command.stdin, timeout=command.timeout, stop=subprocess.Popen.terminate)
@@ -90,6 +91,6 @@ def run(parts: Parts, command: Command, place: Place, *, patience: int) -> Outco
                 process.terminate()  # where it has not come to joining the group
 
             outcome = programs.run([ENTER, *joins, *options, *last], stdin=command.stdin, timeout=command.timeout, stop=stop)
-    if outcome.rc == enterfile.REFUSED and outcome.stderr.startswith("vps: ") and "\n" not in outcome.stderr:
-        raise VpsError(f"name: {printable(outcome.stderr.removeprefix('vps: '), 300)}")  # a guest's program may have said it
+    if outcome.rc == enterfile.REFUSED and outcome.stderr.startswith(refused):
+        raise VpsError(f"name: {printable(outcome.stderr[len(refused):], 300)}")
     return outcome

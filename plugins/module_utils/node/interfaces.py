@@ -108,9 +108,11 @@ def bridges(networks: Iterable[Network], found: Mapping[str, Link]) -> dict[str,
 
 
 def addresses() -> dict[str, frozenset[str]]:
-    """What the node itself has at each of the bridges that there are."""
+    """What the node itself has at each of the bridges that there are, with the lengths of the prefixes."""
     told = _told("ip", "-json", "address", "show", "type", "bridge")
-    return {link["ifname"]: frozenset(one["local"] for one in link.get("addr_info", ())) for link in told if "ifname" in link}
+    return {
+        link["ifname"]: frozenset(f"{one['local']}/{one['prefixlen']}" for one in link.get("addr_info", ())) for link in told if "ifname" in link
+    }
 
 
 def present(vps: Vps, networks: Iterable[Network], found: Mapping[str, Link]) -> tuple[Interface, ...]:
@@ -179,10 +181,10 @@ def make_bridges() -> None:
         tools.run([BRIDGES])
 
 
-def take_back(bridge: str, gateways_: Iterable[str], subnets: Iterable[str]) -> None:
-    """Take the node's own addresses away that it is not to have at a bridge any more."""
+def take_back(bridge: str, gateways_: Iterable[str]) -> None:
+    """Take the node's own addresses away, each with its prefix, that it is not to have at a bridge any more."""
     for gateway in gateways_:
-        tools.attempt(["ip", "address", "delete", with_prefix(gateway, subnets), "dev", bridge])
+        tools.attempt(["ip", "address", "delete", gateway, "dev", bridge])
 
 
 def remove_bridge(bridge: str) -> None:
@@ -232,9 +234,14 @@ def plug(vps: Vps, networks: Iterable[Network]) -> None:
             _plug(one, bridge)
 
 
-def lead_out(vps: Vps, pid: int, networks: Sequence[Network]) -> None:
-    """Have a running VPS's ways out lead where its networks' gateways are now."""
-    lines = _ways_out(vps, networks)
+def follow(vps: Vps, pid: int, before: Sequence[Network], networks: Sequence[Network]) -> None:
+    """Have a running VPS's addresses be in the subnets that its networks have now, and its ways out lead where their gateways are."""
+    had, have = ({network.name: network.subnets for network in each} for each in (before, networks))
+    ends = [(one, with_prefix(address, had.get(one.network, ())), with_prefix(address, have.get(one.network, ()))) for one in vps.interfaces for address in one.addresses]
+    lines = [f"address delete {was} dev {one.name}" for one, was, now in ends if was != now]
+    left = gateways(vps, before).keys() - gateways(vps, networks).keys()
+    lost = [f"route delete default via {gateway} dev {name}" for gateway, name in gateways(vps, before).items() if gateway in left]
+    lines = [*lost, *lines, *(start_batch(vps, networks) if lines else _ways_out(vps, networks))]
     if lines:
         tools.attempt(tools.in_namespace(pid, "net", ["ip", "-force", "-batch", "-"]), stdin="\n".join(lines) + "\n")
 

@@ -75,13 +75,23 @@ class Networks(Machine):
             before = known if known.followed is None else replace(known, others=known.followed)  # which a killed run has left
             after = replace(known, others=tuple(sorted(others)), followed=before.others)
             _let_go(known, after)
-            files.write(SETTINGS, after.to_text())
-            wish = settled(after)
-            super().apply(machine_plan.compare(wish, self.read(wish)))
-            interfaces.make_bridges()
+            try:
+                self._settle(after)
+                interfaces.make_bridges()
+            except VpsError:  # of what the kernel does not take nothing stays
+                with suppress(VpsError):
+                    self._settle(known)
+                raise
             _follow(before, after)
             files.write(SETTINGS, replace(after, followed=None).to_text())
         return {}
+
+
+    def _settle(self, known: Settings) -> None:
+        """Write settings down, and have the machine follow."""
+        files.write(SETTINGS, known.to_text())
+        wish = settled(known)
+        super().apply(machine_plan.compare(wish, self.read(wish)))
 
 
 def _let_go(before: Settings, after: Settings) -> None:
@@ -92,7 +102,7 @@ def _let_go(before: Settings, after: Settings) -> None:
             if one.bridge not in stay:
                 interfaces.remove_bridge(one.bridge)
             else:
-                interfaces.take_back(one.bridge, set(one.gateways) - set(stay[one.bridge].gateways), one.subnets)
+                interfaces.take_back(one.bridge, set(one.ends) - set(stay[one.bridge].ends))
 
 
 def _follow(before: Settings, after: Settings) -> None:
@@ -111,7 +121,7 @@ def _follow(before: Settings, after: Settings) -> None:
             if pid is not None:
                 with suppress(FileNotFoundError, ProcessLookupError):  # it has stopped meanwhile
                     interfaces.plug(vps, parts.networks)
-                    interfaces.lead_out(vps, pid, parts.networks)
+                    interfaces.follow(vps, pid, parts_before.networks, parts.networks)
 
 
 def _hold(vps: Vps) -> None:

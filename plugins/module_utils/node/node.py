@@ -139,8 +139,7 @@ class Node:
         for vps in others:
             taken.update({address: f"VPS {vps.name}" for address in vps.claimed})
         known = self._parts.settings
-        for one in known.all_networks:
-            taken.update({gateway: f"the gateway of network '{one.name}'" for gateway in one.gateways})
+        taken.update(networks.reserved(known.all_networks))
         manifests = self._parts.templates.all()
         links = interfaces.links() if "interfaces" in asked else {}
         return NodeFacts(

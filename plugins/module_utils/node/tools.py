@@ -13,12 +13,14 @@ import selectors
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext, suppress
 from typing import IO, cast
 
 from ..core.errors import VpsError
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
 OUTPUT_LIMIT = 1 << 20
+_CHUNK = 1 << 16
 
 
 class TooLate(VpsError):
@@ -55,11 +57,7 @@ def attempt(
         raise _not_installed(argv[0]) from None
     except OSError as error:
         raise VpsError(f"{argv[0]}: cannot be run on this node: {error.strerror}.", command=list(argv)) from None
-    stdout = cast("IO[bytes]", process.stdout)
-    if stdin is not None and process.stdin is not None:
-        _give(process.stdin, stdin.encode())
-    output, in_time = _read(stdout.fileno(), time.monotonic() + timeout, limit)
-    stdout.close()
+    output, in_time = _converse(process, (stdin or "").encode(), time.monotonic() + timeout, limit)
     if not in_time:
         process.kill()
         process.wait()
@@ -117,28 +115,38 @@ def find(program: str) -> str | None:
     return next((path for path in paths if os.access(path, os.X_OK)), None)
 
 
-def _give(pipe: IO[bytes], text: bytes) -> None:
-    """A program that ends without reading all of it tells by its exit code, not by our broken pipe."""
-    for act in (lambda: pipe.write(text), pipe.close):
-        try:
-            act()
-        except BrokenPipeError:
-            pass
+def _converse(process: subprocess.Popen[bytes], text: bytes, deadline: float, limit: int) -> tuple[str, bool]:
+    """Give a program its text while it prints; the start of what it printed, and whether it has closed its output in time.
 
-
-def _read(descriptor: int, deadline: float, limit: int) -> tuple[str, bool]:
-    chunks: list[bytes] = []
-    size = 0
-    with selectors.DefaultSelector() as selector:
-        selector.register(descriptor, selectors.EVENT_READ)
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0 or not selector.select(left):
-                return b"".join(chunks).decode(errors="replace"), False
-            chunk = os.read(descriptor, 65536)
-            if not chunk:
+    One that ends without reading all of its text tells by its exit code, not by our broken pipe.
+    """
+    stdout, stdin, left = cast("IO[bytes]", process.stdout), process.stdin, memoryview(text)
+    kept, in_time = bytearray(), False
+    with stdout, stdin or nullcontext(), selectors.DefaultSelector() as selector:
+        selector.register(stdout, selectors.EVENT_READ)
+        if stdin is not None:
+            os.set_blocking(stdin.fileno(), False)
+            selector.register(stdin, selectors.EVENT_WRITE)
+        while (patience := deadline - time.monotonic()) > 0:
+            for key, _events in selector.select(patience):
+                if key.fileobj is stdin:
+                    with suppress(BlockingIOError):
+                        left = left[_write(stdin.fileno(), left[:_CHUNK]) :]
+                    if not left:
+                        selector.unregister(stdin)
+                        stdin.close()
+                    continue
+                chunk = os.read(stdout.fileno(), _CHUNK)
+                in_time = not chunk
+                kept += chunk[: max(0, limit - len(kept))]
+            if in_time:
                 break
-            if size < limit:
-                chunks.append(chunk[: limit - size])
-            size += len(chunk)
-    return b"".join(chunks).decode(errors="replace"), True
+    return kept.decode(errors="replace"), in_time
+
+
+def _write(descriptor: int, data: memoryview) -> int:
+    """Bytes that were taken; all of them, by a program that takes none any more."""
+    try:
+        return os.write(descriptor, data)
+    except BrokenPipeError:
+        return len(data)

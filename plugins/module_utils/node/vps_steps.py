@@ -113,8 +113,8 @@ def _allocate(parts: Parts, vps: Vps, others: list[Vps]) -> Vps:
     for number, address in enumerate(found):
         if address in taken and address in pooled:
             wish = pools.Wanted(pooled.pop(address), 6 if is_ipv6(address) else 4)
-            out = {gateway for known in parts.networks for gateway in known.gateways}
-            found[number] = pools.free(wish, networks.pools_of(parts.networks), {*taken, *found, *network.own_addresses(), *out})
+            out = {*network.own_addresses(), *networks.reserved(parts.networks)}
+            found[number] = pools.free(wish, networks.pools_of(parts.networks), {*taken, *found, *out})
             pooled[found[number]] = wish.pool
     given = dict(zip(vps.all_addresses, found))
     links = tuple(one._replace(addresses=tuple(given[address] for address in one.addresses)) for one in vps.interfaces)
