@@ -94,3 +94,9 @@ def dhcp_offer(source: str, offered: str, hardware: str) -> tuple[int, bytes]:
     body = struct.pack("!BBBBIHH", 2, 1, 6, 0, 0x4711, 0, 0x8000) + bytes(4) + socket.inet_aton(offered) + socket.inet_aton(source) + bytes(4)
     body += mac(hardware) + bytes(10 + 64 + 128) + b"\x63\x82\x53\x63" + b"\x35\x01\x02" + b"\x03\x04" + socket.inet_aton(source) + b"\xff"
     return udp(source, "255.255.255.255", 68, body, from_port=67)
+
+
+def unreachable(source: str, target: str, about: bytes) -> tuple[int, bytes]:
+    """An error that says that nobody listens at a port; `about` is the packet that it was for."""
+    kind, head = (ICMP6, b"\x01\x04") if ":" in source else (ICMP, b"\x03\x03")
+    return ip(source, target, kind, head + bytes(6) + about)

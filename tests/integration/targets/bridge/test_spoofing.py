@@ -113,6 +113,11 @@ SPOOFED = {
     ),
     "an asker for groups": lambda me, it: _igmp(me, 0x11),
     "an answer of DHCP": lambda me, it: packets.ethernet(me.mac, packets.EVERYBODY, *packets.dhcp_offer(me.four, "10.92.0.200", STRANGER.mac)),
+    "an answer of DHCP by another port": lambda me, it: _udp(me, me.four, port=68, from_port=1067),
+    "an answer of DHCPv6 by another port": lambda me, it: _udp(me, me.six, port=546, from_port=1547),
+    "an ARP probe for an address that somebody is about to take": lambda me, it: _arp(
+        me, packets.REQUEST, (me.mac, "0.0.0.0"), ("00:00:00:00:00:00", "10.92.0.50")
+    ),
     "an answer of DHCPv6": lambda me, it: _udp(me, me.six, port=546, from_port=547),
     "a VLAN": lambda me, it: _tagged(me, 5),
     "the VLAN of nobody": lambda me, it: _tagged(me, 0),
