@@ -108,6 +108,24 @@ def test_a_running_vps_follows_the_gateway_of_its_network(a):
         kit.ok("vps_network", **LAN)
 
 
+def test_a_running_vps_follows_the_subnets_of_its_network(a):
+    """Another length of the prefix, and a gateway that is no more."""
+    try:
+        kit.foretold("vps_network", name="lan", subnets=["10.92.0.0/16", "fd92::/48"])
+        assert inside()["eth1"][1] == {"10.92.0.10/16", "fd92::10/48"}
+        here = json.loads(kit.run("ip", "-json", "address", "show", "dev", "br-lan"))[0]["addr_info"]
+        assert {f"{one['local']}/{one['prefixlen']}" for one in here if one["scope"] == "global"} == {"10.92.0.1/16", "fd92::1/48"}
+        kit.run("ip", "address", "delete", "10.92.0.1/16", "dev", "br-lan")
+        assert kit.ok("vps_network", name="lan")["changed"], "what somebody has taken away is given back"
+        given({"name": "eth0", "network": "lan", "addresses": ["10.92.0.10", "fd92::10"]}, addresses=[], restart_policy="if_needed")
+        kit.foretold("vps_network", name="lan", gateways=["10.92.0.1"])
+        ways = kit.run("nsenter", f"--net=/proc/{kit.pid(A)}/ns/net", "ip", "-6", "route", "show", "default")
+        assert ways == "", "no way leads to a gateway that is gone"
+    finally:
+        kit.ok("vps_network", **LAN)
+        kit.container(A, addresses=ROUTED[A], interfaces=LINKS[A], restart_policy="if_needed")  # its routed link comes with a start
+
+
 def test_what_leaves_by_the_node_has_its_address(a):
     """A network that is made has the node as its way out, which translates."""
     kit.container(A, addresses=[])
@@ -407,6 +425,17 @@ def test_a_name_or_hardware_address_of_another_vps_is_refused(a, b):
 
 
 # -- killed -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_hardware_address_of_the_bridge_is_nobody_elses(a, b):
+    for link in ("br-lan", "it-port", b_port()):
+        mac = json.loads(kit.run("ip", "-json", "link", "show", link))[0]["address"]
+        assert refused(interfaces=[eth(1, mac=mac)]).startswith("interfaces[0].mac: ")
+
+
+def b_port() -> str:
+    """The node's end of the other VPS's link."""
+    return links(B)["eth1"]["host_name"]
 
 
 def test_a_killed_run_is_finished_by_the_next(a):
