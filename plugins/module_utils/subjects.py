@@ -83,7 +83,10 @@ def read_info(node: Any, params: Any) -> dict[str, Any]:
             continue
         if told is not None:
             vpss.append(told)
+    damaged: dict[str, str] = {}
+    manifests = node.manifests(damaged)
     warnings = [f"VPS '{name}' is left out: {unread[name]}" for name in sorted(unread)]
+    warnings += [f"Template '{name}' is left out: {damaged[name]}" for name in sorted(damaged)]
     return {
         "vpss": vpss,
         "reverse": [
@@ -91,7 +94,7 @@ def read_info(node: Any, params: Any) -> dict[str, Any]:
             for vps in vpss
             for address in (*vps["addresses"], *(address for one in vps["interfaces"] for address in one.get("addresses", ())))
         ],
-        "templates": [describe_manifest(manifest, users.get(manifest.template.name, ())) for manifest in node.manifests()],
+        "templates": [describe_manifest(manifest, users.get(manifest.template.name, ())) for manifest in manifests],
         "node": node.summary(),
         **({"warnings": warnings} if warnings else {}),
     }

@@ -217,7 +217,7 @@ class MemoryNode:
         """All VPSs."""
         return sorted(self.disks)
 
-    def manifests(self) -> list[Manifest]:
+    def manifests(self, _unread: dict[str, str] | None = None) -> list[Manifest]:
         """All templates."""
         return [self.templates[name] for name in sorted(self.templates)]
 

@@ -216,9 +216,9 @@ class Node:
         """All VPSs of this node."""
         return self._parts.vps.names()
 
-    def manifests(self) -> list[Manifest]:
-        """All templates of this node."""
-        return self._parts.templates.all()
+    def manifests(self, unread: dict[str, str] | None = None) -> list[Manifest]:
+        """All templates of this node; of those that cannot be read `unread` gets why, by their names."""
+        return self._parts.templates.all(unread)
 
     def summary(self) -> dict[str, object]:
         """What this node is made of."""

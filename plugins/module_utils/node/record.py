@@ -158,9 +158,19 @@ class TemplateRecords(Shelf):
         except NOT_OURS as error:
             raise self.strange(self.path(name), error) from None
 
-    def all(self) -> list[Manifest]:
-        """Every finished template."""
-        return [manifest for name in self.names() if (manifest := self.load(name)) is not None]
+    def all(self, unread: dict[str, str] | None = None) -> list[Manifest]:
+        """Every finished template. One that cannot be read is told in `unread`, by its name, and stands in nobody else's way."""
+        found = []
+        for name in self.names():
+            try:
+                manifest = self.load(name)
+            except VpsError as error:
+                if unread is not None:
+                    unread[name] = str(error)
+                continue
+            if manifest is not None:
+                found.append(manifest)
+        return found
 
     def store(self, manifest: Manifest, directory: str) -> None:
         """Write a manifest."""

@@ -42,7 +42,7 @@ def digest(path: pathlib.Path) -> str:
 
 @pytest.mark.parametrize("code", [0, 1, 2, 125, 126, 127, 128, 200, 254, 255])
 def test_an_exit_code_is_the_commands_own(plugin, code):
-    assert shell(plugin, f"echo out; echo vps err >&2; exit {code}") == (code, b"out\n", b"vps err\n")
+    assert shell(plugin, f"echo out; echo vps: err >&2; exit {code}") == (code, b"out\n", b"vps: err\n")
 
 
 def test_a_command_that_a_signal_ends_has_a_code_that_says_so(plugin):

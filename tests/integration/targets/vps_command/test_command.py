@@ -147,8 +147,8 @@ def test_the_environment_is_the_vpss_own_and_the_tasks(name):
 @BOTH
 def test_a_directory_to_run_in(name):
     assert told(name, "pwd", chdir="/usr/bin")["stdout"] == "/usr/bin"
-    done = bad(name, "echo ran", chdir="/no/such")
-    assert done["rc"] and not done["stdout"] and "/no/such" in done["stderr"]
+    assert kit.fails("vps_command", name=name, argv=["touch", "/ran"], chdir="/no/such").startswith("chdir: there is no '/no/such'")
+    told(name, "[ ! -e /ran ]")
 
 
 @ALL
@@ -305,3 +305,19 @@ def test_nothing_is_left_of_what_was_run():
     assert not kit.OFFLINE.is_dir() or not os.listdir(kit.OFFLINE)
     assert not [path for path in kit.cgroup_folders() if pathlib.Path(path).name.startswith(".")]
     assert not sleepers()
+
+
+@BOTH
+def test_no_program_says_in_the_nodes_name_that_it_was_not_run(name):
+    done = bad(name, "echo 'vps: anything' >&2; exit 125")
+    assert (done["rc"], done["stderr"]) == (125, "vps: anything") and done["msg"].startswith("script: ")
+
+
+def test_a_killed_run_lets_go_of_a_stopped_vps():
+    run = kit.launch("vps_command", name=STOPPED, argv=["sleep", LONG])
+    kit.until("it runs", sleepers, seconds=20)
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+    kit.until("all that it has started has ended", lambda: not sleepers(), seconds=20)
+    kit.ok("vps_container", name=STOPPED, state="started", lock_timeout=20)
+    kit.ok("vps_container", name=STOPPED, state="stopped", stop_timeout=0)
