@@ -167,7 +167,6 @@ from ansible_collections.mainline.vps.plugins.plugin_utils.node_shell import PRE
 from ansible_collections.mainline.vps.plugins.plugin_utils.node_shell import Answer, variables_of_node
 
 
-
 class Connection(ConnectionBase):
     """What Ansible calls."""
 

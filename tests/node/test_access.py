@@ -22,7 +22,8 @@ cd $(dirname $(readlink -f /var/lib/lxc/{name}))/{name}/rootfs
 mkdir -p usr/bin usr/lib lib64
 cp -L /usr/bin/python3 usr/bin/
 version=$(python3 -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
-tar --create --directory=/usr/lib --exclude=__pycache__ --exclude=test --exclude=pydoc_data --exclude=lib2to3 $version | tar --extract --no-same-owner --directory=usr/lib
+tar --create --directory=/usr/lib --exclude=__pycache__ --exclude=test --exclude=pydoc_data --exclude=lib2to3 $version |
+    tar --extract --no-same-owner --directory=usr/lib
 for file in /usr/bin/python3 /usr/lib/$version/lib-dynload/*.so; do ldd $file | grep -o '/[^ ]* (0x' | cut -d ' ' -f 1; done | sort -u |
     while read -r library; do mkdir -p .$(dirname $library); cp -L $library .$library; done
 """

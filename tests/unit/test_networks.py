@@ -61,7 +61,8 @@ def test_a_network_has_rates_for_its_vpss():
     made = plan(there(), rates={"in": "100M"})
     assert told(made) == {"rates": ({}, {"in": "100M"})} and made.steps == (SetNetwork(PUBLIC._replace(rates=Rates(100_000_000))),)
     fast, slow = PUBLIC._replace(rates=Rates(9_000_000)), Network("lan", ("10.80.0.0/24",), rates=Rates(1_000_000), bridge="br0")
-    for addresses, linked, rate in ((["203.0.113.10"], [], 9_000_000), ([], ["lan"], 1_000_000), (["203.0.113.10"], ["lan"], 1_000_000), (["10.90.0.1"], [], None)):
+    own = ["203.0.113.10"]
+    for addresses, linked, rate in ((own, [], 9_000_000), ([], ["lan"], 1_000_000), (own, ["lan"], 1_000_000), (["10.90.0.1"], [], None)):
         assert networks.rates_of(Rates(), addresses, linked, [DEFAULT, fast, slow]) == Rates(rate)
 
 

@@ -172,15 +172,16 @@ def test_a_damaged_manifest_is_such_an_error_too(templates, content):
     path = os.path.join(templates.path("t"), "template.json")
     with open(path, "wb") as file:
         file.write(content)
-    for read in (lambda: templates.load("t"), templates.all):
-        assert "nothing was touched" in sentence(read, path)
+    assert "nothing was touched" in sentence(lambda: templates.load("t"), path)
+    unread: dict[str, str] = {}
+    assert templates.all(unread) == templates.all() == [] and "nothing was touched" in unread["t"], "it stands in nobody else's way"
 
 
 @pytest.mark.parametrize("kind", ["vps", "template"])
 def test_a_directory_in_place_of_a_record_is_such_an_error_too(vpss, templates, kind):
     shelf = {"vps": vpss, "template": templates}[kind]
     os.makedirs(os.path.join(shelf.path("x"), shelf.record))
-    for read in (lambda: shelf.load("x"), shelf.all):
+    for read in (lambda: shelf.load("x"), *([shelf.all] if kind == "vps" else [])):
         assert "is a directory" in sentence(read, os.path.join(shelf.path("x"), shelf.record)).lower()
 
 

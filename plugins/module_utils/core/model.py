@@ -153,7 +153,8 @@ class NodeFacts:
     """What the node says that decides whether a wish can be granted.
 
     `taken` maps an address to who has it: another VPS or the node. `networks` are the subnets it routes to VPSs, `bridges` those of its bridged
-    networks, by their names, for who asks. `linked` are the other VPSs that have interfaces, or any for who asks for some; `hardware` are the addresses of the node's links, likewise.
+    networks, by their names, for who asks. `linked` are the other VPSs that have interfaces, or any for who asks for some; `hardware`
+    are the addresses of the node's links, likewise.
     `templates` maps a template's name to the kind of its init, `images` to the bytes that an image of it has at least. `plans` are the
     named sets of limits of this node; `room` is what it may promise besides what the other VPSs have. `published` are the ports of the node that
     lead to other VPSs, by their names; `listening` those at which the node itself does, as in C(tcp/22). `neighbours` are all other VPSs.

@@ -95,7 +95,8 @@ class NetworkActual:
 
     `others` are the node's other networks; `used` maps an address out of any to the VPS that has it; `routes` are (interface, subnet) of those that the
     node is in itself; `own` are its addresses and `interfaces` its links. `bridges` are those of them that are bridges, with the addresses
-    that the node has there and the lengths of their prefixes; `attached` are VPSs that have an interface in this network. `filters`: the kernel can hold VPSs at a bridge to
+    that the node has there and the lengths of their prefixes; `attached` are VPSs that have an interface in this network.
+    `filters`: the kernel can hold VPSs at a bridge to
     their addresses; `tracks`: and knows connections there. `behind`: a run was killed before the VPSs had followed a change of the networks.
     """
 

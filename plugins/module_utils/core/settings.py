@@ -37,7 +37,8 @@ class Made:
 class Settings:
     """`pool` is a mounted btrfs; `id_start` and `id_count` bound the uids and gids of all VPSs; `networks` are subnets.
 
-    `others` are networks besides that one; `followed` what they were when the VPSs last followed them, until they do again. `plans` are named sets of limits; `overcommit` is how much of a resource may be promised,
+    `others` are networks besides that one; `followed` what they were when the VPSs last followed them, until they do again.
+    `plans` are named sets of limits; `overcommit` is how much of a resource may be promised,
     in percent of what there is.
     """
 

@@ -237,7 +237,10 @@ def plug(vps: Vps, networks: Iterable[Network]) -> None:
 def follow(vps: Vps, pid: int, before: Sequence[Network], networks: Sequence[Network]) -> None:
     """Have a running VPS's addresses be in the subnets that its networks have now, and its ways out lead where their gateways are."""
     had, have = ({network.name: network.subnets for network in each} for each in (before, networks))
-    ends = [(one, with_prefix(address, had.get(one.network, ())), with_prefix(address, have.get(one.network, ()))) for one in vps.interfaces for address in one.addresses]
+    ends = [
+        (one, with_prefix(address, had.get(one.network, ())), with_prefix(address, have.get(one.network, ())))
+        for one in vps.interfaces for address in one.addresses
+    ]
     lines = [f"address delete {was} dev {one.name}" for one, was, now in ends if was != now]
     left = gateways(vps, before).keys() - gateways(vps, networks).keys()
     lost = [f"route delete default via {gateway} dev {name}" for gateway, name in gateways(vps, before).items() if gateway in left]

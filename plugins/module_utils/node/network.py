@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from ..core.addresses import is_ipv6, with_prefix
-from ..core.errors import VpsError
 from ..core.interfaces import ROUTED, has_routed, links_of, mac_of
 from ..core.model import Vps
 from ..core.places import BRIDGED, HOST_PREFIX, MARK, NETWORK, TABLE, link_of

@@ -86,7 +86,6 @@ class Networks(Machine):
             files.write(SETTINGS, replace(after, followed=None).to_text())
         return {}
 
-
     def _settle(self, known: Settings) -> None:
         """Write settings down, and have the machine follow."""
         files.write(SETTINGS, known.to_text())

@@ -21,7 +21,8 @@ from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
 from ..core.places import PACKET_FILTER, link_of
-from . import build, cgroup, configuration, engine, filtering, inside, interfaces, locks, network, rates, resources, settings, template_steps, tools, traffic, vps_steps
+from . import build, cgroup, configuration, engine, filtering, inside, interfaces, locks, network, rates, resources, settings, template_steps, tools
+from . import traffic, vps_steps
 from . import limits as limits_
 from . import usage
 from .parts import Parts, node_nameservers

@@ -120,7 +120,8 @@ def _converse(process: subprocess.Popen[bytes], text: bytes, deadline: float, li
 
     One that ends without reading all of its text tells by its exit code, not by our broken pipe.
     """
-    stdout, stdin, left = cast("IO[bytes]", process.stdout), process.stdin, memoryview(text)
+    stdin, left = process.stdin, memoryview(text)
+    stdout = cast(IO[bytes], process.stdout)
     kept, in_time = bytearray(), False
     with stdout, stdin or nullcontext(), selectors.DefaultSelector() as selector:
         selector.register(stdout, selectors.EVENT_READ)

@@ -115,7 +115,8 @@ def received(server: socket.socket, got: list) -> bool:
 def test_a_port_is_published_at_the_nodes_addresses_and_at_nobody_elses(hosts):
     told = kit.call("vps_container", name=A, publish=[{"host": 8080, "guest": 80, "address": hosts["b"].at(4)}])
     assert told["failed"] and told["msg"].startswith(f"publish: {hosts['b'].at(4)} belongs to VPS {B}")
-    told = kit.ok("vps_container", name=A, publish=[{"host": 8080, "guest": 80, "address": "198.51.100.8"}, {"host": 8081, "guest": 80, "address": lab.NODE.at(4)}])
+    ports = [{"host": 8080, "guest": 80, "address": "198.51.100.8"}, {"host": 8081, "guest": 80, "address": lab.NODE.at(4)}]
+    told = kit.ok("vps_container", name=A, publish=ports)
     assert any("198.51.100.8" in warning for warning in told["warnings"])
     lab.check(hosts, f"out1 > {lab.NODE.at(4)} tcp/8081 a")
     tries = [lab.Try(who, "198.51.100.8", "tcp/8080") for who in (lab.OUT2, hosts["c"], lab.NODE)]
