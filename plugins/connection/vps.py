@@ -249,7 +249,7 @@ class Connection(ConnectionBase):
                 raise AnsibleError(f"ansible_vps_node: {shown(name)} is no host of the inventory; name one, or say with ansible_vps_node_host where it is.")
             unknown = sorted(set(way) - set(node_variables.known(way)))
             if unknown:
-                raise AnsibleError(f"{PREFIX_OF_NODE}{unknown[0].removeprefix('ansible_')}: the connection to the node has no {unknown[0]}.")
+                raise AnsibleError(f"{PREFIX_OF_NODE}{unknown[0].removeprefix('ansible_')}: the connection to the node has no variable {unknown[0]}.")
             self._made = NodeConnection(way, name=name, no_log=bool(context.no_log), lock=context.connection_lockfd)
         return self._made
 

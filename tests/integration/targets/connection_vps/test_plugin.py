@@ -198,7 +198,14 @@ def fails(name: str, **variables: object) -> str:
 def test_a_vps_that_there_is_not_is_told_with_its_node():
     name = f"{kit.PREFIX}none"
     assert fails(name) == f"VPS {name} on node localhost: there is no VPS '{name}'."
-    assert fails(name, ansible_vps_node="node1") == f"VPS {name} on node node1: there is no VPS '{name}'."
+    local = {"ansible_vps_node_connection": "ansible.builtin.local"}
+    assert fails(name, ansible_vps_node="node1", **local) == f"VPS {name} on node node1: there is no VPS '{name}'."
+
+
+def test_a_mistyped_node_or_variable_is_not_this_machine():
+    name = f"{kit.PREFIX}none"
+    assert fails(name, ansible_vps_node="node1").startswith("ansible_vps_node: 'node1' is no host of the inventory")
+    assert fails(name, ansible_vps_node_hots="node1").startswith("ansible_vps_node_hots: ")
 
 
 def test_a_name_that_no_vps_has_never_reaches_the_node():

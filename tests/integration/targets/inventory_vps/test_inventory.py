@@ -33,7 +33,7 @@ def test_a_host_knows_what_vps_info_says(site):
     told = variables(site.listed(), RUNS)
     info = kit.info(RUNS)
     same = {name for name in told if name.removeprefix("vps_") in info}
-    assert len(same) == 14 and {name: told[name] for name in same} == {name: info[name.removeprefix("vps_")] for name in same}
+    assert len(same) == 15 and {name: told[name] for name in same} == {name: info[name.removeprefix("vps_")] for name in same}
     assert told["vps_node"] == "localhost" and told["vps_labels"] == {"tier": "web"} and told["ansible_connection"] == "mainline.vps.vps"
     assert not [name for name in told if "password" in name or "key" in name]
 
