@@ -13,6 +13,7 @@ the real one.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -115,7 +116,7 @@ class MemoryNode:
         self.rules: str | None = None
         self.other_networks: tuple[Network, ...] = ()
         self.listening: set[str] = set()
-        self.clock = 1_000_000.0
+        self.clock = time.time()
         self._pids = 1000
 
     # -- what the runner calls ------------------------------------------------------------------------------------
