@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from . import container, parse, units
+from . import container, disk, parse, units
 from .disk import Disk
 from .errors import VpsError, shown, written
 from .live import Live
@@ -181,7 +181,8 @@ def compare(desired: Desired, actual: SnapshotsActual) -> Plan:
     named = there.get(desired.snapshot or "")
     if desired.state != "absent" and desired.snapshot is not None and desired.snapshot in actual.unread:
         raise VpsError(f"name: {actual.unread[desired.snapshot]}")
-    warnings = tuple(f"Snapshot '{name}' of VPS '{vps.name}' is left as it is: {actual.unread[name]}" for name in sorted(actual.unread) if name != desired.snapshot)
+    damaged = sorted(name for name in actual.unread if name != desired.snapshot)
+    warnings = tuple(f"Snapshot '{name}' of VPS '{vps.name}' is left as it is: {actual.unread[name]}" for name in damaged)
     expired = _expired(desired, actual.snapshots)
     removals = {name: Change(f"snapshots.{name}", "expired", "absent") for name in expired}
     steps: list[object] = [RemoveSnapshot(vps.name, name) for name in expired]
@@ -318,7 +319,7 @@ def _roll_back(desired: Desired, actual: SnapshotsActual, vps: Vps, named: Snaps
         steps.append(Wait(vps.name, desired.wait, desired.wait_timeout))
     if actual.vps.run == FROZEN:
         steps.append(Freeze(vps.name))
-    return Plan(tuple(changes), tuple(steps), warnings=restored.warnings)
+    return Plan(tuple(changes), tuple(steps), warnings=restored.warnings if desired.restore else disk.warnings(actual.disk))
 
 
 def _restoration(named: Snapshot, actual: SnapshotsActual, still: Actual) -> Plan:

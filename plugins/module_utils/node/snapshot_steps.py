@@ -26,7 +26,8 @@ from ..core.snapshots import Snapshot, SnapshotsActual, refuse_full
 from . import configuration, engine, files, guest, tree, vps_steps
 from .parts import Parts, node_nameservers
 from .snapshots import SnapshotRecords
-from .sweep import START_AGAIN, THAW_AGAIN, erase
+from .sweep import START_AGAIN, THAW_AGAIN, boot, erase
+from .syscalls import sync_filesystem
 
 ROLL_BACK = ".rollback"  # no snapshot has such a name
 
@@ -91,6 +92,7 @@ def take(parts: Parts, step: steps.TakeSnapshot) -> None:
 @contextmanager
 def _standing_still(parts: Parts, name: str, directory: str) -> Iterator[None]:
     """Have a running VPS frozen. Should we be killed meanwhile, the next run thaws it."""
+    sync_filesystem(parts.root(name))  # what waits to be written is not waited for while the VPS stands still
     mark = os.path.join(directory, THAW_AGAIN)
     files.write(mark, "")
     try:
@@ -119,7 +121,7 @@ def roll_back(parts: Parts, step: steps.RollBack) -> None:
     try:
         _prepare(parts, step, root)
         if step.runs:
-            files.write(os.path.join(directory, START_AGAIN), "")
+            files.write(os.path.join(directory, START_AGAIN), boot())
             files.sync(directory)
         try:
             _put(parts, step, root)

@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from ..core.errors import VpsError
 from ..core.model import FROZEN, STOPPED, Vps
 from ..core.places import OFFLINE, SNAPSHOTS
-from . import cgroup, engine, filtering, locks, tools, unit
+from . import cgroup, engine, files, filtering, locks, tools, unit
 from .mounts import points_below
 from .parts import Parts
 
@@ -123,13 +123,19 @@ def _give_back(parts: Parts, name: str, path: str, lock: int) -> list[str]:
     try:
         if os.path.exists(os.path.join(path, THAW_AGAIN)) and engine.status(name).run == FROZEN:
             engine.thaw(name)
-        if os.path.exists(os.path.join(path, START_AGAIN)) and os.path.exists(parts.vps.path(name)) and engine.status(name).run == STOPPED:
+        stopped = files.read(os.path.join(path, START_AGAIN)) == boot()  # what starts with the node is not for us to say
+        if stopped and os.path.exists(parts.vps.path(name)) and engine.status(name).run == STOPPED:
             if not tools.has_systemd():
                 cgroup.sweep(name)
             engine.start(name, parts.vps.path(name), keep_open=lock)
     except VpsError as error:
         return [f"A killed run had stopped VPS '{name}', and it cannot be started again: {error}"]
     return []
+
+
+def boot() -> str:
+    """Which boot of the node this is (random(4))."""
+    return files.read("/proc/sys/kernel/random/boot_id") or ""
 
 
 def erase_vps(parts: Parts, name: str, remains: str) -> None:
