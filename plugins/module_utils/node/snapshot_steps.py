@@ -170,11 +170,23 @@ def _put(parts: Parts, step: steps.RollBack, root: str) -> None:
         parts.vps.store(before)
         raise
     parts.storage.sync()
-    if step.update is not None:
+    if step.update is None:
+        _configure(parts, name)
+        return
+    try:
         vps_steps.update(parts, step.update)
-    else:  # how it is mounted may depend on what it is
-        kept = parts.keepable(before)
-        configuration.write(kept, parts.vps.path(name), parts.startup(kept), parts.networks)
+    except BaseException:  # an address that somebody answers at, say: all of it, or nothing
+        driver.exchange(parts.root(name), root)
+        now = parts.vps.known(name)
+        parts.vps.store(replace(now, unfinished=tuple(sorted(set(now.unfinished) - (unwritten - set(before.unfinished))))))
+        _configure(parts, name)
+        raise
+
+
+def _configure(parts: Parts, name: str) -> None:
+    """Write what LXC reads: how a disk is mounted may depend on which it is."""
+    kept = parts.keepable(parts.vps.known(name))
+    configuration.write(kept, parts.vps.path(name), parts.startup(kept), parts.networks)
 
 
 def _start(parts: Parts, name: str) -> None:
