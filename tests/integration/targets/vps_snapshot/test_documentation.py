@@ -17,7 +17,7 @@ def test_examples_run_as_written(tmp_path, minimal):
     ]
     output = kit.play(tmp_path, tasks)
     assert f"changed={len(tasks) - 1}" in output, output  # nothing has expired yet
-    names = [one["name"] for one in kit.info(NAME)["snapshots"]]
+    names = [one["name"] for one in kit.ok("vps_snapshot", vps=NAME)["snapshots"]]
     assert names[0] == "after-upgrade" and names[1].startswith("daily-2") and len(names) == 2
 
 

@@ -47,7 +47,7 @@ def roll_back(name: str, **params) -> dict:
 
 def told() -> dict[str, dict]:
     """The VPS's snapshots as vps_info tells them."""
-    return {one["name"]: one for one in kit.info(NAME)["snapshots"]}
+    return {one["name"]: one for one in kit.ok("vps_info", name=NAME)["vpss"][0]["snapshots"]}
 
 
 def folder(name: str) -> pathlib.Path:
