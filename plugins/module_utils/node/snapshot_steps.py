@@ -156,6 +156,8 @@ def _put(parts: Parts, step: steps.RollBack, root: str) -> None:
             engine.thaw(name)  # cgroup v1 keeps even SIGKILL from a frozen process
         vps_steps.stop(parts, steps.Stop(name, step.stop_timeout))
     parts.found = None
+    if vps_steps.status(name).run != STOPPED:  # by hand, or by a boot of the node, which ask for no lock
+        raise VpsError(f"vps: VPS '{name}' was started while it was to be rolled back; run this again.")
     if step.keep is not None:
         take(parts, step.keep)
     before = parts.vps.known(name)

@@ -12,11 +12,11 @@ import os
 
 import pytest
 import vps_kit as kit
+from ansible_collections.mainline.vps.plugins.module_utils import runner, snapshot_subject
 from ansible_collections.mainline.vps.plugins.module_utils.core import container
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.node import engine, guest, locks, snapshot_steps, vps_steps
 from ansible_collections.mainline.vps.plugins.module_utils.node.node import Node
-from ansible_collections.mainline.vps.plugins.module_utils import runner, snapshot_subject
 
 NAME = "it-snap-refused"
 THEN = {"hostname": "then", "description": "then", "limits": {"diskspace": "200M", "processes": "50"}}
