@@ -89,3 +89,5 @@ def opened(root: pathlib.Path) -> Iterator[pathlib.Path]:
         yield root
     finally:
         kit.run("umount", str(root))
+        # Somebody's mount namespace that was made meanwhile has a copy of the mount, which goes with that.
+        kit.until("nobody has it mounted", lambda: str(image) not in kit.loops(), seconds=60)
