@@ -12,6 +12,7 @@ from .core import addresses, container, fidelity, limits, reading, usage
 from .core.beancounters import Bound
 from .core.errors import VpsError
 from .core.model import RUNNING, Actual, Manifest
+from . import snapshot_subject
 from .runner import Subject
 
 
@@ -70,12 +71,12 @@ def read_info(node: Any, params: Any) -> dict[str, Any]:
     earlier = None if since is None else reading.parse(since)
     node.require_usable()
     users, unread = node.users()
-    vpss = []
+    vpss, warnings = [], []
     for name in node.vps_names():
         if params["name"] not in (name, None):
             continue
         try:
-            told = _told(node, name, earlier)
+            told, left_out = _told(node, name, earlier)
         except (VpsError, OSError) as error:
             if name == params["name"]:
                 raise
@@ -83,9 +84,10 @@ def read_info(node: Any, params: Any) -> dict[str, Any]:
             continue
         if told is not None:
             vpss.append(told)
+            warnings += left_out
     damaged: dict[str, str] = {}
     manifests = node.manifests(damaged)
-    warnings = [f"VPS '{name}' is left out: {unread[name]}" for name in sorted(unread)]
+    warnings += [f"VPS '{name}' is left out: {unread[name]}" for name in sorted(unread)]
     warnings += [f"Template '{name}' is left out: {damaged[name]}" for name in sorted(damaged)]
     return {
         "vpss": vpss,
@@ -100,22 +102,26 @@ def read_info(node: Any, params: Any) -> dict[str, Any]:
     }
 
 
-def _told(node: Any, name: str, earlier: dict[str, reading.Reading] | None) -> dict[str, Any] | None:
-    """A VPS as it is told, with what it uses beside the limits that this machine keeps; None where it has been removed while we looked."""
+def _told(node: Any, name: str, earlier: dict[str, reading.Reading] | None) -> tuple[dict[str, Any] | None, list[str]]:
+    """A VPS as it is told, with what it uses beside the limits that this machine keeps; None where it has been removed while we looked.
+
+    And why what of it is left out.
+    """
     try:
         actual = node.read_vps(name, decides=False)
         told = describe_vps(node, actual)
         if told is None:
-            return None
+            return None, []
         kept = fidelity.enforced(actual.vps.limits, actual.node.abilities)
         if container.TERMINALS in actual.at_restart and actual.live.terminals is not None:  # what it was started with holds until then
             kept = replace(kept, numpty=Bound(actual.live.terminals, actual.live.terminals))
         used = usage.tell(node.counters(actual), kept)
+        snapshots, left_out = snapshot_subject.describe_snapshots(node, name)
     except FileNotFoundError:
-        return None
+        return None, []
     if earlier is not None:
         used["rows"] = reading.add_since(used["rows"], actual.pid, earlier.get(name, reading.Reading()))
-    return {**told, "traffic": node.traffic(actual), "usage": used}
+    return {**told, "traffic": node.traffic(actual), "usage": used, "snapshots": snapshots}, left_out
 
 
 def _vps_result(node: Any, _desired: Any, actual: Actual) -> dict[str, Any]:

@@ -27,7 +27,7 @@ options:
       - V(present) makes the VPS and leaves its run state alone; a new one is stopped.
       - V(started), V(stopped) and V(frozen) are run states; a VPS that does not exist is made first.
       - V(restarted) stops and starts it, every time.
-      - V(absent) stops the VPS and deletes it with all its data.
+      - V(absent) stops the VPS and deletes it with all its data, its snapshots (M(mainline.vps.vps_snapshot)) included.
     type: str
     choices: [present, started, stopped, restarted, frozen, absent]
     default: started

@@ -77,6 +77,11 @@ vpss:
           C(packets_out) that it has sent. What the link of a VPS had carried whose node lost its power, or whose monitor was killed, is missing.
       type: dict
       sample: {bytes_in: 1609, packets_in: 21, bytes_out: 2280, packets_out: 20}
+    snapshots:
+      description: Its snapshots, the oldest first, each as M(mainline.vps.vps_snapshot) returns it.
+      type: list
+      elements: dict
+      sample: [{name: before-upgrade, created: "2026-11-26T22:10:27+00:00", expires: null, size: 16384, state: started}]
     usage:
       description:
         - What it uses, as the kernel counts it. Null is a number that this kernel does not have. All counters restart with the VPS,

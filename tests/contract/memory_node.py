@@ -13,6 +13,7 @@ the real one.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -43,6 +44,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.model import (
 )
 from ansible_collections.mainline.vps.plugins.module_utils.core.networks import Network, networks_of, pools_of
 from ansible_collections.mainline.vps.plugins.module_utils.core.ruleset import ruleset
+from ansible_collections.mainline.vps.plugins.module_utils.core.snapshots import Snapshot, SnapshotsActual
 from ansible_collections.mainline.vps.plugins.module_utils.core.template import checksum
 from ansible_collections.mainline.vps.plugins.module_utils.core.usage import Counters
 
@@ -85,6 +87,7 @@ class Disk:
     guest: dict[str, object]
     held: disks.Disk = disks.Disk()
     init_works: bool = True
+    snapshots: dict[str, tuple[Snapshot, dict[str, object]]] = field(default_factory=dict)  # each with its guest's files
 
 
 class MemoryNode:
@@ -113,6 +116,7 @@ class MemoryNode:
         self.rules: str | None = None
         self.other_networks: tuple[Network, ...] = ()
         self.listening: set[str] = set()
+        self.clock = time.time()
         self._pids = 1000
 
     # -- what the runner calls ------------------------------------------------------------------------------------
@@ -179,6 +183,15 @@ class MemoryNode:
             disk=disk.held,
             live=live,
         )
+
+    def read_snapshots(self, name: str, *, asked: Collection[str] = (), disk_of: str | None = None) -> SnapshotsActual:
+        """A VPS with its snapshots."""
+        return SnapshotsActual(self.read_vps(name, asked=asked), tuple(one for one, _size in self.snapshots(name)[0]))
+
+    def snapshots(self, name: str) -> tuple[list[tuple[Snapshot, int]], dict[str, str]]:
+        """The snapshots of a VPS, the oldest first."""
+        found = [one for one, _guest in self.disks[name].snapshots.values()] if name in self.disks else []
+        return [(one, 0) for one in sorted(found, key=lambda one: one.created)], {}
 
     def read_template(self, name: str, wanted: object = None) -> TemplateActual:
         """A template as it is."""
@@ -302,6 +315,34 @@ class MemoryNode:
         assert self._run(step.name) == STOPPED
         del self.disks[step.name]
         self.rules = self._rules()
+
+    def _TakeSnapshot(self, step: steps.TakeSnapshot) -> None:
+        disk, vps = self.disks[step.vps], self.recorded(step.vps)
+        assert step.name not in disk.snapshots and not (step.freeze and self._run(step.vps) != RUNNING)
+        self.clock += 1
+        expires = None if step.lifetime is None else self.clock + step.lifetime
+        one = Snapshot(step.name, self.clock, vps, self._run(step.vps), step.description, step.series, expires)
+        disk.snapshots[step.name] = (one, dict(disk.guest))
+
+    def _ChangeSnapshot(self, step: steps.ChangeSnapshot) -> None:
+        kept = self.disks[step.snapshot.vps.name].snapshots
+        kept[step.snapshot.name] = (step.snapshot, kept[step.snapshot.name][1])
+
+    def _RemoveSnapshot(self, step: steps.RemoveSnapshot) -> None:
+        del self.disks[step.vps].snapshots[step.name]
+
+    def _RollBack(self, step: steps.RollBack) -> None:
+        name = step.vps.name
+        if step.runs:
+            self._Stop(steps.Stop(name, step.stop_timeout))
+        if step.keep:
+            self._TakeSnapshot(step.keep)
+        self.disks[name].guest = dict(self.disks[name].snapshots[step.snapshot][1])
+        self.disks[name].guest.update({option: getattr(step.vps, option) for option in step.identity})
+        if step.update:
+            self._Update(step.update)
+        if step.runs:
+            self._Start(steps.Start(name))
 
     def _BuildTemplate(self, step: steps.BuildTemplate) -> None:
         template = step.template

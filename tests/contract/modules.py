@@ -16,13 +16,14 @@ from unittest import mock
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.mainline.vps.plugins.module_utils import machine_subject, network_subject, runner, subjects, template_subject
+from ansible_collections.mainline.vps.plugins.module_utils import machine_subject, network_subject, runner, snapshot_subject, subjects, template_subject
 
 SUBJECTS = {
     "vps_container": subjects.CONTAINER,
     "vps_limits": subjects.LIMITS,
     "vps_network": network_subject.NETWORK,
     "vps_node": machine_subject.MACHINE,
+    "vps_snapshot": snapshot_subject.SNAPSHOT,
     "vps_template": template_subject.TEMPLATE,
 }
 

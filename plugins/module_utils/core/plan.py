@@ -18,6 +18,7 @@ from .model import Template, Vps
 
 if TYPE_CHECKING:
     from .networks import Network
+    from .snapshots import Snapshot
 
 LIVE, AT_RESTART, NEVER = "live", "restart", "none"
 HIDDEN = "(hidden)"
@@ -123,6 +124,53 @@ class RemoveNetwork:
     """Take a network that nobody uses away."""
 
     name: str
+
+
+@dataclass(frozen=True)
+class TakeSnapshot:
+    """Keep the disk of a VPS, and what is recorded of it, as they are now.
+
+    `lifetime` is in seconds, None for ever. `freeze`: have a running VPS stand still for that instant.
+    """
+
+    vps: str
+    name: str
+    description: str = ""
+    series: str | None = None
+    lifetime: int | None = None
+    freeze: bool = False
+
+
+@dataclass(frozen=True)
+class ChangeSnapshot:
+    """Record something else of a snapshot; what it keeps stays as it is."""
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True)
+class RemoveSnapshot:
+    """Delete a snapshot of a VPS."""
+
+    vps: str
+    name: str
+
+
+@dataclass(frozen=True)
+class RollBack:
+    """Put a copy of a snapshot in the place of a VPS's disk. One that `runs` is stopped for that, and started again.
+
+    `vps` is the VPS as it is to be afterwards, `update` what brings its record there. `identity` names what of it is to be written into the
+    copy, because the guest in the snapshot has it otherwise. `keep` is the snapshot that is taken before, of what it had.
+    """
+
+    vps: Vps
+    snapshot: str
+    identity: frozenset[str]
+    update: Update | None
+    keep: TakeSnapshot | None
+    runs: bool
+    stop_timeout: int
 
 
 @dataclass(frozen=True)

@@ -268,9 +268,9 @@ def stop(name: str, *, timeout: int, keep_open: int, thaw: Callable[[], None]) -
         tools.attempt(["systemctl", "reset-failed", unit_of(name)])  # an init that was killed has not failed
 
 
-def freeze(name: str) -> None:
-    """Take the CPU from every process in the VPS."""
-    tools.run(["lxc-freeze", "-P", LXCPATH, "-n", name])
+def freeze(name: str, *, keep_open: int | None = None) -> None:
+    """Take the CPU from every process in the VPS. Should we be killed, `keep_open`, a lock, is held until LXC is through."""
+    tools.run(["lxc-freeze", "-P", LXCPATH, "-n", name], keep_open=keep_open)
 
 
 def thaw(name: str) -> None:

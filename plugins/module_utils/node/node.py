@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ..core import capacity, networks
 from ..core import command as commands
@@ -21,12 +22,15 @@ from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
 from ..core.places import PACKET_FILTER, link_of
-from . import build, cgroup, configuration, engine, filtering, inside, interfaces, locks, network, rates, resources, settings, template_steps, tools
-from . import traffic, vps_steps
+from . import build, cgroup, configuration, engine, filtering, inside, interfaces, locks, network, rates, resources, settings, snapshot_steps, template_steps
+from . import tools, traffic, vps_steps
 from . import limits as limits_
 from . import usage
 from .parts import Parts, node_nameservers
 from .sweep import sweep
+
+if TYPE_CHECKING:
+    from ..core.snapshots import Snapshot, SnapshotsActual
 
 PROGRAMS = ("lxc-start", "lxc-stop", "lxc-info", "lxc-attach", "btrfs", "ip", "tc", "nft", "nsenter", "hostname", "ssh-keygen")
 
@@ -63,7 +67,7 @@ class Node:
     def _do(self, step: object) -> dict[str, object] | None:
         if not isinstance(step, steps.Update):
             self._parts.found = None
-        return (vps_steps.APPLY.get(type(step)) or template_steps.APPLY[type(step)])(self._parts, step)
+        return (vps_steps.APPLY.get(type(step)) or template_steps.APPLY.get(type(step)) or snapshot_steps.APPLY[type(step)])(self._parts, step)
 
     def read_vps(self, name: str, *, decides: bool = True, asked: Collection[str] = ()) -> Actual:
         """A VPS as it is: what its record says, where the kernel does not say something else.
@@ -172,6 +176,14 @@ class Node:
             used_by=self._parts.users(name),
             missing_tool=build.missing_tool(wanted) if wanted is not None else None,
         )
+
+    def read_snapshots(self, name: str, *, asked: Collection[str] = (), disk_of: str | None = None) -> SnapshotsActual:
+        """A VPS with its snapshots; `asked` as above. `disk_of` is the one whose disk is to be looked at."""
+        return snapshot_steps.read(self._parts, name, self.read_vps(name, asked=asked), disk_of)
+
+    def snapshots(self, name: str) -> tuple[list[tuple[Snapshot, int | None]], dict[str, str]]:
+        """The snapshots of a VPS, the oldest first, each with the bytes that are its own; and of those that cannot be read why."""
+        return snapshot_steps.sizes(self._parts, name)
 
     def users(self) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
         """The VPSs, those being made included, by the template that they came from; and of those that cannot be read why, by their names."""

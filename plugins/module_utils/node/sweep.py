@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
 from ..core.errors import VpsError
-from ..core.model import Vps
-from ..core.places import OFFLINE
-from . import cgroup, engine, filtering, locks, unit
+from ..core.model import FROZEN, STOPPED, Vps
+from ..core.places import OFFLINE, SNAPSHOTS
+from . import cgroup, engine, files, filtering, locks, tools, unit
 from .mounts import points_below
 from .parts import Parts
+
+# What a run leaves in a staging directory when it is killed while a VPS is frozen, or stopped, for its sake.
+THAW_AGAIN, START_AGAIN = "thaw-again", "start-again"
 
 
 def sweep(parts: Parts) -> list[str]:
@@ -27,11 +30,11 @@ def sweep(parts: Parts) -> list[str]:
     for kind, shelf in (("vps", parts.vps), ("template", parts.templates)):
         for name, path in list(shelf.leftovers()):
             if locks.is_at(parts.lock, locks.path(kind, name)):
-                _sweep_one(parts, kind, name, path)
+                warnings += _sweep_one(parts, kind, name, path, parts.lock)
                 continue
             try:
-                with locks.hold(kind, name, timeout=0):
-                    _sweep_one(parts, kind, name, path)
+                with locks.hold(kind, name, timeout=0) as lock:
+                    warnings += _sweep_one(parts, kind, name, path, lock)
             except locks.Held:
                 continue
             except Exception as error:  # of whatever kind
@@ -103,13 +106,36 @@ def _release(parts: Parts, root: str) -> None:
                 driver.release(root)
 
 
-def _sweep_one(parts: Parts, kind: str, name: str, path: str) -> None:
+def _sweep_one(parts: Parts, kind: str, name: str, path: str, lock: int) -> list[str]:
+    """Under the lock of what it is of. Gives warnings."""
     if not os.path.exists(path):  # its own run came first
-        return
-    if kind == "vps":
-        erase_vps(parts, name, path)
-    else:
+        return []
+    if kind != "vps":
         erase(parts, path)
+        return []
+    warnings = _give_back(parts, name, path, lock)
+    erase_vps(parts, name, path)
+    return warnings
+
+
+def _give_back(parts: Parts, name: str, path: str, lock: int) -> list[str]:
+    """Thaw, or start again, a VPS that a killed run has frozen or stopped for a moment. What cannot be started keeps nobody from mending it."""
+    try:
+        if os.path.exists(os.path.join(path, THAW_AGAIN)) and engine.status(name).run == FROZEN:
+            engine.thaw(name)
+        stopped = files.read(os.path.join(path, START_AGAIN)) == boot()  # what starts with the node is not for us to say
+        if stopped and os.path.exists(parts.vps.path(name)) and engine.status(name).run == STOPPED:
+            if not tools.has_systemd():
+                cgroup.sweep(name)
+            engine.start(name, parts.vps.path(name), keep_open=lock)
+    except VpsError as error:
+        return [f"A killed run had stopped VPS '{name}', and it cannot be started again: {error}"]
+    return []
+
+
+def boot() -> str:
+    """Which boot of the node this is (random(4))."""
+    return files.read("/proc/sys/kernel/random/boot_id") or ""
 
 
 def erase_vps(parts: Parts, name: str, remains: str) -> None:
@@ -124,6 +150,8 @@ def erase(parts: Parts, directory: str) -> None:
     """Delete the directory of one thing, its root file system first and its record last."""
     for driver in parts.drivers.values():
         driver.delete(os.path.join(directory, "rootfs"))
+    for name in _entries(os.path.join(directory, SNAPSHOTS)):
+        erase(parts, os.path.join(directory, SNAPSHOTS, name))
     for entry in sorted(os.listdir(directory), key=lambda name: name.endswith(".json")):
         path = os.path.join(directory, entry)
         if os.path.isdir(path) and not os.path.islink(path):
@@ -134,3 +162,11 @@ def erase(parts: Parts, directory: str) -> None:
         os.rmdir(directory)
     except OSError as error:
         raise VpsError(f"pool: {directory} cannot be removed: {error.strerror}.") from None
+
+
+def _entries(folder: str) -> list[str]:
+    """What is in a folder of ours, if there is one."""
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []

@@ -27,9 +27,9 @@ class TooLate(VpsError):
     """A program did not come to its end in the time that it had."""
 
 
-def run(argv: Sequence[str], *, timeout: float = 60, stdin: str | None = None) -> str:
+def run(argv: Sequence[str], *, timeout: float = 60, stdin: str | None = None, keep_open: int | None = None) -> str:
     """Run a program of the node's and return what it printed; raises VpsError with its last words otherwise."""
-    code, output = attempt(argv, timeout=timeout, stdin=stdin)
+    code, output = attempt(argv, timeout=timeout, stdin=stdin, keep_open=keep_open)
     if code != 0:
         raise VpsError(f"{argv[0]}: failed with exit code {code}: {last_words(output).rstrip('.')}.", command=list(argv), output=output[-4000:])
     return output

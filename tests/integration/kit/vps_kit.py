@@ -87,7 +87,7 @@ for line in sys.stdin:
     os.waitpid(child, 0)
     print('done', flush=True)
 """
-_MODULES = ("vps_command", "vps_container", "vps_info", "vps_limits", "vps_network", "vps_node", "vps_template")
+_MODULES = ("vps_command", "vps_container", "vps_info", "vps_limits", "vps_network", "vps_node", "vps_snapshot", "vps_template")
 
 
 # -- modules ------------------------------------------------------------------------------------------------------------
@@ -207,9 +207,9 @@ def container(name: str, **params: Any) -> dict:
 
 
 def info(name: str) -> dict | None:
-    """A VPS as vps_info tells it, without what it uses just now."""
+    """A VPS as vps_info tells it, as vps_container does: without what it uses just now, and its snapshots."""
     found = ok("vps_info", name=name)["vpss"]
-    return {key: value for key, value in found[0].items() if key not in ("usage", "traffic")} if found else None
+    return {key: value for key, value in found[0].items() if key not in ("usage", "traffic", "snapshots")} if found else None
 
 
 @functools.lru_cache(maxsize=None)

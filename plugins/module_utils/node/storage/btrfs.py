@@ -21,7 +21,7 @@ from ...core.errors import VpsError
 from ...core.fidelity import Abilities
 from ...core.limits import Limits
 from .. import tools
-from ..syscalls import sync_filesystem
+from ..syscalls import exchange, sync_filesystem
 from .driver import Startup
 
 _ROOM = 4 << 20  # bytes, for the few small files of a guest that the node writes
@@ -71,6 +71,12 @@ class Btrfs:
         if not is_subvolume(root):
             return 0
         return int(_read(os.path.join(self._qgroup(root), "exclusive")) or 0)
+
+    def exchange(self, root: str, other: str) -> None:
+        """One rename, of both; each keeps its number, and with that its limit."""
+        for path in (root, other):
+            _require_subvolume(path)
+        exchange(root, other)
 
     def seal(self, path: str) -> None:
         """Make a root file system read-only, and all of it safe from a power cut: VPSs will be copies of it."""

@@ -59,6 +59,9 @@ class Storage(Protocol):
     def exclusive(self, root: str) -> int:
         """Bytes of the pool that would be free if this one were deleted."""
 
+    def exchange(self, root: str, other: str) -> None:
+        """Have two root file systems of this driver's change places, neither of them in use, in one step."""
+
     def delete(self, root: str) -> None:
         """Delete a root file system of this driver's, in use or not; nothing where there is none."""
 

@@ -26,7 +26,7 @@ from ...core.errors import NothingDone, VpsError
 from ...core.fidelity import Abilities
 from ...core.limits import Limits
 from .. import files, tools
-from ..syscalls import sync_filesystem
+from ..syscalls import exchange, sync_filesystem
 from . import ext4
 from .driver import Startup, image_of
 
@@ -95,6 +95,13 @@ class Image:
         """Of its blocks those that no other file shares."""
         told = tools.run(["btrfs", "filesystem", "du", "--raw", "--summarize", image_of(root)])
         return int(told.splitlines()[-1].split()[1])
+
+    def exchange(self, root: str, other: str) -> None:
+        """One rename, of both files. What somebody has left mounted would stay what it was."""
+        for path in (root, other):
+            if _mounted(path):
+                _unmount(path)
+        exchange(image_of(root), image_of(other))
 
     def delete(self, root: str) -> None:
         """Unmount and unlink. Where somebody has a file open in it, its blocks are freed when he has closed it."""

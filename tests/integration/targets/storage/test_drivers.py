@@ -11,6 +11,7 @@ import shutil
 
 import pytest
 import vps_kit as kit
+from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import Bound
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.plugins.module_utils.node import settings
 from ansible_collections.mainline.vps.plugins.module_utils.node.parts import Parts
@@ -108,3 +109,16 @@ def test_a_snapshot_costs_what_has_changed_since(driver, place, minimal):
 
 def test_nothing_is_deleted_where_nothing_is(driver, place):
     driver.delete(place("none"))
+
+
+def test_two_root_file_systems_change_places_with_their_limits(driver, place, minimal):
+    one, two = place("one"), place("two")
+    for root, size in ((one, 256 * MIB), (two, 384 * MIB)):
+        driver.clone(template(minimal), root, Limits(diskspace=Bound(size, size)))
+        driver.limit(root, Limits(diskspace=Bound(size, size)))
+        write(driver, root, os.path.basename(os.path.dirname(root)))
+    driver.exchange(one, two)
+    assert (read(driver, one), read(driver, two)) == ("two", "one")
+    assert (driver.read(one).size, driver.read(two).size) == (384 * MIB, 256 * MIB)
+    driver.exchange(one, two)
+    assert (read(driver, one), read(driver, two)) == ("one", "two")
