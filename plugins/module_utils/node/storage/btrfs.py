@@ -21,7 +21,7 @@ from ...core.errors import VpsError
 from ...core.fidelity import Abilities
 from ...core.limits import Limits
 from .. import tools
-from ..syscalls import sync_filesystem
+from ..syscalls import exchange, sync_filesystem
 from .driver import Startup
 
 _ROOM = 4 << 20  # bytes, for the few small files of a guest that the node writes
@@ -65,6 +65,15 @@ class Btrfs:
         """A read-only subvolume; the kernel first writes what waits to be written."""
         _require_subvolume(root)
         tools.run(["btrfs", "subvolume", "snapshot", "-r", root, into])
+
+    def identity(self, root: str) -> int:
+        """The number of the subvolume."""
+        _require_subvolume(root)
+        return subvolume_id(root)
+
+    def swap(self, root: str, other: str) -> None:
+        """The subvolumes."""
+        exchange(root, other)
 
     def exclusive(self, root: str) -> int:
         """As its qgroup counts them."""

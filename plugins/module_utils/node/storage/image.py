@@ -26,7 +26,7 @@ from ...core.errors import NothingDone, VpsError
 from ...core.fidelity import Abilities
 from ...core.limits import Limits
 from .. import files, tools
-from ..syscalls import sync_filesystem
+from ..syscalls import exchange, sync_filesystem
 from . import ext4
 from .driver import Startup, image_of
 
@@ -90,6 +90,17 @@ class Image:
         _copy(image, copy + MAKING)  # under the file's lock, which the loop device's writes take, too: at one instant
         os.mkdir(into)
         _rename(copy + MAKING, copy)
+
+    def identity(self, root: str) -> int:
+        """The inode of the image's file."""
+        return os.stat(image_of(root)).st_ino
+
+    def swap(self, root: str, other: str) -> None:
+        """The images' files. What is mounted would be started as it is: LXC's last hook may still be about to unmount it."""
+        for place in (root, other):
+            if _mounted(place):
+                _unmount(place)
+        exchange(image_of(root), image_of(other))
 
     def exclusive(self, root: str) -> int:
         """Of its blocks those that no other file shares."""
