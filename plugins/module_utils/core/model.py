@@ -31,6 +31,8 @@ SYSTEMD, BUSYBOX, OTHER_INIT = "systemd", "busybox", "other"
 BOOTED_MARK = "/run/booted"  # made in a guest by the minimal template's init when it is through
 
 ID_RANGE = 65536  # the uids and gids of one VPS
+# What is written into the guest's own files, and is the guest's from then on.
+IDENTITY = ("hostname", "nameservers", "search_domains", "root_password_hash", "authorized_keys")
 
 
 @dataclass(frozen=True)

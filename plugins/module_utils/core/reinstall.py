@@ -17,12 +17,13 @@ from . import disk, parse, units
 from .beancounters import BTRFS
 from .errors import VpsError, shown
 from .fidelity import Abilities, enforced
-from .model import STOPPED, Actual, Kept, NodeFacts, Rescue, Vps
+from .model import IDENTITY, STOPPED, Actual, Kept, NodeFacts, Rescue, Vps
 from .plan import LIVE, Change, DropPrevious, EnterRescue, GoBack, LeaveRescue, Reinstall
 
 NEVER, IF_DIFFERS, ALWAYS, UNDO = "never", "if_template_differs", "always", "undo"
 RESCUE = "rescue"
 PLACE = "/mnt/disk"
+AGAIN = frozenset({*IDENTITY, "limits"})  # what a root file system has to be told that knows nothing of what was said since
 STAYS = ("present", RESCUE)  # the states that leave a VPS in rescue
 LEAST_FREE = 32 << 20  # bytes in the pool below which no new root file system is made
 _MOST_PATHS, _LONGEST = 64, 1024
@@ -124,7 +125,7 @@ def source_of(wish: Wish, name: str, options: Mapping[str, Any], node: NodeFacts
 
 def inherited(source: Vps) -> dict[str, Any]:
     """What of a VPS is on its disk, and comes with a copy of that. Who it is among others is not of it."""
-    names = ("template", "init", "storage", "nameservers", "search_domains", "root_password_hash", "authorized_keys")
+    names = ({"template", "init", "storage"} | set(IDENTITY)) - {"hostname"}
     return {name: getattr(source, name) for name in names}
 
 
@@ -208,9 +209,6 @@ def _go_back(actual: Actual, recorded: Vps, previous: Kept) -> Moves:
         replace(recorded, template=previous.template, init=previous.init), _felt(changes, actual), (GoBack(recorded.name),), at_rest=True,
         again=AGAIN,
     )
-
-
-AGAIN = frozenset({"hostname", "nameservers", "search_domains", "root_password_hash", "authorized_keys", "limits"})
 
 
 def _check_size(vps: Vps, template: str, node: NodeFacts, abilities: Abilities) -> None:

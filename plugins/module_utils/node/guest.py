@@ -14,11 +14,9 @@ import tempfile
 import uuid
 
 from ..core.errors import VpsError
-from ..core.model import BOOTED_MARK, BUSYBOX, OTHER_INIT, SYSTEMD, Vps
+from ..core.model import BOOTED_MARK, BUSYBOX, IDENTITY, OTHER_INIT, SYSTEMD, Vps
 from . import tools
 from .tree import Tree
-
-IDENTITY = ("hostname", "nameservers", "search_domains", "root_password_hash", "authorized_keys")
 
 
 def prepare(tree: Tree, vps: Vps, nameservers: tuple[str, ...], options: frozenset[str] = frozenset(IDENTITY)) -> None:

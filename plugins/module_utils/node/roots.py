@@ -128,7 +128,7 @@ def settle(parts: Parts, name: str) -> list[str]:
 def change_places(parts: Parts, vps: Vps) -> list[str]:
     """Let the root file system in C(next) take the VPS's place for it, and do the rest; gives remains to erase."""
     files.sync(parts.vps.path(vps.name))
-    parts.driver(vps).swap(parts.root(vps.name), os.path.join(path(parts, vps.name, NEXT), "rootfs"))
+    parts.driver(vps).exchange(parts.root(vps.name), os.path.join(path(parts, vps.name, NEXT), "rootfs"))
     return finish(parts, vps)
 
 

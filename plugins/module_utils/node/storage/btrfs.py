@@ -71,15 +71,17 @@ class Btrfs:
         _require_subvolume(root)
         return subvolume_id(root)
 
-    def swap(self, root: str, other: str) -> None:
-        """The subvolumes."""
-        exchange(root, other)
-
     def exclusive(self, root: str) -> int:
         """As its qgroup counts them."""
         if not is_subvolume(root):
             return 0
         return int(_read(os.path.join(self._qgroup(root), "exclusive")) or 0)
+
+    def exchange(self, root: str, other: str) -> None:
+        """One rename, of both; each keeps its number, and with that its limit."""
+        for path in (root, other):
+            _require_subvolume(path)
+        exchange(root, other)
 
     def seal(self, path: str) -> None:
         """Make a root file system read-only, and all of it safe from a power cut: VPSs will be copies of it."""

@@ -59,11 +59,11 @@ class Storage(Protocol):
     def identity(self, root: str) -> int:
         """A number by which a root file system is known wherever it is moved in the pool."""
 
-    def swap(self, root: str, other: str) -> None:
-        """Let two root file systems, of which neither is in use, change places in one step: who is killed leaves it done or not."""
-
     def exclusive(self, root: str) -> int:
         """Bytes of the pool that would be free if this one were deleted."""
+
+    def exchange(self, root: str, other: str) -> None:
+        """Have two root file systems of this driver's change places, neither of them in use, in one step."""
 
     def delete(self, root: str) -> None:
         """Delete a root file system of this driver's, in use or not; nothing where there is none."""

@@ -77,6 +77,9 @@ class Image:
         if size < least:
             raise VpsError(f"limits.diskspace: an image of this template has {units.format_size(least)} or more; ask for as much.")
         _copy(image_of(source), image)
+        found = ext4.read(image)
+        if found is not None and found.mounted:  # of a VPS: its journal has the last of it, and resize2fs wants to know that all is well
+            ext4.check(image)
         tools.run(["tune2fs", "-U", "random", image])
         if size > least:
             os.truncate(image, size)
@@ -95,17 +98,17 @@ class Image:
         """The inode of the image's file."""
         return os.stat(image_of(root)).st_ino
 
-    def swap(self, root: str, other: str) -> None:
-        """The images' files. What is mounted would be started as it is: LXC's last hook may still be about to unmount it."""
-        for place in (root, other):
-            if _mounted(place):
-                _unmount(place)
-        exchange(image_of(root), image_of(other))
-
     def exclusive(self, root: str) -> int:
         """Of its blocks those that no other file shares."""
         told = tools.run(["btrfs", "filesystem", "du", "--raw", "--summarize", image_of(root)])
         return int(told.splitlines()[-1].split()[1])
+
+    def exchange(self, root: str, other: str) -> None:
+        """One rename, of both files. What somebody has left mounted would stay what it was."""
+        for path in (root, other):
+            if _mounted(path):
+                _unmount(path)
+        exchange(image_of(root), image_of(other))
 
     def delete(self, root: str) -> None:
         """Unmount and unlink. Where somebody has a file open in it, its blocks are freed when he has closed it."""
