@@ -11,6 +11,7 @@ the rest (the record, the old one to C(previous)), and if not, there is nothing 
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import asdict, dataclass, replace
 
 from ..core.errors import NOT_OURS, VpsError
@@ -73,6 +74,7 @@ def copy(parts: Parts, vps: Vps, source: str, root: str) -> None:
         driver.snapshot(parts.root(source), os.path.join(kept, "rootfs"))
     driver.clone(os.path.join(kept, "rootfs"), root, vps.limits)
     driver.delete(os.path.join(kept, "rootfs"))
+    shutil.rmtree(kept)
     with driver.opened(root), tree.Tree(root) as inside:
         guest.scrub(inside)
         own = {option for option in guest.IDENTITY if getattr(vps, option) != getattr(other, option)}
