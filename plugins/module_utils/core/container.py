@@ -176,13 +176,10 @@ def _remove(desired: Desired, actual: Actual) -> Plan:
 def _create(desired: Desired, node: NodeFacts, source: Vps | None) -> Plan:
     if desired.state == reinstall.RESCUE:
         raise VpsError(f"state: there is no VPS '{desired.name}' on this node that could be in rescue.")
-    template = desired.options.get("template")
-    if template is None and source is None:
-        raise VpsError(f"template: needed, because there is no VPS '{desired.name}' yet.")
-    base = {"init": reinstall.known_template(template, node)} if source is None else reinstall.inherited(source)
+    base = reinstall.base_of(desired.name, desired.options.get("template"), source, node)
     links.check(desired.options, desired.name, node)
     if source is None:
-        disk.check_new(enforced(desired.options.get("limits", Limits()), node.abilities), node.abilities, least=node.images.get(template, 0))
+        disk.check_new(enforced(desired.options.get("limits", Limits()), node.abilities), node.abilities, least=node.images.get(base["template"], 0))
     if node.damaged:
         raise VpsError(node.damaged)
     reinstall.check_room(node, f"name: VPS '{desired.name}'")
@@ -202,7 +199,7 @@ def _create(desired: Desired, node: NodeFacts, source: Vps | None) -> Plan:
             changes += _limit_changes(Limits(), named[option], lambda name: NEVER if getattr(kept, name) is None else LIVE)
         elif named.get(option) is not None:
             changes += _changes(option, None, named[option], LIVE)
-    return Plan(changes=tuple(changes), steps=(Create(vps, source and source.name), *run_steps), warnings=tuple(links.warnings(vps, node)))
+    return Plan(changes=tuple(changes), steps=(Create(vps, source.name if source else None), *run_steps), warnings=tuple(links.warnings(vps, node)))
 
 
 def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:

@@ -123,10 +123,13 @@ def source_of(wish: Wish, name: str, options: Mapping[str, Any], node: NodeFacts
     return source
 
 
-def inherited(source: Vps) -> dict[str, Any]:
-    """What of a VPS is on its disk, and comes with a copy of that. Who it is among others is not of it."""
-    names = ({"template", "init", "storage"} | set(IDENTITY)) - {"hostname"}
-    return {name: getattr(source, name) for name in names}
+def base_of(name: str, template: str | None, source: Vps | None, node: NodeFacts) -> dict[str, Any]:
+    """What a new VPS has of its template, or of the VPS that it is a copy of: what is on that one's disk. Who that is among others is not of it."""
+    if source is not None:
+        return {name: getattr(source, name) for name in ({"template", "init", "storage"} | set(IDENTITY)) - {"hostname"}}
+    if template is None:
+        raise VpsError(f"template: needed, because there is no VPS '{name}' yet.")
+    return {"template": template, "init": known_template(template, node)}
 
 
 def check_copy(source: Vps, vps: Vps, node: NodeFacts) -> None:

@@ -9,6 +9,7 @@ contract that both keep is tests/contract/.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -21,7 +22,7 @@ from ..core.beancounters import BTRFS
 from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
-from ..core.places import PACKET_FILTER, link_of
+from ..core.places import PACKET_FILTER, PREVIOUS, link_of
 from . import build, cgroup, configuration, engine, filtering, inside, interfaces, locks, network, rates, resources, root_steps, roots, settings
 from . import template_steps, tools, traffic, vps_steps
 from . import limits as limits_
@@ -128,7 +129,7 @@ class Node:
             held=live.held(limits, disk, abilities),
             disk=disk,
             live=live,
-            previous=roots.previous(self._parts, name),
+            previous=roots.previous(self._parts, name) if os.path.lexists(os.path.join(self._parts.vps.path(name), PREVIOUS)) else None,
         )
 
     def _with_source(self, facts: NodeFacts, name: str) -> NodeFacts:

@@ -15,7 +15,7 @@ from ..core.beancounters import Bound
 from ..core.errors import VpsError
 from ..core.limits import Limits
 from ..core.model import Kept, Vps
-from ..core.places import RESCUE
+from ..core.places import NEXT, PREVIOUS, RESCUE
 from . import configuration, keeping, roots
 from .parts import Parts
 from .sweep import erase
@@ -43,7 +43,7 @@ def reinstall(parts: Parts, step: steps.Reinstall) -> dict[str, object]:
     except BaseException:
         erase(parts, directory)
         raise
-    os.rename(directory, roots.path(parts, vps.name, roots.NEXT))
+    os.rename(directory, roots.path(parts, vps.name, NEXT))
     _erase(parts, roots.change_places(parts, vps))
     return {"kept_paths": there} if step.keep_paths else {}
 
@@ -52,19 +52,19 @@ def go_back(parts: Parts, step: steps.GoBack) -> None:
     """The same with the one that was kept, which is there already."""
     vps, driver = parts.vps.known(step.name), parts.driver(parts.vps.known(step.name))
     _erase(parts, roots.settle(parts, vps.name))
-    directory, was = roots.path(parts, vps.name, roots.PREVIOUS), roots.previous(parts, vps.name)
+    directory, was = roots.path(parts, vps.name, PREVIOUS), roots.previous(parts, vps.name)
     if was is None:
         raise VpsError(f"reinstall: what VPS '{vps.name}' had before its last reinstall has been deleted meanwhile; there is nothing to go back to.")
     now = Kept(vps.template, vps.init, was.since)
     roots.write(directory, roots.Note(driver.identity(os.path.join(directory, "rootfs")), was.template, was.init, now, False), back=True)
-    os.rename(directory, roots.path(parts, vps.name, roots.NEXT))
+    os.rename(directory, roots.path(parts, vps.name, NEXT))
     _erase(parts, roots.change_places(parts, vps))
 
 
 def drop_previous(parts: Parts, step: steps.DropPrevious) -> None:
     """One rename, and it is gone; then its remains."""
-    if os.path.lexists(roots.path(parts, step.name, roots.PREVIOUS)):
-        _erase(parts, [parts.vps.discard(step.name, roots.PREVIOUS)])
+    if os.path.lexists(roots.path(parts, step.name, PREVIOUS)):
+        _erase(parts, [parts.vps.discard(step.name, PREVIOUS)])
 
 
 def enter_rescue(parts: Parts, step: steps.EnterRescue) -> None:

@@ -16,13 +16,12 @@ from dataclasses import asdict, dataclass, replace
 
 from ..core.errors import NOT_OURS, VpsError
 from ..core.model import Kept, Vps
-from ..core.places import RESCUE
+from ..core.places import NEXT, PREVIOUS, RESCUE
 from ..core.reinstall import AGAIN
 from . import configuration, files, guest, locks, tree
 from .parts import Parts, node_nameservers
 from .record import Shelf
 
-NEXT, PREVIOUS = "next", "previous"
 _NOTE, _BACK = "root.json", "back.json"
 
 
@@ -107,11 +106,6 @@ def _read(directory: str, name: str) -> Note | None:
         return Note(**{**record, "was": Kept(**record["was"])})
     except NOT_OURS as error:
         raise shelf.strange(directory, error) from None
-
-
-def is_left(parts: Parts, name: str) -> bool:
-    """Whether a run that was killed may have left something to do: two looks for each VPS of the node."""
-    return os.path.lexists(path(parts, name, NEXT)) or os.path.lexists(path(parts, name, RESCUE))
 
 
 def settle(parts: Parts, name: str) -> list[str]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext, suppress
 
 from ..core.errors import VpsError
 from ..core.model import Vps
-from ..core.places import OFFLINE
+from ..core.places import NEXT, OFFLINE, RESCUE
 from . import cgroup, engine, filtering, locks, roots, unit
 from .mounts import points_below
 from .parts import Parts
@@ -56,7 +56,7 @@ def _settle_roots(parts: Parts) -> list[str]:
     """The root file systems of which a killed run was about to change one for the other."""
     warnings = []
     for name in parts.vps.names():
-        if not roots.is_left(parts, name):
+        if not any(os.path.lexists(os.path.join(parts.vps.path(name), folder)) for folder in (NEXT, RESCUE)):  # two looks for each VPS
             continue
         ours = locks.is_at(parts.lock, locks.path("vps", name))
         try:
