@@ -20,6 +20,7 @@ from . import tools
 from .syscalls import open_in_root
 
 _TIMEOUT = 12 * 3600  # s: there may be terabytes
+_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")  # what we have open it has by our number, which may be somebody else's afterwards
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
@@ -27,7 +28,7 @@ _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 def copy(old: str, new: str, paths: Iterable[str], *, keep_open: int) -> list[str]:
     """Have these paths in `new` be what they are in `old`; gives those that there are. What `new` had there is gone.
 
-    Should we be killed, `keep_open`, a lock, is held until the copying is through. Raises VpsError where one cannot be kept.
+    Should we be killed, the copying ends, and `keep_open`, a lock, is held until it has. Raises VpsError where one cannot be kept.
     """
     with ExitStack() as stack:
         old_root, new_root = (_held(stack, os.open(root, _FOLDER | os.O_CLOEXEC)) for root in (old, new))
@@ -54,7 +55,7 @@ def _copy(old_root: int, new_root: int, path: str, keep_open: int) -> bool:
             ["cp", "-dR", "--preserve=mode,ownership,timestamps,links,xattr", "--reflink=auto", "--no-target-directory", "--",
              _by_descriptor(source, name), place],
         ):
-            code, output = tools.attempt(command, timeout=_TIMEOUT, keep_open=keep_open)
+            code, output = tools.attempt([*_WITH_US, *command], timeout=_TIMEOUT, keep_open=keep_open)
             if code != 0:
                 raise _refused(path, tools.last_words(output, lines=1), output=output[-4000:])
     return True

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 from ..core import plan as steps
+from ..core import units
 from ..core.beancounters import Bound
 from ..core.errors import VpsError
 from ..core.limits import Limits
@@ -37,15 +38,26 @@ def reinstall(parts: Parts, step: steps.Reinstall) -> dict[str, object]:
             with driver.opened(parts.root(vps.name)), driver.opened(root):
                 there = keeping.copy(parts.root(vps.name), root, step.keep_paths, keep_open=parts.lock)
         driver.limit(root, kept.limits)
+        parts.storage.sync()  # all of it, before it is anybody's disk; and counted from here on
+        _refuse_too_much(driver.usage(root), kept, there)
         was = Kept(vps.template, vps.init, datetime.now(timezone.utc).isoformat(timespec="seconds"))
         roots.write(directory, roots.Note(driver.identity(root), step.template, step.init, was, step.keep_previous))
-        parts.storage.sync()
     except BaseException:
         erase(parts, directory)
         raise
     os.rename(directory, roots.path(parts, vps.name, NEXT))
     _erase(parts, roots.change_places(parts, vps))
     return {"kept_paths": there} if step.keep_paths else {}
+
+
+def _refuse_too_much(used: int, vps: Vps, kept: list[str]) -> None:
+    """A subvolume takes more than its limit as long as the node writes to it; the VPS could not even delete some of it."""
+    room = vps.limits.disk_bytes()
+    if kept and room is not None and used > room:
+        raise VpsError(
+            f"keep_paths: with what is kept the disk of VPS '{vps.name}' has {units.format_size(-(-used >> 20) << 20)}, more than limits.diskspace "
+            f"({units.format_size(room)}); ask for more, or keep less."
+        )
 
 
 def go_back(parts: Parts, step: steps.GoBack) -> None:

@@ -78,6 +78,18 @@ def test_a_guest_does_not_lead_the_node_astray(vps):
     assert not list((kit.pool() / "vps").glob(".*it-rei*"))
 
 
+def test_what_is_kept_has_to_fit(minimal):
+    """A subvolume's limit may be below what is in it already, which nobody can make anew; the VPS runs on as it was."""
+    kit.container(NAME, template=minimal, limits={"diskspace": "300M"}, wait="booted")
+    kit.shell(NAME, "mkdir /srv; dd if=/dev/urandom of=/srv/big bs=1M count=150 2>/dev/null; sync")
+    kit.ok("vps_limits", name=NAME, diskspace="100M")
+    message = kit.fails("vps_container", **AGAIN, keep_paths=["/srv"])
+    assert message.startswith("keep_paths: with what is kept the disk of VPS") and "more than limits.diskspace (100M)" in message
+    assert kit.info(NAME)["state"] == "started" and kit.shell(NAME, "test -s /srv/big").returncode == 0
+    assert not list((kit.pool() / "vps").glob(".*it-rei*"))
+    assert kit.ok("vps_container", **AGAIN)["changed"]
+
+
 def test_there_is_a_way_back(vps, other):
     kit.shell(NAME, "echo old >/mark")
     who = machine_id(NAME)
