@@ -15,7 +15,7 @@ import re
 import shlex
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 
 from ...core import disk as disk_
@@ -71,7 +71,8 @@ class Image:
         size, image, quota = disk_.image_size(limits, None), image_of(root), self.quota
         os.mkdir(root)
         if limits.diskinodes is not None and limits.diskinodes.limit is not None and not quota:
-            ext4.make(_empty(image), source, size=size, inodes=disk_.inodes_of(limits.diskinodes.limit, size), quota=False)
+            with nullcontext() if os.listdir(source) else self.opened(source):  # a template's tree is at its place, a VPS's may not be
+                ext4.make(_empty(image), source, size=size, inodes=disk_.inodes_of(limits.diskinodes.limit, size), quota=False)
             return
         least = os.stat(image_of(source)).st_size
         if size < least:
