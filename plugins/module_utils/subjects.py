@@ -111,6 +111,8 @@ def _told(node: Any, name: str, earlier: dict[str, reading.Reading] | None) -> d
         if container.TERMINALS in actual.at_restart and actual.live.terminals is not None:  # what it was started with holds until then
             kept = replace(kept, numpty=Bound(actual.live.terminals, actual.live.terminals))
         used = usage.tell(node.counters(actual), kept)
+        if told["previous"] is not None:
+            told["previous"]["disk_used"] = node.use_of_previous(actual.vps)
     except FileNotFoundError:
         return None
     if earlier is not None:

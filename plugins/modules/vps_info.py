@@ -77,6 +77,12 @@ vpss:
           C(packets_out) that it has sent. What the link of a VPS had carried whose node lost its power, or whose monitor was killed, is missing.
       type: dict
       sample: {bytes_in: 1609, packets_in: 21, bytes_out: 2280, packets_out: 20}
+    previous:
+      description:
+        - The C(template) of the root file system before its last reinstall, where it is kept, C(since) when, and C(disk_used), the bytes that
+          the pool would have without it; null where there is none.
+      type: dict
+      sample: {template: debian, since: "2026-01-31T12:00:00+00:00", disk_used: 41943040}
     usage:
       description:
         - What it uses, as the kernel counts it. Null is a number that this kernel does not have. All counters restart with the VPS,

@@ -213,6 +213,11 @@ class MemoryNode:
         """Where a VPS is."""
         return {"directory": f"/pool/vps/{vps.name}", "host_interface": f"vps{vps.id_base >> 16}", "disk_used": 1 << 20}
 
+    def use_of_previous(self, vps: Vps) -> int:
+        """What one that is kept takes."""
+        assert self.disks[vps.name].previous
+        return 1 << 20
+
     def counters(self, actual: Actual) -> Counters:
         """What the kernel counts."""
         kernel = self.kernels.get(actual.vps.name)

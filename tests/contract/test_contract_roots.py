@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
+from ansible_collections.mainline.vps.plugins.module_utils.subjects import read_info
 from ansible_collections.mainline.vps.tests.contract.bench import TEMPLATE, A, B, options
 
 OTHER = "contract-other"
@@ -75,6 +76,8 @@ def test_what_was_before_comes_back_and_learns_what_was_said_since(bench, other)
 def test_what_was_before_goes_when_it_is_told_to(bench, other):
     bench.new(state="stopped")
     assert bench.vps(template=other, reinstall="if_template_differs", state="stopped")["vps"]["previous"]
+    (told,) = read_info(bench.node, {"name": A})["vpss"]
+    assert told["previous"]["template"] == TEMPLATE and told["previous"]["disk_used"] >= 0
     assert options(bench.vps(state="stopped", keep_previous=False)) == ["previous"]
     assert not bench.vps(state="stopped", reinstall="undo")["changed"]
 

@@ -201,6 +201,10 @@ class Node:
             "disk_used": self._parts.driver(vps).usage(self._parts.root(vps.name)),
         }
 
+    def use_of_previous(self, vps: Vps) -> int:
+        """Bytes of the pool that would be free without the root file system that a VPS had before."""
+        return self._parts.driver(vps).exclusive(os.path.join(self._parts.vps.path(vps.name), PREVIOUS, "rootfs"))
+
     def counters(self, actual: Actual) -> counts.Counters:
         """What the kernel counts of a VPS that has been read. One that has stopped since then is told as stopped."""
         vps, texts = actual.vps, {}

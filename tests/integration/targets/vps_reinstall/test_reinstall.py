@@ -110,6 +110,9 @@ def test_what_was_before_takes_room_until_it_is_told_to_go(vps):
     assert kept.exists() and kit.run("stat", "-c", "%a", str(kept)).strip() == "700"
     kit.ok("vps_container", **AGAIN)
     assert len(list((kit.pool() / "vps" / NAME).glob("previous"))) == 1, "one is kept, the last"
+    kit.shell(NAME, "sync")
+    kit.run("btrfs", "filesystem", "sync", str(kit.pool()))
+    assert 0 < kit.info(NAME)["previous"]["disk_used"] < 64 << 20
     kit.foretold("vps_container", name=NAME, keep_previous=False)
     assert not kept.exists()
     assert not kit.ok("vps_container", **{**AGAIN, "keep_previous": False})["vps"]["previous"] and not kept.exists()
@@ -137,6 +140,16 @@ def test_a_copy_is_of_this_instant_and_nobody_else_s_twin(vps, runs):
     assert not list((kit.pool() / "vps" / COPY).glob("source"))
     kit.ok("vps_container", name=NAME, state="absent")
     assert kit.said(COPY, "cat", "/srv/site/text") == "copy"
+
+
+def test_several_copies_are_made_at_once(vps):
+    """While their source is changed, too: each waits for it only as long as its disk is looked at."""
+    names = [f"it-rei-c{number}" for number in range(4)]
+    runs = [kit.launch("vps_container", name=name, clone_from=NAME, limits={"diskspace": "350M"}) for name in names]
+    runs.append(kit.launch("vps_container", name=NAME, hostname="other", state="restarted", stop_timeout=0))
+    told = [kit.result(run) for run in runs]
+    assert not [each["msg"] for each in told if each.get("failed")]
+    assert len({each["vps"]["id_base"] for each in told}) == 5 and {kit.said(name, "hostname") for name in names} == set(names)
 
 
 def test_a_copy_needs_the_room_that_its_source_takes(vps):
