@@ -206,7 +206,7 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
     recorded = actual.recorded or vps
     named = dict(desired.options)
     moves = reinstall.moves(desired.disk, named.pop("template", None), desired.state, actual, recorded)
-    reinstall.check_leave(desired.disk, moves, may_stop=_may_stop(desired, actual))
+    reinstall.check_leave(moves, may_stop=_may_stop(desired, actual))
     _check_wait(desired, moves.vps.boots)
     if named.get("storage", vps.storage) != vps.storage:
         raise VpsError(

@@ -16,7 +16,7 @@ from typing import Any
 from . import disk, parse, units
 from .beancounters import BTRFS
 from .errors import VpsError, shown
-from .fidelity import Abilities, enforced
+from .fidelity import enforced
 from .model import IDENTITY, STOPPED, Actual, Kept, NodeFacts, Rescue, Vps
 from .plan import LIVE, Change, DropPrevious, EnterRescue, GoBack, LeaveRescue, Reinstall
 
@@ -189,7 +189,8 @@ def _root(wish: Wish, template: str | None, actual: Actual, recorded: Vps) -> Mo
 def _reinstall(wish: Wish, template: str, actual: Actual, recorded: Vps) -> Moves:
     _refuse_protected(recorded, "reinstalled")
     init = known_template(template, actual.node)
-    _check_size(recorded, template, actual.node, actual.node.abilities)
+    can = actual.node.abilities
+    disk.check_new(enforced(recorded.limits, can), can, least=actual.node.images.get(template, 0))
     check_room(actual.node, f"reinstall: another root file system of VPS '{recorded.name}'")
     keeps = wish.keep_previous is not False
     changes = [Change("root", recorded.template, f"{template}, made anew")]
@@ -212,10 +213,6 @@ def _go_back(actual: Actual, recorded: Vps, previous: Kept) -> Moves:
         replace(recorded, template=previous.template, init=previous.init), _felt(changes, actual), (GoBack(recorded.name),), at_rest=True,
         again=AGAIN,
     )
-
-
-def _check_size(vps: Vps, template: str, node: NodeFacts, abilities: Abilities) -> None:
-    disk.check_new(enforced(vps.limits, abilities), abilities, least=node.images.get(template, 0))
 
 
 def _refuse_protected(vps: Vps, what: str) -> None:
@@ -259,7 +256,7 @@ def _felt(changes: list[Change], actual: Actual) -> tuple[Change, ...]:
     return tuple(replace(change, effect=effect) for change in changes)
 
 
-def check_leave(wish: Wish, found: Moves, *, may_stop: bool) -> None:
+def check_leave(found: Moves, *, may_stop: bool) -> None:
     """A VPS that runs is stopped for another root file system by a task that says so, and by no other. Rescue is a state that says so."""
     if not may_stop and any(isinstance(step, (Reinstall, GoBack)) for step in found.steps):
         raise VpsError(
