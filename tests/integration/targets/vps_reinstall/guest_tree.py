@@ -50,7 +50,8 @@ def taken(top: pathlib.Path) -> dict:
     """All of it: kinds, owners, modes, times, contents, hard links, holes, extended attributes."""
     found, inodes = {}, {}
     for folder, folders, files in os.walk(os.fsencode(top)):
-        for name in (b".", *folders, *files):
+        folders.sort()  # of hard links the first is named, and each file system has an order of its own
+        for name in (b".", *folders, *sorted(files)):
             path = os.path.normpath(os.path.join(folder, name))
             status = os.lstat(path)
             key = os.path.relpath(path, os.fsencode(top))
