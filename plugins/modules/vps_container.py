@@ -67,8 +67,8 @@ options:
     default: []
   keep_previous:
     description:
-      - V(true) keeps the root file system that a reinstall replaces, for O(reinstall=undo), until the next reinstall; it takes room in the pool, and none of the
-        limit of the VPS. V(false) deletes it at once, or in a later task. A reinstall keeps it when this is not given.
+      - V(true) keeps the root file system that a reinstall replaces, for O(reinstall=undo), until the next reinstall; it takes room in the pool, and
+        none of the limit of the VPS. V(false) deletes it at once, or in a later task. A reinstall keeps it when this is not given.
     type: bool
   rescue_template:
     description:

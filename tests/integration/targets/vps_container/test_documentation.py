@@ -10,6 +10,7 @@ import vps_kit as kit
 
 NAMES = ("web1", "web2", "mail1")
 
+
 def test_examples_run_as_written(tmp_path):
     """One after the other, through ansible-playbook; those that settle change nothing when they run again."""
     if any(kit.info(name) for name in NAMES):
