@@ -19,7 +19,7 @@ description:
   - All nodes are asked at once, with one command each, over their own connections, as root by C(ansible_become) where the login is not root.
   - A node that cannot be asked, or a VPS whose record is damaged, is one warning. The others are there.
   - "A host has these variables, none of which is ever evaluated as a template - C(vps_name), C(vps_node) (the node's name in the inventory),
-    C(vps_state) (V(started), V(stopped) or V(frozen)), C(vps_template), C(vps_plan) (null without one), C(vps_labels), C(vps_hostname),
+    C(vps_state) (V(started), V(stopped), V(frozen) or V(rescue)), C(vps_template), C(vps_plan) (null without one), C(vps_labels), C(vps_hostname),
     C(vps_addresses), C(vps_interfaces), C(vps_nameservers), C(vps_description), C(vps_privileged), C(vps_onboot), C(vps_boot_order), C(vps_limits) (text by
     limit) and C(vps_storage), as M(mainline.vps.vps_info) returns them without C(vps_)."
   - A VPS is called as O(hostname) says. Where two VPSs would have one name, or one would have the name of a node or of a group or
@@ -48,11 +48,11 @@ options:
     type: str
     default: vps_name
   states:
-    description: Only VPSs in these states are hosts.
+    description: Only VPSs in these states are hosts. What tasks do in one in V(rescue) is done to what that has booted, and goes with it.
     type: list
     elements: str
-    choices: [started, stopped, frozen]
-    default: [started, stopped, frozen]
+    choices: [started, stopped, frozen, rescue]
+    default: [started, stopped, frozen, rescue]
   group_by:
     description:
       - Makes groups C(vps_node_NODE), C(vps_state_STATE), C(vps_template_TEMPLATE), C(vps_plan_PLAN) and C(vps_label_KEY_VALUE), with C(_) for

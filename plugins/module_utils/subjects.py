@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .core import addresses, container, fidelity, limits, reading, usage
+from .core import addresses, container, fidelity, limits, reading, reinstall, usage
 from .core.beancounters import Bound
 from .core.errors import VpsError
 from .core.model import RUNNING, Actual, Manifest
@@ -23,7 +23,7 @@ def describe_vps(node: Any, actual: Actual) -> dict[str, Any] | None:
         return None
     return {
         "name": vps.name,
-        "state": "started" if actual.run == RUNNING else actual.run,
+        "state": reinstall.word("started" if actual.run == RUNNING else actual.run, vps),
         "template": vps.template,
         "storage": vps.storage,
         "hostname": vps.hostname,
@@ -41,6 +41,9 @@ def describe_vps(node: Any, actual: Actual) -> dict[str, Any] | None:
         "boot_order": vps.boot_order,
         "description": vps.description,
         "privileged": vps.privileged,
+        "protected": vps.protected,
+        "rescue": None if vps.rescue is None else {"template": vps.rescue.template, "path": vps.rescue.place},
+        "previous": None if actual.previous is None else {"template": actual.previous.template, "since": actual.previous.since},
         "plan": vps.plan,
         "limits": limits.show(vps.limits),
         "id_base": vps.id_base,
@@ -117,6 +120,8 @@ def _told(node: Any, name: str, earlier: dict[str, reading.Reading] | None) -> t
             kept = replace(kept, numpty=Bound(actual.live.terminals, actual.live.terminals))
         used = usage.tell(node.counters(actual), kept)
         snapshots, left_out = snapshot_subject.describe_snapshots(node, name)
+        if told["previous"] is not None:
+            told["previous"]["disk_used"] = node.use_of_previous(actual.vps)
     except FileNotFoundError:
         return None, []
     if earlier is not None:
@@ -141,7 +146,7 @@ def _with_fidelity(node: Any, desired: container.Desired, actual: Actual) -> dic
 CONTAINER = Subject(
     lock="vps",
     parse=container.parse_container,
-    read=lambda node, desired: node.read_vps(desired.name, asked=desired.options),
+    read=lambda node, desired: node.read_vps(desired.name, asked=desired.options, source=desired.disk.clone_from),
     compare=container.compare,
     result=_with_fidelity,
     settled=container.settled,

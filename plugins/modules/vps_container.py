@@ -27,15 +27,61 @@ options:
       - V(present) makes the VPS and leaves its run state alone; a new one is stopped.
       - V(started), V(stopped) and V(frozen) are run states; a VPS that does not exist is made first.
       - V(restarted) stops and starts it, every time.
+      - V(rescue) has it boot a fresh copy of O(rescue_template) in place of its own disk, with the same ids, addresses, keys and limits, and its
+        own disk mounted in that at O(rescue_path). It stays in rescue when it reboots from inside and when the node reboots, until a task
+        asks for another state than V(rescue) and V(present); what it has booted is deleted then. A VPS that runs is restarted for both.
       - V(absent) stops the VPS and deletes it with all its data, its snapshots (M(mainline.vps.vps_snapshot)) included.
     type: str
-    choices: [present, started, stopped, restarted, frozen, absent]
+    choices: [present, started, stopped, restarted, frozen, rescue, absent]
     default: started
   template:
     description:
-      - The template that a new VPS is made from; see M(mainline.vps.vps_template). Needed to make one.
-      - An existing VPS keeps its template; naming another one is an error.
+      - The template that a new VPS is made from; see M(mainline.vps.vps_template). Needed to make one, unless it is a copy (O(clone_from)).
+      - An existing VPS keeps its template; naming another one is an error, unless O(reinstall) says that its disk is to be made anew.
     type: str
+  clone_from:
+    description:
+      - The VPS of this node whose disk a new one gets a copy of, as it is at that instant, whether it runs or not; see O(storage), which it has
+        as well. Its password and keys, nameservers and search domains come with the disk where the task does not name them; limits, addresses
+        and everything else do not. Host name, machine-id and SSH host keys are its own.
+      - An existing VPS is left as it is. Not together with O(template), which is that of the source.
+    type: str
+  reinstall:
+    description:
+      - Whether the disk of an existing VPS is made anew from O(template), or from the one that it has. Name, ids, addresses, keys, password, limits and
+        all else that is recorded stays; machine-id and SSH host keys are new.
+      - V(if_template_differs) when O(template) is another than the VPS was made from; V(always) at every run; V(undo) puts the root file system
+        before the last reinstall back, where it is kept, and deletes the one that took its place.
+      - A VPS that runs is stopped for it where O(restart_policy) is not V(never), or O(state) is V(restarted) or V(stopped); else it is an error.
+      - A run that is killed leaves the old root file system or the new one, whole.
+    type: str
+    choices: [never, if_template_differs, always, undo]
+    default: never
+  keep_paths:
+    description:
+      - Paths of the VPS that a reinstall takes over from the old root file system, with owners, modes, ACLs, capabilities, hard links and holes, as in
+        V([/srv, /etc/ssh]). What the template has there is replaced. A path that is not there is left to the template; RV(kept_paths) says which were.
+      - A path that is a symbolic link is kept as a link. One with more than 4096 characters below it is an error.
+    type: list
+    elements: str
+    default: []
+  keep_previous:
+    description:
+      - V(true) keeps the root file system that a reinstall replaces, for O(reinstall=undo), until the next reinstall; it takes room in the pool, and
+        none of the limit of the VPS. V(false) deletes it at once, or in a later task. A reinstall keeps it when this is not given.
+    type: bool
+  rescue_template:
+    description:
+      - The template that a VPS boots with O(state=rescue). Not given, the one that it was made from, or that it has in rescue already.
+    type: str
+  rescue_path:
+    description:
+      - Where its own disk is then. Not given, V(/mnt/disk), or where it is already.
+    type: str
+  protected:
+    description:
+      - Whether the VPS is protected from being removed and from being reinstalled. Both are errors until a task of its own has set this to V(false).
+    type: bool
   storage:
     description:
       - What the disk of a new VPS is. V(btrfs) is a subvolume of the pool, which is cloned in no time, has a limit of space and
@@ -308,6 +354,43 @@ EXAMPLES = r"""
     state: stopped
     stop_timeout: 20
 
+- name: A copy of it, as it is now, to try something on
+  mainline.vps.vps_container:
+    name: web2
+    clone_from: web1
+    addresses: [10.90.0.11]
+
+- name: A new system with the old sites and host keys; what was there before is kept
+  mainline.vps.vps_container:
+    name: web1
+    template: minimal
+    reinstall: always
+    keep_paths: [/srv, /etc/ssh]
+    restart_policy: if_needed
+
+- name: Back to what was there before
+  mainline.vps.vps_container:
+    name: web1
+    reinstall: undo
+    restart_policy: if_needed
+
+- name: Its disk is broken; boot something else, with the disk at /mnt/disk
+  mainline.vps.vps_container:
+    name: web1
+    state: rescue
+    rescue_template: minimal
+
+- name: And from its own disk again; nobody is to remove it by mistake
+  mainline.vps.vps_container:
+    name: web1
+    state: started
+    protected: true
+
+- name: Now somebody means it
+  mainline.vps.vps_container:
+    name: web1
+    protected: false
+
 - name: Gone, with its data
   mainline.vps.vps_container:
     name: web1
@@ -375,6 +458,12 @@ fidelity:
       description: What the kernel holds there now, in its own units.
       type: str
       sample: 65536:65536
+kept_paths:
+  description: Which of O(keep_paths) there were.
+  returned: after a reinstall that has any
+  type: list
+  elements: str
+  sample: [/srv, /etc/ssh]
 restart_required:
   description: Whether the running VPS must be restarted before all of it is felt.
   returned: success
@@ -390,7 +479,7 @@ vps:
       type: str
       sample: web1
     state:
-      description: C(started), C(stopped) or C(frozen).
+      description: C(started), C(rescue) (it runs, but not from its own disk), C(stopped) or C(frozen).
       type: str
       sample: started
     template:
@@ -468,6 +557,19 @@ vps:
       description: Whether its root is the node's root.
       type: bool
       sample: false
+    protected:
+      description: Whether it is protected from being removed and reinstalled.
+      type: bool
+      sample: false
+    rescue:
+      description: The C(template) that it boots in place of its own disk, and the C(path) of that in it; null where it is not in rescue.
+      type: dict
+      sample: {template: minimal, path: /mnt/disk}
+    previous:
+      description:
+        - The C(template) of the root file system that it had before its last reinstall, and since when it is kept, in UTC; null where there is none.
+      type: dict
+      sample: {template: debian, since: "2026-01-31T12:00:00+00:00"}
     plan:
       description: The plan that its limits were laid over, null where there was none.
       type: str
@@ -515,10 +617,17 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "state": {
                 "type": "str",
-                "choices": ["present", "started", "stopped", "restarted", "frozen", "absent"],
+                "choices": ["present", "started", "stopped", "restarted", "frozen", "rescue", "absent"],
                 "default": "started",
             },
             "template": {"type": "str"},
+            "clone_from": {"type": "str"},
+            "reinstall": {"type": "str", "choices": ["never", "if_template_differs", "always", "undo"], "default": "never"},
+            "keep_paths": {"type": "list", "elements": "str", "default": []},
+            "keep_previous": {"type": "bool", "no_log": False},
+            "rescue_template": {"type": "str"},
+            "rescue_path": {"type": "str"},
+            "protected": {"type": "bool"},
             "storage": {"type": "str", "choices": ["btrfs", "image"]},
             "hostname": {"type": "str"},
             "addresses": {"type": "list", "elements": "raw"},

@@ -82,6 +82,12 @@ vpss:
       type: list
       elements: dict
       sample: [{name: before-upgrade, created: "2026-11-26T22:10:27+00:00", expires: null, size: 16384, state: started}]
+    previous:
+      description:
+        - The C(template) of the root file system before its last reinstall, where it is kept, C(since) when, and C(disk_used), the bytes that
+          the pool would have without it; null where there is none.
+      type: dict
+      sample: {template: debian, since: "2026-01-31T12:00:00+00:00", disk_used: 41943040}
     usage:
       description:
         - What it uses, as the kernel counts it. Null is a number that this kernel does not have. All counters restart with the VPS,

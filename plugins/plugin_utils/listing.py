@@ -17,10 +17,11 @@ from ansible_collections.mainline.vps.plugins.module_utils.core import limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import NOT_OURS, VpsError, shown
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import FROZEN, STOPPED, Vps
 from ansible_collections.mainline.vps.plugins.module_utils.core.parse import parse_name
+from ansible_collections.mainline.vps.plugins.module_utils.core.reinstall import RESCUE, word
 from ansible_collections.mainline.vps.plugins.plugin_utils.node_listing import MARK, TOLD
 
 STARTED = "started"
-STATES = (STARTED, STOPPED, FROZEN)
+STATES = (STARTED, STOPPED, FROZEN, RESCUE)
 # LXC's words, as node/engine.py takes them; one that starts, stops or is unknown to LXC does not run.
 _LXC = {"RUNNING": STARTED, "FROZEN": FROZEN, "FREEZING": FROZEN, "THAWED": STARTED}
 
@@ -111,7 +112,7 @@ def _guest(name: str, record: Mapping, states: Mapping) -> Guest:
     if vps.name != name:
         raise ValueError(f"name: it says {shown(vps.name)}")
     limits.show(vps.limits)  # a number of a wrong kind is found here, and not when somebody wants to see it
-    return Guest(vps, _LXC.get(str(states.get(name)), STOPPED))
+    return Guest(vps, word(_LXC.get(str(states.get(name)), STOPPED), vps))
 
 
 def _clean(text: str) -> str:

@@ -22,7 +22,7 @@ LXC_TIMEOUT = 20  # s
 # Never the hash of a password, nor keys, nor what a later release adds without a thought of this.
 TOLD = (
     "name", "template", "init", "hostname", "addresses", "nameservers", "onboot", "boot_order", "description", "privileged", "limits", "plan",
-    "id_base", "storage", "labels", "interfaces",
+    "id_base", "storage", "labels", "interfaces", "rescue",
 )
 
 

@@ -29,6 +29,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.controls import 
 from ansible_collections.mainline.vps.plugins.module_utils.core.fidelity import Abilities, enforced
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits, least
 from ansible_collections.mainline.vps.plugins.module_utils.core.live import Live
+from ansible_collections.mainline.vps.plugins.module_utils.core.places import RESCUE
 from ansible_collections.mainline.vps.plugins.module_utils.core.rates import Rates
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import (
     BUSYBOX,
@@ -37,6 +38,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.model import (
     STOPPED,
     SYSTEMD,
     Actual,
+    Kept,
     Manifest,
     NodeFacts,
     TemplateActual,
@@ -71,6 +73,7 @@ class Kernel:
     routes: list[str]
     privileged: bool
     hostname: str
+    rescue: bool = False
     rates: Rates = Rates()
     links: dict[str, interfaces.Interface] = field(default_factory=dict)  # by the node's ends
     routed: bool = True
@@ -88,6 +91,8 @@ class Disk:
     held: disks.Disk = disks.Disk()
     init_works: bool = True
     snapshots: dict[str, tuple[Snapshot, dict[str, object]]] = field(default_factory=dict)  # each with its guest's files
+    root: int = 0  # which root file system it has, of all that were ever made
+    previous: tuple[Kept, int, dict] | None = None
 
 
 class MemoryNode:
@@ -118,6 +123,7 @@ class MemoryNode:
         self.listening: set[str] = set()
         self.clock = time.time()
         self._pids = 1000
+        self._roots = 0
 
     # -- what the runner calls ------------------------------------------------------------------------------------
 
@@ -146,10 +152,12 @@ class MemoryNode:
 
         return plan.carry_out(apply)
 
-    def read_vps(self, name: str, *, decides: bool = True, asked: Collection[str] = ()) -> Actual:
+    def read_vps(self, name: str, *, decides: bool = True, asked: Collection[str] = (), source: str | None = None) -> Actual:
         """A VPS as it is: its record, where the kernel does not say something else."""
         facts = self._facts(name, asked) if decides else NodeFacts(abilities=self.abilities)
         if name not in self.disks:
+            if source in self.disks:
+                facts = replace(facts, source=self.recorded(source), source_size=self.disks[source].held.size or 1 << 20)
             return Actual(node=facts)
         disk, kernel, recorded = self.disks[name], self.kernels.get(name), self.recorded(name)
         abilities = self.abilities.on(recorded.storage)
@@ -182,6 +190,7 @@ class MemoryNode:
             held=live.held(limits, disk.held, abilities),
             disk=disk.held,
             live=live,
+            previous=disk.previous and disk.previous[0],
         )
 
     def read_snapshots(self, name: str, *, asked: Collection[str] = (), disk_of: str | None = None) -> SnapshotsActual:
@@ -217,6 +226,11 @@ class MemoryNode:
         """Where a VPS is."""
         return {"directory": f"/pool/vps/{vps.name}", "host_interface": f"vps{vps.id_base >> 16}", "disk_used": 1 << 20}
 
+    def use_of_previous(self, vps: Vps) -> int:
+        """What one that is kept takes."""
+        assert self.disks[vps.name].previous
+        return 1 << 20
+
     def counters(self, actual: Actual) -> Counters:
         """What the kernel counts."""
         kernel = self.kernels.get(actual.vps.name)
@@ -251,7 +265,7 @@ class MemoryNode:
         vps = replace(step.vps, id_base=next(base for base in range(1 << 20, 1 << 40, ID_RANGE) if base not in used))
         assert vps.name not in self.disks
         vps = self._with_links(vps)
-        self.disks[vps.name] = Disk(_record(vps), _config(vps), {option: getattr(vps, option) for option in GUEST})
+        self.disks[vps.name] = Disk(_record(vps), _config(vps), {option: getattr(vps, option) for option in GUEST}, root=self._new_root())
         self._limit_disk(vps)
         self.rules = self._rules()
 
@@ -286,7 +300,7 @@ class MemoryNode:
         self._pids += 1
         kernel = Kernel(
             self._pids, cgroup_files(Limits(), version=self.version), self._fresh(), None, terminals(self._kept(vps)), list(vps.addresses),
-            vps.privileged, vps.hostname, counters=dict(COUNTERS[self.version]),
+            vps.privileged, vps.hostname, vps.rescue is not None, counters=dict(COUNTERS[self.version]),
         )
         self._hold(kernel, self._kept(vps))
         kernel.rates, kernel.routed = vps.rates, interfaces.has_routed(vps)
@@ -343,6 +357,36 @@ class MemoryNode:
             self._Update(step.update)
         if step.runs:
             self._Start(steps.Start(name))
+
+    def _new_root(self) -> int:
+        self._roots += 1
+        return self._roots
+
+    def _put(self, vps: Vps) -> None:
+        assert self._run(vps.name) == STOPPED
+        self.disks[vps.name].record, self.disks[vps.name].config = _record(vps), _config(vps)
+
+    def _Reinstall(self, step: steps.Reinstall) -> dict[str, object]:
+        vps, disk = self.recorded(step.name), self.disks[step.name]
+        disk.previous = (Kept(vps.template, vps.init, "2026-01-01T00:00:00+00:00"), disk.root, disk.guest) if step.keep_previous else None
+        disk.guest, disk.root = {option: getattr(vps, option) for option in GUEST}, self._new_root()
+        self._put(replace(vps, template=step.template, init=step.init))
+        return {"kept_paths": []} if step.keep_paths else {}
+
+    def _GoBack(self, step: steps.GoBack) -> None:
+        disk = self.disks[step.name]
+        was, disk.root, disk.guest = disk.previous
+        disk.previous = None
+        self._put(replace(self.recorded(step.name), template=was.template, init=was.init))
+
+    def _DropPrevious(self, step: steps.DropPrevious) -> None:
+        self.disks[step.name].previous = None
+
+    def _EnterRescue(self, step: steps.EnterRescue) -> None:
+        self._put(replace(self.recorded(step.name), rescue=step.rescue))
+
+    def _LeaveRescue(self, step: steps.LeaveRescue) -> None:
+        self._put(replace(self.recorded(step.name), rescue=None))
 
     def _BuildTemplate(self, step: steps.BuildTemplate) -> None:
         template = step.template
@@ -486,6 +530,8 @@ class Memory:
             "rates": kernel.rates.named if kernel else None,
             "onboot": json.loads(disk.config)["onboot"],
             "pid": kernel.pid if kernel else None,
+            "root": disk.root,
+            "booted": None if kernel is None else RESCUE if kernel.rescue else "disk",
         }
 
     def set_limits(self, name: str, limits: Limits) -> None:

@@ -24,7 +24,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.disk import DEFA
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import STOPPED, Vps
-from ansible_collections.mainline.vps.plugins.module_utils.core.places import BRIDGED, NETWORK, TABLE, link_of
+from ansible_collections.mainline.vps.plugins.module_utils.core.places import BRIDGED, NETWORK, RESCUE, TABLE, link_of
 from ansible_collections.mainline.vps.plugins.module_utils.core.ruleset import ruleset
 from ansible_collections.mainline.vps.plugins.module_utils.node import cgroup, controls, engine, interfaces, network, rates, settings
 from ansible_collections.mainline.vps.plugins.module_utils.node.networks import Networks
@@ -105,6 +105,8 @@ class Real:
             "rates": rates.read(self.record(name)).named if pid else None,
             "onboot": "lxc.start.auto = 1\n" in _read(os.path.join(directory, "config")),
             "pid": pid,
+            "root": self.parts.driver(self.record(name)).identity(self.parts.root(name)),
+            "booted": _booted(directory, pid) if pid else None,
         }
 
     def set_limits(self, name: str, limits: Limits) -> None:
@@ -255,6 +257,12 @@ def _read(path: str) -> str:
             return file.read()
     except (FileNotFoundError, IsADirectoryError):  # the latter where a test has made one of a record
         return ""
+
+
+def _booted(directory: str, pid: int) -> str:
+    """Which of a VPS's root file systems its init has."""
+    own, found = (os.stat(place) for place in (os.path.join(directory, "rootfs"), f"/proc/{pid}/root"))
+    return "disk" if own.st_dev == found.st_dev else RESCUE
 
 
 def _destinations(interface: str) -> list[str]:

@@ -262,7 +262,8 @@ def test_what_need_not_be_asked_is_not_refused():
 def test_seconds_have_bounds():
     params = {
         "name": "web", "state": "started", "wait": "running", "restart_policy": "never", "wait_timeout": 0, "stop_timeout": 86400,
-        "unsupported": "fail", "force": False,
+        "unsupported": "fail", "force": False, "template": None, "clone_from": None, "reinstall": "never", "keep_paths": [], "keep_previous": None,
+        "rescue_template": None, "rescue_path": None,
     }
     assert container.parse_container(params).stop_timeout == 86400
     for option in ("wait_timeout", "stop_timeout"):

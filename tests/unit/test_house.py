@@ -22,7 +22,7 @@ PURE = {
 }
 LOADING = "..loading"  # of core/__init__.py alone, for it comes before all else
 PARTS = (
-    "abilities", "boot", "build", "cgroup", "engine", "firewall", "guest", "interfaces", "lxcfs", "network", "probe", "processes", "rates", "record",
+    "abilities", "boot", "build", "cgroup", "engine", "firewall", "guest", "interfaces", "keeping", "lxcfs", "network", "probe", "processes", "rates", "record",
     "resources", "traffic", "usage",
     "storage/btrfs", "storage/driver", "storage/ext4", "storage/image", "storage/pool",
 )

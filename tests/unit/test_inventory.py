@@ -211,6 +211,12 @@ def test_a_state_is_what_lxc_says(said, state):
     assert listing.parse(answer(record(), states={"web1": said})).guests[0].state == state
 
 
+@pytest.mark.parametrize(("said", "state"), [("RUNNING", "rescue"), ("STOPPED", "stopped"), ("FROZEN", "frozen")])
+def test_one_that_runs_in_rescue_is_not_simply_started(said, state):
+    inside = {"template": "minimal", "init": "busybox", "place": "/mnt/disk"}
+    assert listing.parse(answer(record(rescue=inside), states={"web1": said})).guests[0].state == state
+
+
 def test_labels_are_told():
     found = listing.parse(answer(record(labels={"b": "2", "a": "1"}), record(name="mail1")))
     assert {each.vps.name: each.variables()["vps_labels"] for each in found.guests} == {"mail1": {}, "web1": {"a": "1", "b": "2"}}

@@ -38,6 +38,7 @@ ELSEWHERE = {
     "node/build.py", "node/guest.py", "node/machine.py", "node/template_steps.py", "node/tree.py", "node/usage.py", "node/firewall.py",
     "core/bridging.py", "core/ruleset.py", "node/interfaces.py", "node/filtering.py", "node/probe.py", "node/traffic.py",
     "core/snapshots.py", "node/snapshots.py", "node/snapshot_steps.py", "snapshot_subject.py",
+    "node/keeping.py", "node/root_steps.py", "node/roots.py",
     "node/storage/ext4.py", "node/storage/image.py", "node/storage/pool.py",
 }
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import addresses, capacity, controls, disk, fidelity, firewall, interfaces, links, parse, pools, rates, units
+from . import addresses, capacity, controls, disk, fidelity, firewall, interfaces, links, parse, pools, rates, reinstall, units
 from . import limits as limits_
 from .beancounters import BTRFS, KEYS, STORAGES, format_value
 from .errors import VpsError, shown
@@ -37,7 +37,6 @@ from .plan import (
 )
 
 AT_START = "start"
-LEAST_FREE = 32 << 20  # bytes in the pool below which no new VPS is made
 
 
 def _parse_storage(value: object) -> str:
@@ -63,6 +62,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "labels": parse.parse_labels,
     "privileged": bool,
     "isolated": bool,
+    "protected": bool,
     "firewall": firewall.parse_firewall,
     "publish": firewall.parse_publish,
     "rates": rates.parse_rates,
@@ -89,6 +89,7 @@ class Desired:
     must_exist: bool = False
     unsupported: str = "fail"
     force: bool = False
+    disk: reinstall.Wish = reinstall.Wish()
 
 
 def parse_container(params: Mapping[str, Any]) -> Desired:
@@ -103,6 +104,7 @@ def parse_container(params: Mapping[str, Any]) -> Desired:
         restart_policy=params["restart_policy"],
         unsupported=params["unsupported"],
         force=params["force"],
+        disk=reinstall.parse_wish(params),
     )
 
 
@@ -124,13 +126,13 @@ def compare(desired: Desired, actual: Actual) -> Plan:
         raise VpsError(f"name: {actual.node.foreign}")
     if desired.state == "absent":
         return _remove(desired, actual)
-    _check_wait(desired, actual)
     if actual.vps is None and desired.must_exist:
         raise VpsError(f"name: there is no VPS '{desired.name}' on this node; make it with vps_container first.")
+    source = reinstall.source_of(desired.disk, desired.name, desired.options, actual.node) if actual.vps is None else None
     actual = replace(actual, node=replace(actual.node, abilities=abilities(desired, actual)))
     desired = replace(desired, options=links.settle(desired.options, actual.recorded or actual.vps, actual.node))
     desired, warnings = _settle_limits(desired, actual.node)
-    plan = _create(desired, actual.node) if actual.vps is None else _update(desired, actual, actual.vps)
+    plan = _create(desired, actual.node, source) if actual.vps is None else _update(desired, actual, actual.vps)
     return replace(plan, warnings=(*plan.warnings, *warnings, *disk.warnings(actual.disk)))
 
 
@@ -138,7 +140,8 @@ def abilities(desired: Desired, actual: Actual) -> Abilities:
     """What the machine can limit of the VPS: on the storage that it has, or is to have."""
     if actual.vps is not None:
         return actual.node.abilities
-    return actual.node.abilities.on(desired.options.get("storage", BTRFS))
+    source = actual.node.source if desired.disk.clone_from else None
+    return actual.node.abilities.on(source.storage if source else desired.options.get("storage", BTRFS))
 
 
 def _settle_limits(desired: Desired, node: NodeFacts) -> tuple[Desired, tuple[str, ...]]:
@@ -153,61 +156,58 @@ def _settle_limits(desired: Desired, node: NodeFacts) -> tuple[Desired, tuple[st
 
 def settled(desired: Desired) -> Desired:
     """The wish as it stands once it has been granted: what is left to do for it is what the kernel did not take."""
-    return replace(desired, state="started") if desired.state == "restarted" else desired
+    state = "started" if desired.state == "restarted" else desired.state
+    return replace(desired, state=state, disk=reinstall.settled(desired.disk))
 
 
 def _remove(desired: Desired, actual: Actual) -> Plan:
     if actual.vps is None:
         return Plan()
+    reinstall.refuse_removal(actual.recorded or actual.vps)
     steps: list[object] = []
     if actual.run == FROZEN:
         steps.append(Thaw(desired.name))  # cgroup v1 keeps even SIGKILL from a frozen process
     if actual.run != STOPPED:
         steps.append(Stop(desired.name, 0))
     steps.append(Destroy(desired.name))
-    return Plan(changes=(Change("state", _state_word(actual.run), "absent"),), steps=tuple(steps))
+    return Plan(changes=(Change("state", _state_word(actual.run, actual.vps), "absent"),), steps=tuple(steps))
 
 
-def _create(desired: Desired, node: NodeFacts) -> Plan:
-    template = desired.options.get("template")
-    if template is None:
-        raise VpsError(f"template: needed, because there is no VPS '{desired.name}' yet.")
-    if template not in node.templates:
-        known = ", ".join(sorted(node.templates)) or "none yet; make one with vps_template"
-        raise VpsError(f"template: there is no template '{template}' on this node (there is: {known}).")
+def _create(desired: Desired, node: NodeFacts, source: Vps | None) -> Plan:
+    if desired.state == reinstall.RESCUE:
+        raise VpsError(f"state: there is no VPS '{desired.name}' on this node that could be in rescue.")
+    base = reinstall.base_of(desired.name, desired.options.get("template"), source, node)
     links.check(desired.options, desired.name, node)
-    disk.check_new(enforced(desired.options.get("limits", Limits()), node.abilities), node.abilities, least=node.images.get(template, 0))
+    if source is None:
+        disk.check_new(enforced(desired.options.get("limits", Limits()), node.abilities), node.abilities, least=node.images.get(base["template"], 0))
     if node.damaged:
         raise VpsError(node.damaged)
-    if node.free_bytes < LEAST_FREE:
-        raise VpsError(
-            f"name: the pool is full ({units.format_size(max(0, node.free_bytes))} free), there is no room for VPS '{desired.name}'; "
-            "enlarge the pool or remove a VPS."
-        )
+    reinstall.check_room(node, f"name: VPS '{desired.name}'")
     if node.free_id_ranges < 1:
         raise VpsError("name: all id ranges of the node are in use; give the role mainline.vps.node a larger node_id_count.")
     named = dict(desired.options)
     capacity.check(node.room, None, named.get("limits", Limits()), vps=desired.name)
-    vps = Vps(**{"name": desired.name, "init": node.templates[template], "hostname": desired.name, **named})
+    vps = Vps(**{"name": desired.name, **base, "hostname": desired.name, **named})
+    _check_wait(desired, vps.boots)
+    if source is not None:
+        reinstall.check_copy(source, vps, node)
     run_steps, run = _run_steps(desired, STOPPED)
-    changes = [Change("state", "absent", _state_word(run), LIVE)]
+    changes = [Change("state", "absent", _state_word(run), LIVE), *([Change("clone_from", None, source.name)] if source else [])]
     for option in OPTIONS:
         if option == "limits" and option in named:
             kept = enforced(named[option], node.abilities)
             changes += _limit_changes(Limits(), named[option], lambda name: NEVER if getattr(kept, name) is None else LIVE)
         elif named.get(option) is not None:
             changes += _changes(option, None, named[option], LIVE)
-    return Plan(changes=tuple(changes), steps=(Create(vps), *run_steps), warnings=tuple(links.warnings(vps, node)))
+    return Plan(changes=tuple(changes), steps=(Create(vps, source.name if source else None), *run_steps), warnings=tuple(links.warnings(vps, node)))
 
 
 def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
     recorded = actual.recorded or vps
     named = dict(desired.options)
-    if named.get("template", vps.template) != vps.template:
-        raise VpsError(
-            f"template: VPS '{vps.name}' was made from '{vps.template}' and cannot change to '{named['template']}'; "
-            "remove the VPS first, or leave the option out."
-        )
+    moves = reinstall.moves(desired.disk, named.pop("template", None), desired.state, actual, recorded)
+    reinstall.check_leave(moves, may_stop=_may_stop(desired, actual))
+    _check_wait(desired, moves.vps.boots)
     if named.get("storage", vps.storage) != vps.storage:
         raise VpsError(
             f"storage: VPS '{vps.name}' has its disk on {vps.storage} and cannot change to {named['storage']}; "
@@ -221,8 +221,8 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
     differing = [option for option in OPTIONS if option in named and not is_so(option)]
     links.check({option: named[option] for option in differing}, vps.name, actual.node, recorded)
 
-    changes: list[Change] = []
-    options = set(differing) | actual.stale
+    changes: list[Change] = list(moves.changes)
+    options = set(differing) | actual.stale | moves.again
     at_rest = False  # whether the disk takes its new size only while the VPS does not run
     back = actual.at_restart & set(differing) - {"addresses"}  # flags that return to what the running VPS still has
     for option in differing:
@@ -230,7 +230,7 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
         if option == "limits":
             capacity.check(actual.node.room, recorded.limits, named[option], vps=vps.name)  # a promise is what the record says
             _refuse_to_kill(before, named[option], desired, actual)
-            at_rest = _check_disk(before, named[option], desired, actual)
+            at_rest = _check_disk(before, named[option], desired, actual, stops=moves.at_rest)
             kept = enforced(named[option], actual.node.abilities)
             due = actual.live.at_restart(kept, actual.node.abilities)  # what the next run will find
             changes += _limit_changes(
@@ -249,28 +249,32 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
     steps: list[object] = []
     if options:
         # From the record: drift in what the task does not name is told, and must not become what was asked for.
-        rest = recorded
+        rest = moves.vps
         if "limits" in actual.stale:
             rest = replace(rest, limits=disk.attainable(rest.limits, actual.disk, actual.node.abilities, runs=actual.run != STOPPED))
         wanted = replace(rest, **{option: named[option] for option in differing})
         steps.append(Update(wanted, frozenset(options), desired.force))
 
     waiting = {change.option for change in changes if change.effect == AT_RESTART} | (actual.at_restart - back)
-    restart = _runs_on(desired, actual) and (
+    restart = not moves.at_rest and _runs_on(desired, actual) and (
         (desired.restart_policy == "if_needed" and bool(waiting))
         or (desired.restart_policy == "always" and bool(changes or waiting))
     )
-    run_steps, run = _run_steps(replace(desired, state="restarted") if restart else desired, actual.run)
-    if restart or desired.state == "restarted":
-        changes.append(Change("state", _state_word(actual.run), "restarted"))
-    elif run != actual.run:
-        changes.append(Change("state", _state_word(actual.run), _state_word(run)))
-    # What stops first is changed at rest: nothing that a guest has done to itself keeps its node from stopping it.
+    if moves.at_rest:
+        run_steps, run = _around(desired, actual.run)
+    else:
+        run_steps, run = _run_steps(replace(desired, state="restarted") if restart else desired, actual.run)
+    before_word, after_word = _state_word(actual.run, recorded), _state_word(run, moves.vps)
     restarts = any(isinstance(step, Stop) for step in run_steps)
+    if restart or desired.state == "restarted" or (moves.at_rest and restarts and before_word == after_word):
+        changes.append(Change("state", before_word, "restarted"))
+    elif before_word != after_word:
+        changes.append(Change("state", before_word, after_word))
+    # What stops first is changed at rest: nothing that a guest has done to itself keeps its node from stopping it.
     stopped = 1 + next(number for number, step in enumerate(run_steps) if isinstance(step, Stop)) if restarts else 0
     return Plan(
         changes=tuple(changes),
-        steps=(*run_steps[:stopped], *steps, *run_steps[stopped:]),
+        steps=(*run_steps[:stopped], *moves.steps, *steps, *run_steps[stopped:]),
         restart_required=bool(waiting) and not restarts and run != STOPPED,
         warnings=tuple(links.warnings(wanted, actual.node)) if options & {"firewall", "publish", "addresses", "interfaces"} else (),
     )
@@ -303,9 +307,16 @@ def _run_steps(desired: Desired, run: str) -> tuple[list[object], str]:
     return steps, run
 
 
-def _check_wait(desired: Desired, actual: Actual) -> None:
-    init = actual.vps.init if actual.vps else actual.node.templates.get(str(desired.options.get("template")))
-    if desired.wait == "booted" and desired.state in ("started", "restarted", "frozen") and init == OTHER_INIT:
+def _around(desired: Desired, run: str) -> tuple[list[object], str]:
+    """The steps that stop a VPS for what is done to it at rest, and bring it into the asked state again, or into the one that it was in."""
+    before, _stopped = _run_steps(replace(desired, state="stopped"), run)
+    state = {RUNNING: "started", FROZEN: "frozen", STOPPED: "stopped"}[run] if desired.state == "present" else desired.state
+    after, end = _run_steps(replace(desired, state=state), STOPPED)
+    return [*before, *after], end
+
+
+def _check_wait(desired: Desired, init: str) -> None:
+    if desired.wait == "booted" and desired.state in ("started", "restarted", "frozen", reinstall.RESCUE) and init == OTHER_INIT:
         raise VpsError("wait: this VPS's init has no way to say that it has booted; wait for network or running instead.")
 
 
@@ -323,13 +334,18 @@ def _refuse_to_kill(before: Limits, after: Limits, desired: Desired, actual: Act
 
 def _runs_on(desired: Desired, actual: Actual) -> bool:
     """Whether a VPS runs, and is to run."""
-    return (actual.run == RUNNING and desired.state == "present") or (actual.run != STOPPED and desired.state == "started")
+    return (actual.run == RUNNING and desired.state == "present") or (actual.run != STOPPED and desired.state in ("started", reinstall.RESCUE))
 
 
-def _check_disk(before: Limits, after: Limits, desired: Desired, actual: Actual) -> bool:
+def _may_stop(desired: Desired, actual: Actual) -> bool:
+    """Whether a VPS is at rest on the way to what is asked, or may be restarted for it."""
+    return actual.run == STOPPED or desired.state in ("stopped", "restarted") or (desired.restart_policy != "never" and _runs_on(desired, actual))
+
+
+def _check_disk(before: Limits, after: Limits, desired: Desired, actual: Actual, *, stops: bool) -> bool:
     """An image does not take every change. Gives whether the VPS has to be stopped for this one, which the task then allows."""
     can, runs = actual.node.abilities, actual.run != STOPPED
-    stops = desired.state in ("stopped", "restarted") or (desired.restart_policy != "never" and _runs_on(desired, actual))
+    stops = stops or _may_stop(desired, actual)
     kept = enforced(after, can)
     disk.check_change(enforced(before, can), kept, actual.disk, can, runs=runs and not stops)
     return runs and disk.attainable(kept, actual.disk, can, runs=True) != kept
@@ -370,5 +386,5 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _state_word(run: str) -> str:
-    return {RUNNING: "started", STOPPED: "stopped", FROZEN: "frozen"}[run]
+def _state_word(run: str, vps: Vps | None = None) -> str:
+    return reinstall.word({RUNNING: "started", STOPPED: "stopped", FROZEN: "frozen"}[run], vps)

@@ -36,6 +36,24 @@ IDENTITY = ("hostname", "nameservers", "search_domains", "root_password_hash", "
 
 
 @dataclass(frozen=True)
+class Rescue:
+    """What a VPS boots in place of its own disk: a copy of a template, in which its own disk is mounted at `place`."""
+
+    template: str
+    init: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A root file system that a reinstall has put aside: the template that it came from; `since` is UTC in ISO 8601."""
+
+    template: str
+    init: str
+    since: str
+
+
+@dataclass(frozen=True)
 class Vps:
     """Everything about a VPS that outlives its restart; its record on disk is this and nothing else.
 
@@ -47,6 +65,7 @@ class Vps:
     gives up with that, and that nobody else may have before.
     `interfaces` are its links in bridged networks, besides the routed one.
     `pooled` are those addresses that a pool has given, with its name. `isolated`: its neighbours get to it by a rule of its `firewall` only.
+    `protected`: neither it nor its root file system is deleted. `rescue` is what it boots as long as it is in rescue.
     """
 
     name: str
@@ -75,6 +94,13 @@ class Vps:
     rates: Rates = Rates()
     pooled: tuple[tuple[str, str], ...] = ()
     interfaces: tuple[Interface, ...] = ()
+    protected: bool = False
+    rescue: Rescue | None = None
+
+    @property
+    def boots(self) -> str:
+        """The kind of the init that it is started with."""
+        return self.init if self.rescue is None else self.rescue.init
 
     @property
     def all_addresses(self) -> tuple[str, ...]:
@@ -117,6 +143,16 @@ def _pooled(record: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((address, pool) for address, pool in record.items()))
 
 
+def _rescue(record: Mapping[str, str] | None) -> Rescue | None:
+    """What a VPS boots in rescue, as it was recorded."""
+    if record is None:
+        return None
+    rescue = Rescue(**record)
+    if not all(isinstance(text, str) for text in (rescue.template, rescue.init, rescue.place)):
+        raise TypeError(f"rescue: {shown(record)} is none")
+    return rescue
+
+
 # How the sections of a VPS are written as plain data, for its record and for people.
 SECTIONS: Mapping[str, Callable[[Any], Any]] = {
     "limits": lambda limits: limits.named,
@@ -129,7 +165,7 @@ SECTIONS: Mapping[str, Callable[[Any], Any]] = {
 }
 _SECTIONS: Mapping[str, Callable[[Any], Any]] = {
     "labels": parse_labels, "pooled": _pooled, "firewall": parse_firewall, "publish": parse_publish, "rates": parse_rates,
-    "interfaces": read_interfaces,
+    "interfaces": read_interfaces, "rescue": _rescue,
 }
 # What the fields of a VPS's record are. Each record is read by every task, and anybody's mistake in one must not stand in the way of the others.
 _NONE = type(None)
@@ -137,7 +173,7 @@ _LISTS = ("addresses", "nameservers", "search_domains", "authorized_keys", "unfi
 _PLAIN: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("name", "template", "init", "hostname", "description", "storage"), (str,)),
     **dict.fromkeys(("root_password_hash", "plan"), (str, _NONE)),
-    **dict.fromkeys(("onboot", "privileged", "isolated"), (bool,)),
+    **dict.fromkeys(("onboot", "privileged", "isolated", "protected"), (bool,)),
     "boot_order": (int,),
     "id_base": (int, _NONE),
 }
@@ -160,6 +196,7 @@ class NodeFacts:
     `templates` maps a template's name to the kind of its init, `images` to the bytes that an image of it has at least. `plans` are the
     named sets of limits of this node; `room` is what it may promise besides what the other VPSs have. `published` are the ports of the node that
     lead to other VPSs, by their names; `listening` those at which the node itself does, as in C(tcp/22). `neighbours` are all other VPSs.
+    `source` is the VPS that a new one is to be copied from, for who asks, and `source_size` the bytes that a copy of its disk has at least.
     """
 
     templates: Mapping[str, str] = field(default_factory=dict)
@@ -181,6 +218,8 @@ class NodeFacts:
     linked: tuple[Vps, ...] = ()
     hardware: frozenset[str] = frozenset()
     damaged: str | None = None  # why it is unknown which addresses and ids are taken
+    source: Vps | None = None
+    source_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -191,6 +230,7 @@ class Actual:
     `stale` names options whose files or kernel settings do not say what the record says; they are applied again.
     `at_restart` names options that the running VPS will only take at its next start.
     `held` is what the kernel holds for each limit, and where; `disk` what its storage does. `live` is all that was read of a running one.
+    `previous` is the root file system that it had before its last reinstall, where that is kept.
     """
 
     vps: Vps | None = None
@@ -203,6 +243,7 @@ class Actual:
     held: Mapping[str, Held] = field(default_factory=dict)
     disk: Disk = Disk()
     live: Live = Live()
+    previous: Kept | None = None
 
 
 @dataclass(frozen=True)

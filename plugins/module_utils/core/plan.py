@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .errors import VpsError
-from .model import Template, Vps
+from .model import Rescue, Template, Vps
 
 if TYPE_CHECKING:
     from .networks import Network
@@ -36,9 +36,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Create:
-    """Make a VPS from its template, stopped."""
+    """Make a VPS from its template, or as a copy of the disk of the VPS `source`; stopped."""
 
     vps: Vps
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,46 @@ class Destroy:
 
 
 @dataclass(frozen=True)
+class Reinstall:
+    """Make the root file system of a stopped VPS anew from a template, with these paths of the old one; that is kept aside, or deleted."""
+
+    name: str
+    template: str
+    init: str
+    keep_paths: tuple[str, ...] = ()
+    keep_previous: bool = True
+
+
+@dataclass(frozen=True)
+class GoBack:
+    """Give a stopped VPS the root file system that the last reinstall has put aside, and delete the one that it has."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class DropPrevious:
+    """Delete the root file system that the last reinstall has put aside."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class EnterRescue:
+    """Have a stopped VPS boot a fresh copy of a template at its next start, with its own disk mounted in that."""
+
+    name: str
+    rescue: Rescue
+
+
+@dataclass(frozen=True)
+class LeaveRescue:
+    """Have a stopped VPS boot its own disk again, and delete what it has booted instead."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class BuildTemplate:
     """Build a template beside whatever has its name, then put it there."""
 
@@ -124,6 +165,10 @@ class RemoveNetwork:
     """Take a network that nobody uses away."""
 
     name: str
+
+
+# Steps for which a VPS is stopped, and which are refused before they have changed it.
+_AT_REST = (Update, Reinstall, GoBack, EnterRescue, LeaveRescue)
 
 
 @dataclass(frozen=True)
@@ -207,7 +252,7 @@ class Plan:
             try:
                 notes.update(apply(step) or {})
             except Exception:
-                if isinstance(step, Update) and any(isinstance(done, Stop) for done in self.steps[:number]):
+                if isinstance(step, _AT_REST) and any(isinstance(done, Stop) for done in self.steps[:number]):
                     for start in (later for later in self.steps[number:] if isinstance(later, Start)):
                         with suppress(VpsError):  # the first error is the one to tell
                             apply(start)

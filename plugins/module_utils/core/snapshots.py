@@ -19,6 +19,7 @@ from .errors import VpsError, shown, written
 from .live import Live
 from .model import FROZEN, IDENTITY, OTHER_INIT, RUNNING, STOPPED, Actual, Vps
 from .plan import LIVE, Change, ChangeSnapshot, Freeze, Plan, RemoveSnapshot, RollBack, TakeSnapshot, Update, Wait
+from .reinstall import LEAST_FREE
 
 ENDLESS = "never"
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
@@ -214,7 +215,7 @@ def compare(desired: Desired, actual: SnapshotsActual) -> Plan:
 
 def refuse_full(free_bytes: int, vps: str) -> None:
     """Raise VpsError where the pool has no room to keep another state of a VPS."""
-    if free_bytes < container.LEAST_FREE:
+    if free_bytes < LEAST_FREE:
         raise VpsError(
             f"vps: the pool is full ({units.format_size(max(0, free_bytes))} free), there is no room for what is kept of VPS '{vps}'; "
             "enlarge the pool, or remove a snapshot or a VPS."

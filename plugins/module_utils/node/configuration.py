@@ -43,14 +43,19 @@ def stale(vps: Vps, directory: str, disk: Startup, networks: Sequence[Network]) 
 
 def write(vps: Vps, directory: str, disk: Startup, networks: Sequence[Network], *, into: str | None = None) -> None:
     """Write them for a VPS that is, or when it is made will be, in `directory`; `into` is where it is being made."""
-    os.chown(into or directory, 0, _group(vps))
-    os.chmod(into or directory, _MODE)
+    let_in(vps, into or directory)
     for file, text in _texts(vps, directory, disk, networks).items():
         path = os.path.join(into or directory, file)
         if not _is_as_written(path, text, _MODES[file]):  # each costs the time that the disk takes
             files.write(path, text, mode=_MODES[file])
     if into is None:
         engine.register(vps.name, directory)
+
+
+def let_in(vps: Vps, directory: str) -> None:
+    """Have the root of a VPS, and nobody else, pass through a directory: LXC mounts what is in it as that."""
+    os.chown(directory, 0, _group(vps))
+    os.chmod(directory, _MODE)
 
 
 def _is_as_written(path: str, text: str, mode: int) -> bool:

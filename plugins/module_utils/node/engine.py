@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from ..core.errors import VpsError
 from ..core.model import BUSYBOX, FROZEN, ID_RANGE, RUNNING, STOPPED, Vps
-from ..core.places import GROUP, GROUP_VARIABLE, LXCPATH, ORDER_KEY, OWN, RUNTIME, STOP_TIMEOUT, unit_of
+from ..core.places import GROUP, GROUP_VARIABLE, LXCPATH, ORDER_KEY, OWN, RESCUE, RUNTIME, STOP_TIMEOUT, unit_of
 from . import files, tools
 
 LXC_CONFIG = "/usr/share/lxc/config"
@@ -45,7 +45,7 @@ def render(vps: Vps, *, directory: str, seccomp: str, parts: Iterable[Mapping[st
         ("lxc.include", f"{LXC_CONFIG}/common.conf"),
         *([] if vps.privileged else [("lxc.include", f"{LXC_CONFIG}/userns.conf")]),
         ("lxc.uts.name", vps.hostname),
-        ("lxc.rootfs.path", f"dir:{directory}/rootfs"),
+        *_roots(vps, directory),
         *([] if vps.privileged else _idmap(vps)),
         ("lxc.seccomp.profile", seccomp),
         *_apparmor(),
@@ -59,7 +59,7 @@ def render(vps: Vps, *, directory: str, seccomp: str, parts: Iterable[Mapping[st
         ("lxc.hook.pre-start", f"{directory}/reboot"),
         *(line for part in parts for line in part.items()),
     ]
-    if vps.init == BUSYBOX:
+    if vps.boots == BUSYBOX:
         lines += [("lxc.signal.halt", "SIGUSR2"), ("lxc.signal.reboot", "SIGTERM")]
     if vps.onboot:
         lines += [("lxc.start.auto", "1"), (ORDER_KEY, str(vps.boot_order))]
@@ -296,6 +296,17 @@ def _idmap(vps: Vps) -> list[tuple[str, str]]:
         ("lxc.idmap", f"g {mapping}"),
         # The tree on disk is owned by 0 and shared with the template; the mount maps it.
         ("lxc.rootfs.options", "idmap=container"),
+    ]
+
+
+def _roots(vps: Vps, directory: str) -> list[tuple[str, str]]:
+    """What it boots. In rescue that is not its own disk, which is mounted in it then; nothing of it is run, and no device in it opened."""
+    if vps.rescue is None:
+        return [("lxc.rootfs.path", f"dir:{directory}/rootfs")]
+    options = "bind,nodev,create=dir" + ("" if vps.privileged else ",idmap=container")
+    return [
+        ("lxc.rootfs.path", f"dir:{directory}/{RESCUE}/rootfs"),
+        ("lxc.mount.entry", f"{directory}/rootfs {vps.rescue.place[1:]} none {options} 0 0"),
     ]
 
 

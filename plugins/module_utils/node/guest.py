@@ -19,9 +19,9 @@ from . import tools
 from .tree import Tree
 
 
-def prepare(tree: Tree, vps: Vps, nameservers: tuple[str, ...]) -> None:
-    """Give a fresh clone all that makes it one of a kind."""
-    apply(tree, vps, frozenset(IDENTITY), nameservers)
+def prepare(tree: Tree, vps: Vps, nameservers: tuple[str, ...], options: frozenset[str] = frozenset(IDENTITY)) -> None:
+    """Give a fresh clone all that makes it one of a kind; of the options those that it has not got already."""
+    apply(tree, vps, options, nameservers)
     tree.write("/etc/machine-id", f"{uuid.uuid4().hex}\n", mode=0o444)
     if tree.exists("/etc/ssh/sshd_config"):
         for name, text in _host_keys().items():
@@ -118,7 +118,7 @@ def boot_state(vps: Vps, pid: int, attach) -> str | None:
     `attach(argv)` runs a guest's program and gives (exit code, bounded output). Raises VpsError where the kind of init
     has no way to tell, or says that it gave up.
     """
-    if vps.init == SYSTEMD:
+    if vps.boots == SYSTEMD:
         _code, output = attach(["systemctl", "is-system-running"])
         said = output.strip().splitlines()[-1:] or [""]
         if said[0] in ("running", "degraded"):
@@ -126,7 +126,7 @@ def boot_state(vps: Vps, pid: int, attach) -> str | None:
         if said[0] == "maintenance":
             raise VpsError(f"wait: VPS '{vps.name}' did not boot: its systemd is in state maintenance.")
         return None
-    if vps.init == BUSYBOX:
+    if vps.boots == BUSYBOX:
         try:
             with Tree(f"/proc/{pid}/root") as tree:
                 return "running" if tree.exists(BOOTED_MARK) else None

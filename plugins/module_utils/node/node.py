@@ -9,6 +9,7 @@ contract that both keep is tests/contract/.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -18,12 +19,13 @@ from ..core import capacity, networks
 from ..core import command as commands
 from ..core import plan as steps
 from ..core import usage as counts
+from ..core.beancounters import BTRFS
 from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
-from ..core.places import PACKET_FILTER, link_of
-from . import build, cgroup, configuration, engine, filtering, inside, interfaces, locks, network, rates, resources, settings, snapshot_steps, template_steps
-from . import tools, traffic, vps_steps
+from ..core.places import PACKET_FILTER, PREVIOUS, link_of
+from . import build, cgroup, configuration, engine, filtering, inside, interfaces, locks, network, rates, resources, root_steps, roots, settings
+from . import snapshot_steps, template_steps, tools, traffic, vps_steps
 from . import limits as limits_
 from . import usage
 from .parts import Parts, node_nameservers
@@ -67,26 +69,27 @@ class Node:
     def _do(self, step: object) -> dict[str, object] | None:
         if not isinstance(step, steps.Update):
             self._parts.found = None
-        return (vps_steps.APPLY.get(type(step)) or template_steps.APPLY.get(type(step)) or snapshot_steps.APPLY[type(step)])(self._parts, step)
+        kinds = (vps_steps.APPLY, root_steps.APPLY, template_steps.APPLY, snapshot_steps.APPLY)
+        return next(kind[type(step)] for kind in kinds if type(step) in kind)(self._parts, step)
 
-    def read_vps(self, name: str, *, decides: bool = True, asked: Collection[str] = ()) -> Actual:
-        """A VPS as it is: what its record says, where the kernel does not say something else.
+    def read_vps(self, name: str, *, decides: bool = True, asked: Collection[str] = (), source: str | None = None) -> Actual:
+        """A VPS as it is: what its record says, where the kernel does not say something else. `source` is one that it is to be a copy of.
 
         Who `decides` nothing by it does without what the others have. What takes a program or many files is read for who has `asked` for that option.
         """
         for _attempt in range(5):
             try:
-                return self._read_vps(name, decides, asked)
+                return self._read_vps(name, decides, asked, source)
             except (FileNotFoundError, ProcessLookupError):
                 self._parts.found = None
                 continue  # it has stopped, rebooted or gone while we looked
         raise VpsError(f"name: VPS '{name}' does not hold still to be read, it stops and starts all the time; stop it first.")
 
-    def _read_vps(self, name: str, decides: bool, asked: Collection[str]) -> Actual:
+    def _read_vps(self, name: str, decides: bool, asked: Collection[str], source: str | None) -> Actual:
         recorded = self._parts.vps.load(name)
         facts = self._facts(name, asked) if decides else NodeFacts(abilities=self._parts.abilities)
         if recorded is None:
-            return Actual(node=facts)
+            return Actual(node=facts if source is None else self._with_source(facts, source))
         abilities = self._parts.abilities_of(recorded)
         facts, kept = replace(facts, abilities=abilities), self._parts.keepable(recorded)
         stale = {*recorded.unfinished, *configuration.stale(kept, self._parts.vps.path(name), self._parts.startup(kept), self._parts.networks)}
@@ -131,7 +134,17 @@ class Node:
             held=live.held(limits, disk, abilities),
             disk=disk,
             live=live,
+            previous=roots.previous(self._parts, name) if os.path.lexists(os.path.join(self._parts.vps.path(name), PREVIOUS)) else None,
         )
+
+    def _with_source(self, facts: NodeFacts, name: str) -> NodeFacts:
+        """With the VPS that is to be copied, where there is one."""
+        source = self._parts.vps.load(name)
+        if source is None:
+            return facts
+        root = self._parts.root(name)
+        size = self._parts.driver(source).usage(root) if source.storage == BTRFS else self._parts.disk(source).size
+        return replace(facts, source=source, source_size=size or 0)
 
     def _facts(self, name: str, asked: Collection[str]) -> NodeFacts:
         taken = {address: "the node" for address in network.own_addresses()}
@@ -200,6 +213,10 @@ class Node:
             "host_interface": link_of(vps.id_base),
             "disk_used": self._parts.driver(vps).usage(self._parts.root(vps.name)),
         }
+
+    def use_of_previous(self, vps: Vps) -> int:
+        """Bytes of the pool that would be free without the root file system that a VPS had before."""
+        return self._parts.driver(vps).exclusive(os.path.join(self._parts.vps.path(vps.name), PREVIOUS, "rootfs"))
 
     def counters(self, actual: Actual) -> counts.Counters:
         """What the kernel counts of a VPS that has been read. One that has stopped since then is told as stopped."""

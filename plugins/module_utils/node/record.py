@@ -58,10 +58,10 @@ class Shelf:
         """One rename: from here on the thing exists."""
         os.rename(self.staging(name), self.path(name))
 
-    def discard(self, name: str) -> str:
-        """One rename: from here on it does not; gives where its remains are."""
+    def discard(self, name: str, part: str | None = None) -> str:
+        """One rename: from here on it does not, or that folder of it; gives where its remains are."""
         remains = os.path.join(self.folder, f"{DELETED}{name}@{os.urandom(4).hex()}")
-        os.rename(self.path(name), remains)
+        os.rename(self.path(name) if part is None else os.path.join(self.path(name), part), remains)
         return remains
 
     def read(self, directory: str) -> dict | None:

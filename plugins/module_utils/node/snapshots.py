@@ -42,10 +42,10 @@ class SnapshotRecords(Shelf):
             os.mkdir(self.folder, 0o700)
         super().commit(name)
 
-    def discard(self, name: str) -> str:
-        """One rename: from here on there is none; gives where its remains are."""
+    def discard(self, name: str, part: str | None = None) -> str:
+        """One rename: from here on there is none, or that folder of it; gives where its remains are."""
         remains = os.path.join(self._around.folder, f"{DELETED}{self._vps}@{os.urandom(4).hex()}")
-        os.rename(self.path(name), remains)
+        os.rename(os.path.join(self.path(name), part or ""), remains)
         files.sync(self.folder)
         return remains
 

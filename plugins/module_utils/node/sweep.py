@@ -12,8 +12,8 @@ from contextlib import contextmanager, nullcontext, suppress
 
 from ..core.errors import VpsError
 from ..core.model import FROZEN, STOPPED, Vps
-from ..core.places import OFFLINE, SNAPSHOTS
-from . import cgroup, engine, files, filtering, locks, tools, unit
+from ..core.places import NEXT, OFFLINE, RESCUE, SNAPSHOTS
+from . import cgroup, engine, files, filtering, locks, roots, tools, unit
 from .mounts import points_below
 from .parts import Parts
 
@@ -45,12 +45,31 @@ def sweep(parts: Parts) -> list[str]:
     for point in points_below(parts.vps.folder):
         if os.path.basename(point) == "rootfs":
             _release(parts, point)
+    warnings += _settle_roots(parts)
     if os.path.exists(_mark(parts)):
         protect(parts)
     if filtering.was_left(parts):
         warnings += [f"The packet filter stays as it is, whatever is changed, until this is mended: {reason}" for reason in _finish_rules(parts)]
     if parts.storage.recount():
         warnings.append("pool: the kernel had lost count of what the VPSs keep on disk, and no disk limit held; it is counting again now.")
+    return warnings
+
+
+def _settle_roots(parts: Parts) -> list[str]:
+    """The root file systems of which a killed run was about to change one for the other."""
+    warnings = []
+    for name in parts.vps.names():
+        if not any(os.path.lexists(os.path.join(parts.vps.path(name), folder)) for folder in (NEXT, RESCUE)):  # two looks for each VPS
+            continue
+        ours = locks.is_at(parts.lock, locks.path("vps", name))
+        try:
+            with nullcontext() if ours else locks.hold("vps", name, timeout=0):
+                for remains in roots.settle(parts, name):
+                    erase(parts, remains)
+        except locks.Held:
+            continue
+        except (VpsError, OSError) as error:
+            warnings.append(f"What a killed run left in VPS '{name}' cannot be finished yet: {error}")
     return warnings
 
 
@@ -96,7 +115,7 @@ def _sweep_offline(parts: Parts, name: str) -> None:
 
 def _release(parts: Parts, root: str) -> None:
     """Let go of the disk of a VPS that does not run, and that no run works on: a killed run held it, or a killed monitor."""
-    name = os.path.basename(os.path.dirname(root))
+    name = os.path.relpath(root, parts.vps.folder).split(os.sep)[0]  # it may lie deeper: one that is kept
     if name.startswith(".") or engine.has_monitor(name) or engine.is_in_hand(name):
         return
     ours = locks.is_at(parts.lock, locks.path("vps", name))
@@ -148,8 +167,10 @@ def erase_vps(parts: Parts, name: str, remains: str) -> None:
 
 def erase(parts: Parts, directory: str) -> None:
     """Delete the directory of one thing, its root file system first and its record last."""
-    for driver in parts.drivers.values():
-        driver.delete(os.path.join(directory, "rootfs"))
+    inner = [entry.path for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False) and entry.name != "rootfs"]
+    for folder in (directory, *inner):
+        for driver in parts.drivers.values():
+            driver.delete(os.path.join(folder, "rootfs"))
     for name in _entries(os.path.join(directory, SNAPSHOTS)):
         erase(parts, os.path.join(directory, SNAPSHOTS, name))
     for entry in sorted(os.listdir(directory), key=lambda name: name.endswith(".json")):

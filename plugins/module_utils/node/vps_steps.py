@@ -18,7 +18,7 @@ from ..core.errors import GuestInTheWay, NothingDone, VpsError
 from ..core.firewall import refuse_published
 from ..core.model import ID_RANGE, RUNNING, STOPPED, Vps
 from ..core.places import PACKET_FILTER
-from . import cgroup, configuration, controls, engine, files, filtering, guest, locks, network, probe, processes, rates, tools, traffic, tree
+from . import cgroup, configuration, controls, engine, files, filtering, guest, locks, network, probe, processes, rates, roots, tools, traffic, tree
 from . import interfaces as ports
 from .parts import Parts, node_nameservers
 from .sweep import erase_vps, protecting
@@ -52,9 +52,10 @@ def create(parts: Parts, step: steps.Create) -> None:
     root = os.path.join(directory, "rootfs")
     try:
         kept, driver = parts.keepable(vps), parts.driver(vps)
-        _clone(parts, kept, root)
-        with driver.opened(root), tree.Tree(root) as inside:
-            guest.prepare(inside, vps, node_nameservers())
+        if step.source is None:
+            roots.fill(parts, kept, root)
+        else:
+            roots.copy(parts, kept, step.source, root)
         driver.limit(root, kept.limits)
         configuration.write(kept, parts.vps.path(vps.name), parts.startup(kept, made_in=root), parts.networks, into=directory)
         # Before it is real: from the rename on, a boot of the node starts it by this link.
@@ -65,16 +66,6 @@ def create(parts: Parts, step: steps.Create) -> None:
     with protecting(parts, kept), filtering.following(parts, bridged=vps.interfaces != ()):
         parts.vps.commit(vps.name)
         parts.storage.sync()  # before anybody works with it: a power cut must not make remains of it again
-
-
-def _clone(parts: Parts, vps: Vps, root: str) -> None:
-    """Copy its template's root file system. What a driver needs for that is made once for each template."""
-    source, driver = os.path.join(parts.templates.path(vps.template), "rootfs"), parts.driver(vps)
-    if not driver.ready(source):
-        with locks.hold("template", vps.template, timeout=parts.lock_timeout):
-            if not driver.ready(source):  # another run has made it while this one waited
-                driver.make_ready(source)
-    driver.clone(source, root, vps.limits)
 
 
 def _reserve(parts: Parts, vps: Vps) -> tuple[Vps, str]:

@@ -684,9 +684,9 @@ def documented_result(module: str) -> dict:
 # -- measuring ----------------------------------------------------------------------------------------------------------
 
 
-def disk_limit(name: str) -> int | None:
+def disk_limit(name: str, root: str = "rootfs") -> int | None:
     """The limit of a VPS's qgroup, in bytes, as btrfs-progs tells it."""
-    number = next(number for number, path in subvolumes().items() if path == f"vps/{name}/rootfs")
+    number = next(number for number, path in subvolumes().items() if path == f"vps/{name}/{root}")
     lines = run("btrfs", "qgroup", "show", "-r", "--raw", str(pool())).splitlines()
     text = next(line.split()[3] for line in lines if line.split()[0] == f"0/{number}")
     return None if text == "none" else int(text)

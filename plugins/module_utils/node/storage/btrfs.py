@@ -66,6 +66,11 @@ class Btrfs:
         _require_subvolume(root)
         tools.run(["btrfs", "subvolume", "snapshot", "-r", root, into])
 
+    def identity(self, root: str) -> int:
+        """The number of the subvolume."""
+        _require_subvolume(root)
+        return subvolume_id(root)
+
     def exclusive(self, root: str) -> int:
         """As its qgroup counts them."""
         if not is_subvolume(root):

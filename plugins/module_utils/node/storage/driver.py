@@ -56,6 +56,9 @@ class Storage(Protocol):
         What the VPS has written by then is in it, as after a power cut of its own.
         """
 
+    def identity(self, root: str) -> int:
+        """A number by which a root file system is known wherever it is moved in the pool."""
+
     def exclusive(self, root: str) -> int:
         """Bytes of the pool that would be free if this one were deleted."""
 

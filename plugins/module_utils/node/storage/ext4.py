@@ -33,13 +33,17 @@ _MAKE_TIMEOUT = 1800  # s
 
 @dataclass(frozen=True)
 class Superblock:
-    """What a file system says of itself. `size` is in bytes; `errors`: the kernel has found some; `used` is without its own tables."""
+    """What a file system says of itself. `size` is in bytes; `errors`: the kernel has found some; `used` is without its own tables.
+
+    `mounted`: it has been, at least once.
+    """
 
     size: int
     inodes: int
     errors: bool
     quota: bool
     used: Used
+    mounted: bool = False
 
 
 def read(path: str) -> Superblock | None:
@@ -60,7 +64,7 @@ def read(path: str) -> Superblock | None:
     both, size = _QUOTA | _PROJECT, 1024 << scale
     blocks, free = low | high << 32, free_low | free_high << 32
     used = Used((blocks - tables - free) * size, inodes - free_inodes)
-    return Superblock(blocks * size, inodes, bool(state & _HAS_ERRORS), features & both == both, used)
+    return Superblock(blocks * size, inodes, bool(state & _HAS_ERRORS), features & both == both, used, block[0x2C:0x30] != bytes(4))
 
 
 def make(path: str, tree: str, *, size: int | None = None, inodes: int | None = None, quota: bool) -> None:

@@ -15,7 +15,7 @@ import re
 import shlex
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 
 from ...core import disk as disk_
@@ -71,12 +71,16 @@ class Image:
         size, image, quota = disk_.image_size(limits, None), image_of(root), self.quota
         os.mkdir(root)
         if limits.diskinodes is not None and limits.diskinodes.limit is not None and not quota:
-            ext4.make(_empty(image), source, size=size, inodes=disk_.inodes_of(limits.diskinodes.limit, size), quota=False)
+            with nullcontext() if os.listdir(source) else self.opened(source):  # a template's tree is at its place, a VPS's may not be
+                ext4.make(_empty(image), source, size=size, inodes=disk_.inodes_of(limits.diskinodes.limit, size), quota=False)
             return
         least = os.stat(image_of(source)).st_size
         if size < least:
             raise VpsError(f"limits.diskspace: an image of this template has {units.format_size(least)} or more; ask for as much.")
         _copy(image_of(source), image)
+        found = ext4.read(image)
+        if found is not None and found.mounted:  # of a VPS: its journal has the last of it, and resize2fs wants to know that all is well
+            ext4.check(image)
         tools.run(["tune2fs", "-U", "random", image])
         if size > least:
             os.truncate(image, size)
@@ -90,6 +94,10 @@ class Image:
         _copy(image, copy + MAKING)  # under the file's lock, which the loop device's writes take, too: at one instant
         os.mkdir(into)
         _rename(copy + MAKING, copy)
+
+    def identity(self, root: str) -> int:
+        """The inode of the image's file."""
+        return os.stat(image_of(root)).st_ino
 
     def exclusive(self, root: str) -> int:
         """Of its blocks those that no other file shares."""

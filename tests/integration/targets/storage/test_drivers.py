@@ -15,6 +15,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters imp
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.plugins.module_utils.node import settings
 from ansible_collections.mainline.vps.plugins.module_utils.node.parts import Parts
+from ansible_collections.mainline.vps.plugins.module_utils.node.storage.image import Image
 
 DRIVERS = ("btrfs", "image")
 MIB = 1 << 20
@@ -122,3 +123,40 @@ def test_two_root_file_systems_change_places_with_their_limits(driver, place, mi
     assert (driver.read(one).size, driver.read(two).size) == (384 * MIB, 256 * MIB)
     driver.exchange(one, two)
     assert (read(driver, one), read(driver, two)) == ("one", "two")
+
+
+def test_one_that_was_in_use_can_be_cloned_larger(driver, place, minimal):
+    root, kept, again = place("one"), place("kept"), place("again")
+    driver.clone(template(minimal), root, Limits(diskspace=Bound(128 * MIB, 128 * MIB)))
+    with driver.opened(root):
+        pathlib.Path(root, "mark").write_text("before", encoding="ascii")
+        driver.snapshot(root, kept)  # whose journal has not been played
+    driver.clone(kept, again, Limits(diskspace=Bound(300 * MIB, 300 * MIB)))
+    assert read(driver, again) == "before"
+
+
+def test_two_change_places_and_are_known_by_their_numbers(driver, place, minimal):
+    one, two = place("one"), place("two")
+    for root in (one, two):
+        driver.clone(template(minimal), root, Limits())
+        write(driver, root, os.path.basename(os.path.dirname(root)))
+    numbers = driver.identity(one), driver.identity(two)
+    assert numbers[0] != numbers[1]
+    driver.exchange(one, two)
+    assert (read(driver, one), read(driver, two)) == ("two", "one")
+    assert (driver.identity(two), driver.identity(one)) == numbers
+    os.rename(os.path.dirname(one), os.path.dirname(one) + "-moved")
+    assert driver.identity(os.path.dirname(one) + "-moved/rootfs") == numbers[1], "wherever it is moved"
+
+
+def test_an_image_with_inodes_of_its_own_is_made_of_what_is_in_the_snapshot(place, minimal):
+    """On a node without project quota, where it is no copy of blocks."""
+    driver = Image(quota=False)
+    if not driver.ready(template(minimal)):
+        driver.make_ready(template(minimal))
+    root, kept, again = place("one"), place("kept"), place("again")
+    driver.clone(template(minimal), root, Limits())
+    write(driver, root, "before")
+    driver.snapshot(root, kept)
+    driver.clone(kept, again, Limits(diskinodes=Bound(20000, 20000)))
+    assert read(driver, again) == "before"

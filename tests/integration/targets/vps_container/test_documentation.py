@@ -8,11 +8,13 @@ from __future__ import annotations
 import pytest
 import vps_kit as kit
 
+NAMES = ("web1", "web2", "mail1")
+
 
 def test_examples_run_as_written(tmp_path):
     """One after the other, through ansible-playbook; those that settle change nothing when they run again."""
-    if kit.info("web1") or kit.info("mail1"):
-        pytest.skip("this node has a VPS web1 or mail1 of somebody's, which the examples would change and remove")
+    if any(kit.info(name) for name in NAMES):
+        pytest.skip("this node has a VPS web1, web2 or mail1 of somebody's, which the examples would change and remove")
     tasks = kit.examples("vps_template")[:1] + kit.examples("vps_container")[:1] + kit.examples("vps_limits") + kit.examples("vps_info")
     tasks += kit.examples("vps_container")[1:]
     try:
@@ -20,7 +22,9 @@ def test_examples_run_as_written(tmp_path):
             kit.play(tmp_path, [{**task, "register": task.get("register", "told")} for task in tasks])
         assert kit.info("web1") is None, "the last example did not remove it"
     finally:
-        for name in ("web1", "mail1"):
+        for name in NAMES:
+            if kit.info(name):
+                kit.ok("vps_container", name=name, state="present", protected=False)
             kit.ok("vps_container", name=name, state="absent")
 
 

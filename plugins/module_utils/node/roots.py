@@ -1,0 +1,158 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Root file systems of a VPS besides the one that it has: made from templates and other VPSs, put in its place, kept, and what a killed run left.
+
+A reinstall makes the new one under a staging name, moves it to C(next) in the VPS's directory, with a note that says by what number it is
+known, and has it change places with the old one in one step. By the number the next run knows whether that has happened: if so it does
+the rest (the record, the old one to C(previous)), and if not, there is nothing but remains.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import asdict, dataclass, replace
+
+from ..core.errors import NOT_OURS, VpsError
+from ..core.model import Kept, Vps
+from ..core.places import NEXT, PREVIOUS, RESCUE
+from ..core.reinstall import AGAIN
+from . import configuration, files, guest, locks, tree
+from .parts import Parts, node_nameservers
+from .record import Shelf
+
+_NOTE, _BACK = "root.json", "back.json"
+
+
+@dataclass(frozen=True)
+class Note:
+    """What lies beside a root file system that takes, or has taken, a VPS's place for it.
+
+    `identity` is its storage's number for the new one, `template` and `init` what that was made from; `was` is the old one; `keeps` it, or not.
+    """
+
+    identity: int
+    template: str
+    init: str
+    was: Kept
+    keeps: bool
+
+
+def clone(parts: Parts, vps: Vps, root: str) -> None:
+    """Copy its template's root file system. What a driver needs for that is made once for each template."""
+    source, driver = os.path.join(parts.templates.path(vps.template), "rootfs"), parts.driver(vps)
+    if not driver.ready(source):
+        with locks.hold("template", vps.template, timeout=parts.lock_timeout):
+            if not driver.ready(source):  # another run has made it while this one waited
+                driver.make_ready(source)
+    driver.clone(source, root, vps.limits)
+
+
+def fill(parts: Parts, vps: Vps, root: str) -> None:
+    """A root file system from its template, as its own."""
+    clone(parts, vps, root)
+    with parts.driver(vps).opened(root), tree.Tree(root) as inside:
+        guest.prepare(inside, vps, node_nameservers())
+
+
+def copy(parts: Parts, vps: Vps, source: str, root: str) -> None:
+    """A root file system from the disk of another VPS, running or not, as it is at this instant; then as its own.
+
+    The lock of the source is held for the snapshot alone. Who waits for it makes a VPS that there is not yet, and nobody waits for that but
+    who would make a copy of it: two runs do not wait for each other.
+    """
+    driver, kept = parts.driver(vps), os.path.join(os.path.dirname(root), "source")
+    os.mkdir(kept, 0o700)
+    with locks.hold("vps", source, timeout=parts.lock_timeout):
+        other = parts.vps.load(source)
+        if other is None:
+            raise VpsError(f"clone_from: VPS '{source}' has been removed meanwhile; there is nothing to copy.")
+        if other.storage != vps.storage:
+            raise VpsError(f"clone_from: VPS '{source}' has been made anew on another storage meanwhile; run this again.")
+        driver.snapshot(parts.root(source), os.path.join(kept, "rootfs"))
+    driver.clone(os.path.join(kept, "rootfs"), root, vps.limits)
+    driver.delete(os.path.join(kept, "rootfs"))
+    shutil.rmtree(kept)
+    with driver.opened(root), tree.Tree(root) as inside:
+        guest.scrub(inside)
+        own = {option for option in guest.IDENTITY if getattr(vps, option) != getattr(other, option)}
+        guest.prepare(inside, vps, node_nameservers(), frozenset(own | {"hostname", "nameservers"}))
+
+
+def path(parts: Parts, name: str, part: str) -> str:
+    """A folder of a VPS's directory."""
+    return os.path.join(parts.vps.path(name), part)
+
+
+def previous(parts: Parts, name: str) -> Kept | None:
+    """The root file system that a VPS had before; None where it is not kept."""
+    note = _read(path(parts, name, PREVIOUS), _NOTE)
+    return None if note is None else note.was
+
+
+def write(directory: str, note: Note, *, back: bool = False) -> None:
+    """Put a note beside a root file system; it survives a power cut from here on."""
+    Shelf(directory, _BACK if back else _NOTE).write(directory, asdict(note))
+    files.sync(directory)
+
+
+def _read(directory: str, name: str) -> Note | None:
+    shelf = Shelf(directory, name)
+    record = shelf.read(directory)
+    if record is None:
+        return None
+    try:
+        return Note(**{**record, "was": Kept(**record["was"])})
+    except NOT_OURS as error:
+        raise shelf.strange(directory, error) from None
+
+
+def settle(parts: Parts, name: str) -> list[str]:
+    """Do the rest of what a killed run has begun, or take it back; gives remains to erase."""
+    remains = []
+    vps = parts.vps.load(name)
+    if vps is None:
+        return []
+    if os.path.lexists(path(parts, name, NEXT)):
+        remains += finish(parts, vps)
+    if vps.rescue is None and os.path.lexists(path(parts, name, RESCUE)):
+        remains.append(parts.vps.discard(name, RESCUE))
+    return remains
+
+
+def change_places(parts: Parts, vps: Vps) -> list[str]:
+    """Let the root file system in C(next) take the VPS's place for it, and do the rest; gives remains to erase."""
+    files.sync(parts.vps.path(vps.name))
+    parts.driver(vps).exchange(parts.root(vps.name), os.path.join(path(parts, vps.name, NEXT), "rootfs"))
+    return finish(parts, vps)
+
+
+def finish(parts: Parts, vps: Vps) -> list[str]:
+    """What follows when they have changed places, or what is left when they have not; again and again."""
+    directory = path(parts, vps.name, NEXT)
+    back = _read(directory, _BACK)
+    note = back or _read(directory, _NOTE)
+    if note is None or parts.driver(vps).identity(parts.root(vps.name)) != note.identity:
+        if back is None:
+            return [parts.vps.discard(vps.name, NEXT)]
+        os.rename(directory, path(parts, vps.name, PREVIOUS))
+        return []
+    parts.storage.sync()  # before the record says so
+    if (vps.template, vps.init) != (note.template, note.init) or back:
+        again = AGAIN if back else frozenset()  # the old one knows nothing of what was said since
+        vps = replace(vps, template=note.template, init=note.init, unfinished=tuple(sorted({*vps.unfinished, *again})))
+        parts.vps.store(vps)
+    put(parts, vps)
+    if not note.keeps:
+        return [parts.vps.discard(vps.name, NEXT)]
+    remains = [parts.vps.discard(vps.name, PREVIOUS)] if os.path.lexists(path(parts, vps.name, PREVIOUS)) else []
+    os.rename(directory, path(parts, vps.name, PREVIOUS))
+    files.sync(parts.vps.path(vps.name))
+    return remains
+
+
+def put(parts: Parts, vps: Vps) -> None:
+    """Have LXC's files say what the record says."""
+    kept = parts.keepable(vps)
+    configuration.write(kept, parts.vps.path(vps.name), parts.startup(kept), parts.networks)

@@ -1,0 +1,138 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Killed at random moments, a VPS has the old root file system or the new one, whole, and the next run converges.
+
+The seed is printed, and taken from the environment (VPS_TEST_SEED) to try the same moments again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+import guest_tree
+import vps_kit as kit
+
+KILLS = 20
+SEED = int(os.environ.get("VPS_TEST_SEED") or time.time_ns() % 1_000_000)
+NAME, COPY = "it-rei-k", "it-rei-l"
+
+
+def kill_after(seconds: float, **params) -> None:
+    """Start vps_container and kill its process after some time."""
+    run = kit.launch("vps_container", **params)
+    time.sleep(seconds)
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+
+
+def kill_when(folder: str, **params) -> None:
+    """Kill it as soon as there is a folder: where the random ones seldom hit."""
+    run = kit.launch("vps_container", **params)
+    while run.poll() is None and not os.path.exists(kit.pool() / "vps" / folder):
+        pass
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+
+
+def duration(**params) -> float:
+    """How long a run takes."""
+    started = time.monotonic()
+    told = kit.result(kit.launch("vps_container", **params))
+    assert not told.get("failed"), told["msg"]
+    return time.monotonic() - started
+
+
+def left() -> list[str]:
+    """What is neither a VPS nor a part of one that is finished."""
+    folder = kit.pool() / "vps"
+    return [str(path) for path in (*folder.glob(".*it-rei*"), *folder.glob("it-rei*/next"), *folder.glob("it-rei*/source"))]
+
+
+def test_while_a_disk_is_made_anew_and_put_back(minimal, other, storage):
+    chance = random.Random(SEED)
+    kit.container(NAME, template=minimal, storage=storage, limits={"diskspace": "300M"}, wait="booted")
+    guest_tree.plant(kit.rootfs(NAME) / "srv/site")
+    kept = guest_tree.taken(kit.rootfs(NAME) / "srv")
+    base = {"name": NAME, "restart_policy": "if_needed", "stop_timeout": 0, "wait": "booted"}
+    anew = {**base, "reinstall": "if_template_differs", "keep_paths": ["/srv"]}
+    times = [duration(**anew, template=name) for name in (other, minimal)]
+    whole, back = min(times), duration(**base, reinstall="undo")  # it is of `other` now
+    found = {"old": 0, "new": 0}
+    for number in range(KILLS):
+        where = f"seed {SEED}, kill {number} of {storage}"
+        before = kit.info(NAME)["template"]
+        wanted = minimal if before == other else other
+        kit.shell(NAME, f"echo {number} >/generation; sync")
+        if number % 4 == 1:
+            kill_when(f"{NAME}/next", **anew, template=wanted)
+        else:
+            kill_after(chance.uniform(0.3, 1.2) * whole, **anew, template=wanted)
+        now = kit.ok("vps_container", name=NAME, state="started", stop_timeout=0, wait="booted")["vps"]  # a task that knows nothing of it
+        new = now["template"] == wanted
+        found["new" if new else "old"] += 1
+        assert now["template"] in (before, wanted) and (now["previous"] is not None or not new), where
+        mark = kit.shell(NAME, "cat /generation", check=False).stdout
+        assert mark == ("" if new else f"{number}\n"), f"{where}: {'new' if new else 'old'} by its record, and not by its disk: {mark!r}"
+        assert guest_tree.taken(kit.rootfs(NAME) / "srv") == kept, where
+        assert left() == [], where
+        kit.ok("vps_container", **anew, template=wanted)
+        assert not kit.ok("vps_container", **anew, template=wanted)["changed"], where
+        assert guest_tree.taken(kit.rootfs(NAME) / "srv") == kept, where
+        if number % 2:
+            if number % 4 == 1:
+                kill_when(f"{NAME}/next", **base, reinstall="undo")
+            else:
+                kill_after(chance.uniform(0.3, 1.1) * back, **base, reinstall="undo")
+            kit.ok("vps_container", **base, reinstall="undo")
+            assert (kit.info(NAME)["template"], kit.info(NAME)["previous"]) == (before, None), where
+            assert kit.said(NAME, "cat", "/generation") == str(number), f"{where}: it did not come back"
+        assert left() == [], where
+    print(f"seed {SEED}: {found}")
+    assert all(found.values()), f"seed {SEED}: the moments were badly chosen: {found}"
+    kit.ok("vps_container", name=NAME, state="absent")
+    kit.until("nothing is left", lambda: not kit.remains())
+
+
+def test_on_the_way_into_rescue_and_out_of_it(minimal, storage):
+    chance = random.Random(SEED + 1)
+    kit.container(NAME, template=minimal, storage=storage, limits={"diskspace": "300M"}, wait="booted")
+    kit.shell(NAME, "echo mine >/mine; sync")
+    task = {"name": NAME, "stop_timeout": 0, "wait": "booted"}
+    there, back = duration(**task, state="rescue"), duration(**task, state="started")
+    for number in range(KILLS):
+        where = f"seed {SEED}, kill {number} of {storage}"
+        kill_after(chance.uniform(0.25, 1) * there, **task, state="rescue")
+        if number % 2:
+            kit.ok("vps_container", **task, state="rescue")
+            assert kit.said(NAME, "cat", "/mnt/disk/mine") == "mine", where
+            assert not kit.ok("vps_container", **task, state="rescue")["changed"], where
+            kill_after(chance.uniform(0.25, 1) * back, **task, state="started")
+        kit.ok("vps_container", **task, state="started")
+        assert kit.said(NAME, "cat", "/mine") == "mine" and kit.info(NAME)["state"] == "started", where
+        assert not kit.ok("vps_container", **task, state="started")["changed"], where
+        assert left() == [] and not (kit.pool() / "vps" / NAME / "rescue").exists(), where
+    kit.ok("vps_container", name=NAME, state="absent")
+    kit.until("nothing is left", lambda: not kit.remains())
+
+
+def test_while_a_copy_is_made(minimal, storage):
+    chance = random.Random(SEED + 2)
+    kit.container(NAME, template=minimal, storage=storage, wait="booted")
+    kit.shell(NAME, "echo mine >/mine; sync")
+    task = {"name": COPY, "clone_from": NAME, "stop_timeout": 0, "wait": "booted"}
+    whole = duration(**task)
+    kit.ok("vps_container", name=COPY, state="absent")
+    for number in range(KILLS):
+        where = f"seed {SEED}, kill {number} of {storage}"
+        kill_after(chance.uniform(0.25, 1) * whole, **task)
+        if number % 2:
+            kit.ok("vps_container", **task)
+            assert kit.said(COPY, "cat", "/mine") == "mine" and kit.said(COPY, "hostname") == COPY, where
+        kit.ok("vps_container", name=COPY, state="absent")
+        assert left() == [] and kit.said(NAME, "cat", "/mine") == "mine", where
+    kit.ok("vps_container", name=NAME, state="absent")
+    kit.until("nothing is left", lambda: not kit.remains())
