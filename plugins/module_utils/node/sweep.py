@@ -16,6 +16,7 @@ from ..core.places import OFFLINE
 from . import cgroup, engine, filtering, locks, unit
 from .mounts import points_below
 from .parts import Parts
+from .record import SCRATCH
 
 
 def sweep(parts: Parts) -> list[str]:
@@ -122,8 +123,9 @@ def erase_vps(parts: Parts, name: str, remains: str) -> None:
 
 def erase(parts: Parts, directory: str) -> None:
     """Delete the directory of one thing, its root file system first and its record last."""
-    for driver in parts.drivers.values():
-        driver.delete(os.path.join(directory, "rootfs"))
+    for root in (os.path.join(directory, SCRATCH, "rootfs"), os.path.join(directory, "rootfs")):
+        for driver in parts.drivers.values():
+            driver.delete(root)
     for entry in sorted(os.listdir(directory), key=lambda name: name.endswith(".json")):
         path = os.path.join(directory, entry)
         if os.path.isdir(path) and not os.path.islink(path):

@@ -26,8 +26,7 @@ def build_template(parts: Parts, step: steps.BuildTemplate) -> None:
     directory = parts.templates.begin(template.name)
     root = os.path.join(directory, "rootfs")
     try:
-        parts.storage.create(root)
-        build.build(template, root, keep_open=parts.lock)
+        build.build(parts, template, directory)
         with Tree(root) as tree:
             guest.scrub(tree)
             init = guest.kind_of_init(tree)
