@@ -297,8 +297,9 @@ def _xattrs(pax: Mapping[bytes, bytes]) -> tuple[tuple[str, bytes], ...]:
             found[_text(key[13:])] = value
         elif key.startswith(b"LIBARCHIVE.xattr."):
             found.setdefault(_text(unquote_to_bytes(key[17:])), _base64(value))
-        elif key in POSIX_ACLS:
-            found[POSIX_ACLS[key]] = acl(value)
+    for key, name in POSIX_ACLS.items():
+        if key in pax and name not in found:  # with numbers, where they are among the attributes too; else in words
+            found[name] = acl(pax[key])
     return tuple(
         (name, value) for name, value in sorted(found.items())
         if (name.startswith("user.") and len(name) < 256 and "\0" not in name) or name == "security.capability" or name in POSIX_ACLS.values()

@@ -34,6 +34,6 @@ def acl(text: bytes) -> bytes:
         if tag is None or len(allowed) != 3 or any(letter not in (wanted, "-") for letter, wanted in zip(allowed, "rwx")):
             raise ArchiveError("", "has an ACL that cannot be read")
         if who and not (who.isascii() and who.isdecimal() and len(who) < 10):
-            raise ArchiveError("", f"has an ACL for {who[:40]!r}; make the archive with numbers in place of names (tar --numeric-owner)")
+            raise ArchiveError("", f"has an ACL for {who[:40]!r}; which is no number; tar --xattrs --xattrs-include='*' makes an archive that has numbers")
         found.append((tag, sum(bit for bit, letter in zip((4, 2, 1), allowed) if letter != "-"), int(who) if who else _NOBODY))
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *each) for each in sorted(found))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from ..core.errors import VpsError
+from ..core.errors import GuestInTheWay, VpsError
 from ..core.limits import Limits
 from ..core.model import SKIP, Template
 from ..core.units import LARGEST_SIZE
@@ -59,10 +59,14 @@ def build(parts: Parts, template: Template, directory: str) -> None:
             _FILL[template.source](template, root, scratch, parts.lock)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    option = next((option for option in ("path", "url", "release", "vps") if getattr(template, option) is not None), "source")
     with Tree(root) as tree:
-        if template.source not in ("minimal", "debian", "ubuntu") and not guest.can_boot(tree):
-            option = next(option for option in ("path", "url", "release", "vps") if getattr(template, option) is not None)
-            raise VpsError(f"{option}: there is no /sbin/init in it, and nothing else boots a VPS; take one with an init, or install one in it first.")
+        if not guest.can_boot(tree):
+            raise VpsError(f"{option}: there is no /sbin/init and /etc in it, and nothing else boots a VPS; take one with them, or install them first.")
+        try:
+            guest.scrub(tree)
+        except GuestInTheWay as error:
+            raise VpsError(f"{option}: what it has cannot be made a template: {str(error).split(': ', 1)[-1]}") from None
 
 
 def _golden(parts: Parts, template: Template, root: str, scratch: str) -> None:

@@ -105,8 +105,8 @@ def kind_of_init(tree: Tree) -> str:
 
 
 def can_boot(tree: Tree) -> bool:
-    """Whether there is an init in it."""
-    return tree.exists("/sbin/init")
+    """Whether there is an init in it, and where it is told what to do."""
+    return tree.exists("/sbin/init") and tree.exists("/etc/.")
 
 
 def _hosts(text: str, hostname: str) -> str:

@@ -28,7 +28,6 @@ def build_template(parts: Parts, step: steps.BuildTemplate) -> None:
     try:
         build.build(parts, template, directory)
         with Tree(root) as tree:
-            guest.scrub(tree)
             init = guest.kind_of_init(tree)
         manifest = Manifest(
             template=template,

@@ -58,9 +58,10 @@ def _copy(path: str, into: str, option: str, limit: int) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise VpsError(f"{option}: {path} on the node cannot be read: {error.strerror}.") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise VpsError(f"{option}: {path} on the node is no file.")
     with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise VpsError(f"{option}: {path} on the node is no file.")
         return _pour(file, into, path, option, limit)
 
 

@@ -50,7 +50,8 @@ def decompressed(path: str, limit: int) -> Iterator[Read]:
 @contextmanager
 def packed(folder: str, limit: int) -> Iterator[Read]:
     """A directory of the node as an archive, made while it is read: holes, links, attributes and numbers as they are, no other file system's files."""
-    command = ["tar", "--create", "--format=pax", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--acls", "--sparse", "--one-file-system"]
+    # ACLs are among the attributes; those of --acls have the node's names for a guest's numbers, whatever --numeric-owner says.
+    command = ["tar", "--create", "--format=pax", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--sparse", "--one-file-system"]
     command += ["--anchored", "--exclude=./lost+found", "--directory", folder, "."]
     with _output(command, subprocess.DEVNULL, "tar, which reads it,") as stdout:
         yield _bounded(stdout.read, limit)
