@@ -195,9 +195,10 @@ class Archive:
         self._left, self._padding = size, -size % BLOCK_SIZE
 
     def _skip(self) -> None:
-        rest, self._left, self._padding = self._left + self._padding, 0, 0
+        rest, padding, self._left, self._padding = self._left, self._padding, 0, 0
         while rest:
             rest -= len(self._exactly(min(rest, PIECE)))
+        self._read(padding)  # which umoci leaves out at the end
 
     def _header(self, size: int) -> bytes:
         if size > _MOST_HEADER:

@@ -23,7 +23,7 @@ class ArchiveError(Exception):
 
 def components(name: str) -> tuple[str, ...]:
     """A name's components below the root; none for the root itself. Raises ArchiveError for one that leads elsewhere, or that no file can have."""
-    if name.startswith("/"):
+    if name.startswith("/") and name.strip("/."):  # umoci calls the root itself so
         raise ArchiveError(name, "has an absolute name")
     found = tuple(part for part in name.split("/") if part not in ("", "."))
     if ".." in found:

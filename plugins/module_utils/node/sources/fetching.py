@@ -76,14 +76,15 @@ def _download(url: str, into: str, option: str, limit: int, ca_path: str | None)
                 raise VpsError(f"{option}: the server sent only a part of {url}; try again.")
             return digest
     except urllib.error.HTTPError as error:
-        reason: object = f"HTTP {error.code} {shown(error.reason)}"
+        reason: object = "it leads to an address that is not followed" if 300 <= error.code < 400 else f"HTTP {error.code} {shown(error.reason)}"
     except urllib.error.URLError as error:
-        reason = getattr(error.reason, "strerror", None) or error.reason
+        untrusted = getattr(error.reason, "verify_message", None)
+        reason = f"its certificate is not trusted ({untrusted})" if untrusted else getattr(error.reason, "strerror", None) or error.reason
     except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         if isinstance(error, OSError) and error.filename:  # of a file of ours, and not of the network's
             raise
-    raise VpsError(f"{option}: {url} cannot be fetched: {' '.join(str(reason).split())[:200].rstrip('.')}; is the address right, and the server up?")
+    raise VpsError(f"{option}: {url} cannot be fetched: {' '.join(str(reason).split())[:200].rstrip('.')}; look whether the address is right.")
 
 
 def _pour(source: IO[bytes], into: str, what: str, option: str, limit: int) -> str:
@@ -94,7 +95,7 @@ def _pour(source: IO[bytes], into: str, what: str, option: str, limit: int) -> s
             if size > limit:
                 raise VpsError(f"{option}: {what} is larger than 'max_size' allows ({format_size(limit)}).")
             if time.monotonic() > deadline:
-                raise VpsError(f"{option}: {what} did not come within {_LONGEST} seconds; is the server slow?")
+                raise VpsError(f"{option}: {what} did not come within {_LONGEST} seconds; try again.")
             digest.update(piece)
             file.write(piece)
     return digest.hexdigest()

@@ -73,8 +73,8 @@ def choose(index: Mapping[str, Any], template: Template) -> Mapping[str, Any]:
         fits = [one for one in found if (one.get("platform") or {}).get("architecture") in (wanted, _OTHER_WORDS.get(wanted))]
         fits = [one for one in fits if (one.get("platform") or {}).get("os", "linux") == "linux"]
         bare = [one for one in found if not one.get("platform")]
-    except NOT_OURS as error:
-        raise _damaged(template, error) from None
+    except NOT_OURS:
+        raise _damaged(template) from None
     found = fits or bare
     if not found:
         raise VpsError(f"architecture: {template.path} has no image for {shown(wanted)}; give one that it has.")
@@ -123,8 +123,8 @@ def _read(template: Template, into: str) -> Mapping[str, Any]:
         if not isinstance(document, Mapping) or not isinstance(document.get("layers", []), list):
             raise TypeError("it is no index and no manifest")
         return document
-    except NOT_OURS as error:
-        raise _damaged(template, error) from None
+    except NOT_OURS:
+        raise _damaged(template) from None
     finally:
         os.unlink(into)
 
@@ -149,5 +149,5 @@ def _plain(template: Template, layout: str, name: str) -> str:
     return path
 
 
-def _damaged(template: Template, error: Exception) -> VpsError:
-    return VpsError(f"path: {template.path} is no OCI image layout as it should be: {shown(error, 120)}.")
+def _damaged(template: Template) -> VpsError:
+    return VpsError(f"path: {template.path} is no OCI image layout as it should be; copy it anew, with skopeo for example.")

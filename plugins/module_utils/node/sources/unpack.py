@@ -84,17 +84,21 @@ class Unpacker:
             place = components(entry.name)
             if not place or not place[-1].startswith(_WHITEOUT):
                 continue
+            hidden = place[-1][len(_WHITEOUT) :]
+            if hidden in ("", ".", ".."):
+                raise ArchiveError(entry.name, "hides what no file is called")
             try:
                 folder = self._open(place[:-1], _FOLDER)
             except OSError:
                 continue  # there is nothing to hide
+            self._keep_time(place[:-1], folder)
             try:
                 if place[-1] == _OPAQUE:
                     for name in os.listdir(folder):
                         remove(folder, name)
-                elif len(place[-1]) > len(_WHITEOUT):
+                else:
                     with suppress(FileNotFoundError):
-                        remove(folder, place[-1][len(_WHITEOUT) :])
+                        remove(folder, hidden)
             finally:
                 os.close(folder)
 
@@ -199,15 +203,7 @@ class Unpacker:
             return
         if stat.S_ISDIR(there.st_mode) and not self._layered:
             raise ArchiveError(entry.name, "takes the place of a directory that came before it")
-        if stat.S_ISDIR(there.st_mode):
-            parent = os.dup(parent)
-            self._forget()  # it may be below what goes
-            try:
-                remove(parent, name)
-            finally:
-                os.close(parent)
-        else:
-            os.unlink(name, dir_fd=parent)
+        remove(parent, name)
 
     def _folder(self, entry: Entry, place: tuple[str, ...]) -> int:
         """The directory that an entry is in; made, where the archive has not said anything of it. Open until the next is asked for."""
@@ -217,6 +213,7 @@ class Unpacker:
         for depth in range(len(place) + 1):
             try:
                 descriptor = self._open(place[: len(place) - depth], _FOLDER)
+                self._keep_time(place[: len(place) - depth], descriptor)
                 break
             except FileNotFoundError:
                 continue
@@ -237,6 +234,11 @@ class Unpacker:
     def _open(self, place: tuple[str, ...], flags: int) -> int:
         """No archive of one tree has names that go through its links; layers that were made without one may have."""
         return open_in_root(self._root, "/".join(place) or ".", flags, resolve=0 if self._layered else RESOLVE_NO_SYMLINKS)
+
+    def _keep_time(self, place: tuple[str, ...], descriptor: int) -> None:
+        """A directory that a layer below has made is as old as that said, whatever is put into it."""
+        if self._layered and place not in self._times:
+            self._times[place] = os.fstat(descriptor).st_mtime_ns
 
     def _forget(self) -> None:
         if self._parent is not None:
