@@ -115,12 +115,18 @@ def failed(template: Template, output: str) -> VpsError:
         words = tools.last_words("\n".join(line for line in said if not line.startswith(("E: ", "I: ", "W: "))), 2)[-400:].rstrip(".")
         message = f"customise[{steps[-1]}]: {template.customise[int(steps[-1])][0]} failed: {words}; the result's output has all of it."
     elif unsigned and ("NO_PUBKEY" in output or "not signed" in output or "BADSIG" in output):
-        option = next((f"repositories[{number}].key" for number, one in enumerate(template.repositories) if unsigned[1].startswith(one.url)), "keyring")
+        told_of = [f"repositories[{number}].key" for number, one in enumerate(template.repositories) if _bare(unsigned[1]).startswith(_bare(one.url))]
+        option = (told_of or ["keyring"])[0]
         message = f"{option}: what {unsigned[1]} says is not signed by a key that is trusted for it: {told}; the result's output has all of it."
     else:
         option = "mirror" if template.mirror and "Failed to fetch" in told else "source"
         message = f"{option}: mmdebstrap could not build '{template.suite}': {told}; the result's output has all of it."
     return VpsError(message, output=output[-4000:])
+
+
+def _bare(url: str) -> str:
+    """An address without what apt writes in more than one way."""
+    return re.sub(r"^(\w+):/+", r"\1:", url)
 
 
 def _readable(path: str, scratch: str) -> str:
