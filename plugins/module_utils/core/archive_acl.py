@@ -27,7 +27,9 @@ def acl(text: bytes) -> bytes:
             continue
         if len(words) == 2:  # C(other:r--), and C(mask:rwx) as Solaris writes them
             words.insert(1, "")
-        who, allowed = words[1], words[2] if len(words) > 2 else ""
+        if not 3 <= len(words) <= 4:
+            raise ArchiveError("", "has an ACL that cannot be read")
+        who, allowed = words[1], words[2]
         if who and len(words) == 4 and not who.isdecimal():  # star's C(user:NAME:rwx:NUMBER)
             who = words[3]
         tag = _TAGS.get(({"u": "user", "g": "group", "m": "mask", "o": "other"}.get(words[0], words[0]), bool(who)))

@@ -142,6 +142,8 @@ def _components(values: Iterable[Any], option: str = "components") -> tuple[str,
 def _mirror(value: str, option: str = "mirror") -> str:
     if not _MIRROR.fullmatch(value):
         raise VpsError(f"{option}: {shown(value)} is not the address of a Debian mirror; write for example http://mirror.example.org/debian.")
+    if value.startswith("file:"):
+        raise VpsError(f"{option}: the new system cannot read {shown(value)} on the node; write copy:// in place of file://.")
     return value
 
 

@@ -51,22 +51,21 @@ def build(parts: Parts, template: Template, directory: str) -> None:
     root, scratch = os.path.join(directory, "rootfs"), os.path.join(directory, SCRATCH)
     os.mkdir(scratch)
     os.chmod(scratch, 0o1777)  # apt reads its indexes as a user of its own; the directory around it is root's alone
+    option = next((option for option in ("path", "url", "release", "vps") if getattr(template, option) is not None), "source")
     try:
         if template.vps is not None:
             _golden(parts, template, root, scratch)
         else:
             parts.storage.create(root)
             _FILL[template.source](template, root, scratch, parts.lock)
+        with Tree(root) as tree:
+            if not guest.can_boot(tree):
+                raise VpsError(f"{option}: there is no /sbin/init and /etc in it, and nothing else boots a VPS; take one with them, or install them first.")
+            guest.scrub(tree)
+    except GuestInTheWay as error:
+        raise VpsError(f"{option}: this cannot be made a template of, because {str(error).split(': ', 1)[-1]}") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    option = next((option for option in ("path", "url", "release", "vps") if getattr(template, option) is not None), "source")
-    with Tree(root) as tree:
-        if not guest.can_boot(tree):
-            raise VpsError(f"{option}: there is no /sbin/init and /etc in it, and nothing else boots a VPS; take one with them, or install them first.")
-        try:
-            guest.scrub(tree)
-        except GuestInTheWay as error:
-            raise VpsError(f"{option}: what it has cannot be made a template: {str(error).split(': ', 1)[-1]}") from None
 
 
 def _golden(parts: Parts, template: Template, root: str, scratch: str) -> None:

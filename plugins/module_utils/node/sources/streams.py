@@ -28,7 +28,7 @@ _PROGRAMS = {
     "zstd": ("zstd", "-dcq", "--memory=512MB"),
     "bzip2": ("bzip2", "-dcq"),
 }
-_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", "--inh-caps=-all", "--")
+_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", "--inh-caps=-all", "--pdeathsig=KILL", "--")
 _REST = 64 << 20  # bytes that may come after an archive's end
 
 

@@ -217,7 +217,8 @@ def test_what_is_no_archive(tmp_path, content):
 
 def test_attributes_that_the_node_would_heed_are_left_out(tmp_path):
     """Of the kernel's other parts, and of whoever unpacks; the user's stay."""
-    pax = {f"SCHILY.xattr.{name}": "x" for name in ("trusted.overlay.opaque", "security.ima", "security.selinux", "system.evil", "user.kept", "btrfs.compression")}
+    names = ("trusted.overlay.opaque", "security.ima", "security.selinux", "system.evil", "user.kept", "btrfs.compression")
+    pax = {f"SCHILY.xattr.{name}": "x" for name in names}
     kit.ok("vps_template", **tarball(made(tmp_path / "a.tar", entry("f", pax_headers=pax))))
     assert [name for name in os.listxattr(root() / "f") if not name.startswith("btrfs.")] == ["user.kept"]
 

@@ -109,7 +109,8 @@ def test_layers_lie_one_over_the_other(layout, base, tmp_path):
 def test_a_hidden_tree_may_be_deep(layout, base, tmp_path):
     """Deeper than Python goes down by itself."""
     deep = "d/" * 1500
-    layout.image("latest", base, layer(tmp_path, *(entry(deep[: 2 * depth], type=FOLDER, mode=0o755) for depth in (500, 1000, 1500))), layer(tmp_path, entry(".wh.d")))
+    folders = [entry(deep[: 2 * depth], type=FOLDER, mode=0o755) for depth in (500, 1000, 1500)]
+    layout.image("latest", base, layer(tmp_path, *folders), layer(tmp_path, entry(".wh.d")))
     kit.ok("vps_template", **wish(layout))
     assert not (root() / "d").exists()
 
@@ -121,7 +122,8 @@ def test_tags_digests_and_machines_say_which(layout, base, tmp_path):
     layout.image("two", base, layer(tmp_path, entry("which"), content=b"other machine"), architecture="mips64le")
     message = kit.fails("vps_template", **wish(layout))
     assert message.startswith("image: ") and "one, two" in message
-    for options, said in (({"image": "one"}, "one"), ({"image": one}, "one"), ({"image": "two"}, "two"), ({"image": "two", "architecture": "mips64le"}, "other machine")):
+    other = {"image": "two", "architecture": "mips64le"}
+    for options, said in (({"image": "one"}, "one"), ({"image": one}, "one"), ({"image": "two"}, "two"), (other, "other machine")):
         kit.ok("vps_template", **wish(layout, **options))
         assert read("which") == said
     assert "it has one, two" in kit.fails("vps_template", **wish(layout, image="three"))
@@ -173,7 +175,8 @@ def test_layouts_that_lie(layout, base, tmp_path):
     assert "lacks blobs/sha256/" in kit.fails("vps_template", **wish(layout))
     blob.symlink_to("/etc/passwd")
     assert "leads out of it" in kit.fails("vps_template", **wish(layout))
-    for bad in (index.replace(digest, "sha256:../../../../etc/passwd"), index.replace(digest, "md5:abc"), "[]", "{}", '{"manifests": 7}', '{"manifests": [7]}', "[" * 99999, "\0"):
+    digests = [index.replace(digest, other) for other in ("sha256:../../../../etc/passwd", "md5:abc")]
+    for bad in (*digests, "[]", "{}", '{"manifests": 7}', '{"manifests": [7]}', "[" * 99999, "\0"):
         (layout.folder / "index.json").write_text(bad, encoding="ascii")
         assert kit.fails("vps_template", **wish(layout)).startswith(("path: ", "architecture: ")), bad
     before = kit.node_files()
