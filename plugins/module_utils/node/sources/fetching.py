@@ -12,6 +12,7 @@ import stat
 import time
 import urllib.error
 import urllib.request
+from errno import EDQUOT, ENOSPC
 from http.client import HTTPException
 from typing import IO
 
@@ -66,6 +67,7 @@ def _copy(path: str, into: str, option: str, limit: int) -> str:
 
 
 def _download(url: str, into: str, option: str, limit: int, ca_path: str | None) -> str:
+    reason: object = None
     try:
         with _opener(ca_path).open(urllib.request.Request(url, headers={"User-Agent": "mainline.vps"}), timeout=_SILENCE) as answer:
             length = answer.headers.get("Content-Length", "")
@@ -76,14 +78,14 @@ def _download(url: str, into: str, option: str, limit: int, ca_path: str | None)
                 raise VpsError(f"{option}: the server sent only a part of {url}; try again.")
             return digest
     except urllib.error.HTTPError as error:
-        reason: object = "it leads to an address that is not followed" if 300 <= error.code < 400 else f"HTTP {error.code} {shown(error.reason)}"
+        reason = "it leads to an address that is not followed" if 300 <= error.code < 400 else f"HTTP {error.code} {shown(error.reason)}"
     except urllib.error.URLError as error:
         untrusted = getattr(error.reason, "verify_message", None)
         reason = f"its certificate is not trusted ({untrusted})" if untrusted else getattr(error.reason, "strerror", None) or error.reason
     except (OSError, HTTPException, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        if isinstance(error, OSError) and error.filename:  # of a file of ours, and not of the network's
+        if isinstance(error, OSError) and (error.filename or error.errno in (ENOSPC, EDQUOT)):  # of a file of ours, and not of the network's
             raise
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     raise VpsError(f"{option}: {url} cannot be fetched: {' '.join(str(reason).split())[:200].rstrip('.')}; look whether the address is right.")
 
 
