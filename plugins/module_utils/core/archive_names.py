@@ -10,6 +10,7 @@ from __future__ import annotations
 
 _LONGEST_NAME = 255  # bytes of one component
 _LONGEST_PATH = 4000  # bytes; the kernel takes 4095
+DEEPEST = 256  # directories within each other: what works on templates and their VPSs may recurse
 
 
 class ArchiveError(Exception):
@@ -32,6 +33,8 @@ def components(name: str) -> tuple[str, ...]:
         raise ArchiveError(name, "has a name that no file can have")
     if any(len(part.encode("utf-8", "surrogateescape")) > _LONGEST_NAME for part in found):
         raise ArchiveError(name, "has a name that is too long")
+    if len(found) > DEEPEST:
+        raise ArchiveError(name, f"is deeper than {DEEPEST} directories")
     return found
 
 

@@ -15,7 +15,8 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ..core.errors import GuestInTheWay, VpsError
+from ..core.archive_names import DEEPEST
+from ..core.errors import GuestInTheWay, VpsError, shown
 from .syscalls import RESOLVE_NO_SYMLINKS, open_in_root
 
 READ_LIMIT = 1 << 20
@@ -91,7 +92,7 @@ class Tree:
         self._remove_below(path, lambda _mode: True)
 
     def remove_special(self) -> None:
-        """Remove whatever is no file, no link and no directory, anywhere."""
+        """Remove whatever is no file, no link and no directory, anywhere. Raises GuestInTheWay where directories go deeper than those of a template may."""
         self._remove_below("/", lambda mode: not stat.S_ISREG(mode) and not stat.S_ISLNK(mode))
 
     def _remove_below(self, path: str, goes: Callable[[int], bool]) -> None:
@@ -102,9 +103,11 @@ class Tree:
                 folder = open_in_root(self._root, place, os.O_RDONLY | os.O_DIRECTORY, resolve=RESOLVE_NO_SYMLINKS)
             except OSError as error:
                 if error.errno == errno.ENAMETOOLONG:
-                    raise _refused("look into", f"{place[:80]}…", error) from None
+                    raise _too_deep(place) from None
                 continue  # there is none, or it is a link to another
             try:
+                if place.count("/") > DEEPEST + 1:
+                    raise _too_deep(place)
                 for name in os.listdir(folder):
                     mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
                     if stat.S_ISDIR(mode):
@@ -184,6 +187,10 @@ def _replace(directory: int, name: str, text: str, mode: int, keep_owner: bool) 
     except OSError:  # a directory has the name
         os.unlink(staging, dir_fd=directory)
         raise
+
+
+def _too_deep(place: str) -> VpsError:
+    return GuestInTheWay(f"guest: {shown(place, 80)} in the VPS is deeper than {DEEPEST} directories.")
 
 
 def _refused(what: str, path: str, error: OSError) -> VpsError:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ...core.archive import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, HARD_LINK, SYMLINK, Archive, Entry
-from ...core.archive_names import ArchiveError, components, leaves
+from ...core.archive_names import DEEPEST, ArchiveError, components, leaves
 from ...core.model import ID_RANGE, REFUSE, Template
 from ...core.units import format_size
 from ..syscalls import RESOLVE_NO_SYMLINKS, open_in_root
@@ -229,6 +229,8 @@ class Unpacker:
                 os.close(descriptor)
             descriptor = below
         self._parent = place, descriptor
+        if self._layered and self._depth(descriptor) > DEEPEST:
+            raise ArchiveError(entry.name, f"is deeper than {DEEPEST} directories")
         return descriptor
 
     def _open(self, place: tuple[str, ...], flags: int) -> int:
@@ -239,6 +241,14 @@ class Unpacker:
         """A directory that a layer below has made is as old as that said, whatever is put into it."""
         if self._layered and place not in self._times:
             self._times[place] = os.fstat(descriptor).st_mtime_ns
+
+    def _depth(self, descriptor: int) -> int:
+        """How deep below the root a directory is, which a name that goes through links does not say."""
+        try:
+            path, root = (os.readlink(f"/proc/self/fd/{each}") for each in (descriptor, self._root))
+        except OSError:  # longer than the kernel tells
+            return DEEPEST + 1
+        return path.count("/") - root.count("/")
 
     def _forget(self) -> None:
         if self._parent is not None:

@@ -114,6 +114,29 @@ def test_device_nodes_and_fifos(tmp_path, kind, word):
     assert not (root() / "dev/evil").exists() and (root() / "after").exists()
 
 
+def test_directories_deeper_than_programs_go(tmp_path):
+    """What works on templates may recurse; so deep is no system. What is as deep as allowed becomes a VPS, on either disk, and a golden image."""
+    assert "is deeper than 256 directories" in refused(made(tmp_path / "b.tar", entry("d/" * 1990 + "f"), content=b"deep"))
+    path = made(tmp_path / "a.tar", entry("d/" * 255 + "f"), content=b"deep")
+    kit.ok("vps_template", **tarball(path))
+    for storage in ("btrfs", "image"):
+        kit.ok("vps_container", name=f"it-src-{storage}", template=archives.NAME, storage=storage, state="present")
+        kit.ok("vps_template", name=f"it-src-of-{storage}", source="vps", vps=f"it-src-{storage}")
+
+
+def test_a_guest_that_digs_deep(minimal):
+    """Its disk does not become a template, and it is said why."""
+    kit.container("it-src-dig", template=minimal)
+    kit.shell("it-src-dig", "cd /srv 2>/dev/null || cd /mnt; i=0; while [ $i -lt 1500 ]; do mkdir d && cd d || break; i=$((i+1)); done; sync", timeout=120)
+    assert "deeper than 256" in kit.fails("vps_template", name=archives.NAME, source="vps", vps="it-src-dig")
+
+
+def test_what_is_in_the_way_of_an_identity(tmp_path):
+    """A directory where every VPS's own file goes: the node does not remove it, and says so."""
+    path = made(tmp_path / "a.tar", entry("etc/machine-id", type=FOLDER), entry("etc/machine-id/x"))
+    assert refused(path).startswith("path: this cannot be made a template of")
+
+
 def test_kinds_that_nobody_knows(tmp_path):
     """A letter that no tar has."""
     assert "'evil' in the archive is of a kind" in refused(made(tmp_path / "a.tar", entry("evil", type=b"D")))

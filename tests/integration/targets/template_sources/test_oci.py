@@ -106,12 +106,16 @@ def test_layers_lie_one_over_the_other(layout, base, tmp_path):
     assert kit.ok("vps_container", name="it-src-v", template=NAME, wait="booted")["boot"] == "running"
 
 
-def test_a_hidden_tree_may_be_deep(layout, base, tmp_path):
-    """Deeper than Python goes down by itself."""
-    deep = "d/" * 1500
-    folders = [entry(deep[: 2 * depth], type=FOLDER, mode=0o755) for depth in (500, 1000, 1500)]
-    layout.image("latest", base, layer(tmp_path, *folders), layer(tmp_path, entry(".wh.d")))
-    kit.ok("vps_template", **wish(layout))
+def test_depth_is_bounded_through_links_too(layout, base, tmp_path):
+    """Names are short, and go through links that go through links; a tree that is hidden may be as deep as any."""
+    dig = [entry("d/" * 200, type=FOLDER, mode=0o755)]
+    for number in range(6):
+        above = f"l{number - 1}/" if number else ""
+        dig += [entry(f"l{number}", type=LINK, linkname=f"{above}{'d/' * 200}"), entry(f"l{number}/{'d/' * 200}", type=FOLDER, mode=0o755)]
+    layout.image("deep", base, layer(tmp_path, *dig))
+    assert "is deeper than 256" in kit.fails("vps_template", **wish(layout, image="deep"))
+    layout.image("hidden", base, layer(tmp_path, dig[0]), layer(tmp_path, entry(".wh.d")))
+    kit.ok("vps_template", **wish(layout, image="hidden"))
     assert not (root() / "d").exists()
 
 
@@ -155,6 +159,8 @@ def test_an_archive_of_a_layout_is_one(layout, base, tmp_path):
     evil = made(tmp_path / "evil.tar", entry("index.json", type=LINK, linkname="/etc/passwd"), entry("oci-layout"), init=False)
     message = kit.fails("vps_template", **wish(layout, name="it-src-u", path=str(evil)))
     assert message.startswith("path: ") and "link" in message and "root:" not in message
+    deep = made(tmp_path / "deep.tar", entry("d/" * 1900 + "f"), init=False)
+    assert "deeper" in kit.fails("vps_template", **wish(layout, name="it-src-u", path=str(deep)))
 
 
 def test_layouts_that_lie(layout, base, tmp_path):
