@@ -168,7 +168,7 @@ options:
     type: str
   max_entries:
     description:
-      - With the same sources, the most files, links and directories. 2000000 where it is not given.
+      - With the same sources, the most files, links and directories. 1000000 where it is not given.
     type: int
 notes:
   - An archive is taken for a stranger's. Names that are absolute or have C(..) in them, links that lead out of it, files behind links, owners beyond the

@@ -203,7 +203,7 @@ class Actual:
 
 
 ALLOW, REFUSE, SKIP = "allow", "refuse", "skip"
-MOST_SIZE, MOST_ENTRIES = 16 << 30, 2_000_000  # bytes and files of what is imported, where the playbook does not say
+MOST_SIZE, MOST_ENTRIES = 16 << 30, 1_000_000  # bytes and files of what is imported, where the playbook does not say
 
 
 @dataclass(frozen=True)

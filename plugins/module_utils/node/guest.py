@@ -85,7 +85,11 @@ def anonymise(tree: Tree) -> None:
         tree.remove(path)
     for path in _OWN_FOLDERS:
         tree.remove_files(path)
-    for home in ("/root", *(f"/home/{name}" for name in tree.names("/home"))):
+    for name in tree.names("/var/log/journal"):  # whose names are machine-ids
+        tree.remove_empty(f"/var/log/journal/{name}")
+    lines = [line.split(":") for line in (tree.read("/etc/passwd") or "").splitlines()]
+    homes = {fields[5].rstrip("/") for fields in lines if len(fields) > 5 and fields[5].startswith("/")}
+    for home in sorted({"/root", *homes, *(f"/home/{name}" for name in tree.names("/home"))}):
         for name in _OF_PEOPLE:
             tree.remove(f"{home}/{name}")
         tree.remove_files(f"{home}/.ssh")

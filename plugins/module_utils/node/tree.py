@@ -91,6 +91,15 @@ class Tree:
         """Remove all files and links in a directory and those below it, and leave the directories. Follows no link."""
         self._remove_below(path, lambda _mode: True)
 
+    def remove_empty(self, path: str) -> None:
+        """Remove a directory that has nothing in it; one that has, or that is something else, stays."""
+        try:
+            with self._parent(path) as (directory, name):
+                os.rmdir(name, dir_fd=directory)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY, errno.ELOOP):
+                raise _refused("remove", path, error) from None
+
     def remove_special(self) -> None:
         """Remove whatever is no file, no link and no directory, anywhere. Raises GuestInTheWay where directories go deeper than those of a template may."""
         self._remove_below("/", lambda mode: not stat.S_ISREG(mode) and not stat.S_ISLNK(mode))

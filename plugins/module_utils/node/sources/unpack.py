@@ -22,6 +22,7 @@ from ..syscalls import RESOLVE_NO_SYMLINKS, open_in_root
 
 _CAPABILITY = "security.capability"
 _LATEST = (1 << 34) * 10**9  # ns: later than any file system here can say
+_MOST_MEMORY = 256 << 20  # bytes for the times of directories, which come last
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 
@@ -40,7 +41,8 @@ class Unpacker:
         self._plain = plain
         self._lenient = lenient
         self._size = self._entries = 0
-        self._times: dict[tuple[str, ...], int] = {}
+        self._times: dict[str, int] = {}  # of directories, by their names
+        self._memory = 0  # bytes, about, that those take
         self._parent: tuple[tuple[str, ...], int] | None = None
 
     def __enter__(self) -> Unpacker:
@@ -69,14 +71,15 @@ class Unpacker:
                 raise ArchiveError(entry.name, f"does not fit to what came before it ({error.strerror})") from None
         self._forget()
         # Last, for a directory's time changes with what is put into it.
-        for place, mtime in self._times.items():
+        for folder, mtime in self._times.items():
             with suppress(OSError):
-                descriptor = self._open(place, _FOLDER)
+                descriptor = self._open((folder,), _FOLDER)
                 try:
                     _set_time(descriptor, mtime)
                 finally:
                     os.close(descriptor)
         self._times.clear()
+        self._memory = 0
 
     def remove_hidden(self, read: Callable[[int], bytes]) -> None:
         """Remove what an OCI layer says is not there any more, from the layers below it. Raises ArchiveError."""
@@ -91,7 +94,7 @@ class Unpacker:
                 folder = self._open(place[:-1], _FOLDER)
             except OSError:
                 continue  # there is nothing to hide
-            self._keep_time(place[:-1], folder)
+            self._keep_time(entry.name, place[:-1], folder)
             try:
                 if place[-1] == _OPAQUE:
                     for name in os.listdir(folder):
@@ -119,7 +122,7 @@ class Unpacker:
             if entry.kind != DIRECTORY:
                 raise ArchiveError(entry.name, "takes the place of the root directory")
             self._dress(self._root, entry)
-            self._times[place] = entry.mtime
+            self._remember(entry.name, place, entry.mtime)
             return
         parent, name = self._folder(entry, place[:-1]), place[-1]
         if entry.kind == DIRECTORY:
@@ -148,7 +151,7 @@ class Unpacker:
             self._dress(descriptor, entry)
         finally:
             os.close(descriptor)
-        self._times[place] = entry.mtime
+        self._remember(entry.name, place, entry.mtime)
 
     def _hard_link(self, parent: int, name: str, entry: Entry, place: tuple[str, ...]) -> None:
         try:
@@ -213,7 +216,7 @@ class Unpacker:
         for depth in range(len(place) + 1):
             try:
                 descriptor = self._open(place[: len(place) - depth], _FOLDER)
-                self._keep_time(place[: len(place) - depth], descriptor)
+                self._keep_time(entry.name, place[: len(place) - depth], descriptor)
                 break
             except FileNotFoundError:
                 continue
@@ -237,10 +240,17 @@ class Unpacker:
         """No archive of one tree has names that go through its links; layers that were made without one may have."""
         return open_in_root(self._root, "/".join(place) or ".", flags, resolve=0 if self._layered else RESOLVE_NO_SYMLINKS)
 
-    def _keep_time(self, place: tuple[str, ...], descriptor: int) -> None:
+    def _remember(self, entry: str, place: tuple[str, ...], mtime: int) -> None:
+        folder = "/".join(place) or "."
+        self._times[folder] = mtime
+        self._memory += len(folder) + 200
+        if self._memory > _MOST_MEMORY:
+            raise ArchiveError(entry, "is one directory more than the node keeps in mind")
+
+    def _keep_time(self, entry: str, place: tuple[str, ...], descriptor: int) -> None:
         """A directory that a layer below has made is as old as that said, whatever is put into it."""
-        if self._layered and place not in self._times:
-            self._times[place] = os.fstat(descriptor).st_mtime_ns
+        if self._layered and ("/".join(place) or ".") not in self._times:
+            self._remember(entry, place, os.fstat(descriptor).st_mtime_ns)
 
     def _depth(self, descriptor: int) -> int:
         """How deep below the root a directory is, which a name that goes through links does not say."""

@@ -143,13 +143,13 @@ def test_a_damaged_archive_is_said_to_be_one(system, tmp_path, how):
 
 
 def test_killed_while_it_is_unpacked(system, tmp_path):
-    """At ten moments; nothing of it runs on, and the next run makes it."""
+    """At twenty moments; nothing of it runs on, and the next run makes it."""
     for number in range(2000):
         (system / f"usr/file{number}").write_bytes(b"x" * 5000)
     path = packed(system, tmp_path / "a.tar.xz", "--xz")
-    for number in range(10):
+    for number in range(20):
         run = kit.launch("vps_template", **tarball(path))
-        time.sleep(0.05 + 0.15 * number)
+        time.sleep(0.05 + 0.08 * number)
         run.send_signal(signal.SIGKILL)
         run.communicate()
     done = kit.ok("vps_template", **tarball(path))

@@ -28,6 +28,7 @@ class Repository:
         self.key = kit.run(*self.gpg, "--armor", "--export")
         self.keyring = folder / "ring.gpg"
         kit.run(*self.gpg, "--output", str(self.keyring), "--export")
+        self.keyring.with_suffix(".asc").write_text(self.key, encoding="ascii")
         package = folder / "package"
         (package / "DEBIAN").mkdir(parents=True)
         (package / "usr/share").mkdir(parents=True)
@@ -93,7 +94,8 @@ def test_what_is_not_signed_by_its_key_is_not_installed(repository, tmp_path):
     mirror = {"name": NAME, "source": "debian", "suite": SUITE, "mirror": f"copy://{repository.folder}"}
     assert kit.fails("vps_template", **mirror, keyring=str(other.keyring)).startswith("keyring: ")
     # Signed by the right key, it is believed, and lacks all that a system is made of.
-    assert kit.fails("vps_template", **mirror, keyring=str(repository.keyring)).startswith("packages: ")
+    for keyring in (repository.keyring, repository.keyring.with_suffix(".asc")):
+        assert kit.fails("vps_template", **mirror, keyring=str(keyring)).startswith("packages: ")
     other.packages.write_text(other.packages.read_text(encoding="ascii") + "\n", encoding="ascii")
     changed = kit.fails("vps_template", name=NAME, source="debian", repositories=[other.option], packages=["it-own"])
     assert changed.startswith(("source: ", "repositories[0]")), changed

@@ -20,6 +20,7 @@ GOLD, COPY = "it-src-gold", "it-src-copy"
 OWN = (
     "var/log/messages", "var/log/deep/er/log.1", "var/lib/dhcp/dhclient.leases", "var/lib/systemd/random-seed", "root/.bash_history", "home/ann/.bash_history",
     "home/ann/.ssh/id_ed25519", "root/.ssh/known_hosts", "etc/ssh/ssh_host_rsa_key", "tmp/left", "var/tmp/left", "var/mail/root", "etc/shadow-",
+    "srv/people/bob/.bash_history", "srv/people/bob/.ssh/authorized_keys", "var/log/journal/0123456789abcdef0123456789abcdef/system.journal",
 )
 
 
@@ -27,6 +28,7 @@ def live(name: str) -> None:
     """Have a VPS live a little."""
     for place in OWN:
         kit.shell(name, f"mkdir -p /{os.path.dirname(place)}; echo own >/{place}")
+    kit.shell(name, "echo bob:x:1001:1001::/srv/people/bob:/bin/sh >>/etc/passwd")
     kit.shell(name, "mkdir -p /srv /home/ann; echo wanted >/srv/wanted; echo wanted >/home/ann/wanted; mkfifo /srv/fifo; chown 1000:1000 /home/ann/wanted")
     kit.shell(name, "ln /srv/wanted /srv/hard; chmod 4755 /srv/wanted; ln -s ../../../../etc/passwd /srv/over; ln -s /etc /var/log/etc; sync")
 
@@ -48,6 +50,7 @@ def test_what_it_is_stays_and_who_it_is_goes(gold):
     assert (root() / "srv/wanted").stat().st_mode & 0o7777 == 0o4755 and (root() / "home/ann/wanted").stat().st_uid == 1000
     assert os.readlink(root() / "srv/over") == "../../../../etc/passwd"
     assert [place for place in OWN if os.path.lexists(root() / place)] == []
+    assert list((root() / "var/log/journal").iterdir()) == []
     assert not os.path.lexists(root() / "srv/fifo") and not os.path.lexists(root() / "lost+found")
     assert (root() / "var/log/deep/er").is_dir(), "a service wants to find its folder"
     assert (root() / "etc/inittab").exists(), "a link in its logs was followed"
@@ -95,9 +98,9 @@ def test_device_nodes_of_a_privileged_vps_are_nobodys(minimal):
 
 def test_killed_at_any_moment(gold):
     """The next run has nothing of it left, neither a subvolume nor a mount nor a loop device, and makes it."""
-    for number in range(10):
+    for number in range(20):
         run = kit.launch("vps_template", name=NAME, source="vps", vps=gold)
-        time.sleep(0.1 + 0.12 * number)
+        time.sleep(0.1 + 0.06 * number)
         run.send_signal(signal.SIGKILL)
         run.communicate()
     kit.ok("vps_template", name=NAME, source="vps", vps=gold)
