@@ -31,23 +31,150 @@ options:
   source:
     description:
       - V(minimal) is a static busybox as init, built from the node's own in a moment, without a network.
-      - V(debian) is a Debian with systemd, built by mmdebstrap; takes about half a minute.
+      - V(debian) and V(ubuntu) are systems with systemd, built by mmdebstrap; takes about half a minute. V(ubuntu) needs Ubuntu's keys on
+        the node (C(ubuntu-keyring) or C(ubuntu-archive-keyring)), or O(keyring).
+      - V(tarball) unpacks a root file system from an archive at O(path) or O(url), which O(sha256), or O(signature) and O(keyring), vouch for.
+      - V(directory) copies the tree at O(path) on the node, as it is when the template is made.
+      - V(lxc) takes the newest image of O(distribution), O(release), O(architecture) and O(variant) from an LXC image server.
+      - V(oci) puts the layers of an image together that is at O(path), in an OCI image layout or an archive of one, as C(skopeo copy) writes it.
+        Only an image with an init makes a VPS.
+      - V(vps) copies O(vps), a VPS of this node, as it is at that instant, running or not. Taken out of the copy are the machine-id, SSH host keys,
+        random seeds, logs, DHCP leases, shell histories, everybody's C(.ssh), mail, root's password, temporary files, device nodes and fifos.
+        The rest stays, other users and their passwords included.
       - Needed with O(state=present).
     type: str
-    choices: [minimal, debian]
+    choices: [minimal, debian, ubuntu, tarball, directory, lxc, oci, vps]
   suite:
     description:
-      - With O(source=debian), the release. Bookworm where it is not given.
+      - With O(source=debian) and O(source=ubuntu), the release. C(bookworm), or C(noble), where it is not given.
     type: str
   packages:
     description:
-      - With O(source=debian), packages besides systemd and the basic tools of a network.
+      - With O(source=debian) and O(source=ubuntu), packages besides systemd and the basic tools of a network.
     type: list
     elements: str
   mirror:
     description:
-      - With O(source=debian), the mirror to build from. The mirrors of the node's own apt where it is not given.
+      - With O(source=debian) and O(source=ubuntu), the mirror to build from. The mirrors of the node's own apt where it is not given.
     type: str
+  components:
+    description:
+      - With O(source=debian) and O(source=ubuntu), the parts of the mirror. C(main), and for Ubuntu C(universe) too, where they are not given.
+    type: list
+    elements: str
+  keyring:
+    description:
+      - A file on the node with public keys, as GnuPG has them or in ASCII armour.
+      - With O(source=debian) and O(source=ubuntu), the keys that the mirror has to be signed with, in place of the node's own for that
+        distribution. The template's apt gets them too.
+      - With O(source=tarball), the keys of which one has to have made the O(signature).
+    type: path
+  repositories:
+    description:
+      - With O(source=debian) and O(source=ubuntu), repositories besides the distribution's; the template's apt has them too.
+      - Needs Debian 12 or Ubuntu 22.04 at least in the template, whose apt reads keys within its list of repositories.
+    type: list
+    elements: dict
+    suboptions:
+      url:
+        description: Its address.
+        type: str
+        required: true
+      suite:
+        description: Its suite; one that ends with a slash is a path, and has no components.
+        type: str
+        required: true
+      components:
+        description: Its components.
+        type: list
+        elements: str
+      key:
+        description: The public key that it is signed with, in ASCII armour. Nothing unsigned is installed.
+        type: str
+        required: true
+  customise:
+    description:
+      - With O(source=debian) and O(source=ubuntu), programs that are run in the new system as root, in their order, when its packages are installed.
+        Each is a list of the program and its arguments; there is no shell unless it is the program.
+      - They have the node's network, and C(/proc), C(/sys) and C(/dev). No service is started. One that fails ends the build.
+      - They run with the rights of the node's root, as the installation of packages does. Write what you trust.
+    type: list
+    elements: list
+  path:
+    description:
+      - On the node, the archive of O(source=tarball), the tree of O(source=directory), or the image layout of O(source=oci).
+      - What a template of O(source=directory) or O(source=oci) was made of is not looked at again, as long as the options are the same.
+    type: path
+  url:
+    description:
+      - With O(source=tarball), the address of the archive, by HTTP or HTTPS. Not fetched again as long as O(sha256) is the same, even from
+        another address; without that, as long as the options are the same.
+      - With O(source=lxc), the server. C(https://images.linuxcontainers.org) where it is not given. Without TLS O(sha256) is needed.
+      - A redirect is followed to HTTP and HTTPS only, and never from HTTPS to HTTP. A proxy is the one that the task's environment names.
+    type: str
+  sha256:
+    description:
+      - The SHA-256 of the archive, in hexadecimal digits. With O(source=lxc) that of the root file system's archive, which pins the image.
+    type: str
+  signature:
+    description:
+      - With O(source=tarball), the detached OpenPGP signature of the archive; its address, or its path on the node.
+    type: str
+  ca_path:
+    description:
+      - With O(source=tarball) and O(source=lxc), a file on the node with the certificates to trust for HTTPS in place of the node's own.
+    type: path
+  image:
+    description:
+      - With O(source=oci), the tag of the image, or the digest of its manifest as C(sha256:...). Not needed where the layout has one image.
+    type: str
+  distribution:
+    description:
+      - With O(source=lxc), the distribution as the server calls it, as in C(debian), C(alpine) or C(rockylinux).
+    type: str
+  release:
+    description:
+      - With O(source=lxc), its release as the server calls it, as in C(bookworm) or C(9).
+    type: str
+  architecture:
+    description:
+      - With O(source=lxc) and O(source=oci), the architecture as in C(amd64). The node's own where it is not given.
+    type: str
+  variant:
+    description:
+      - With O(source=lxc), the variant. C(default) where it is not given.
+    type: str
+  vps:
+    description:
+      - With O(source=vps), the name of the VPS. The template stays as it is when the VPS changes, or goes.
+    type: str
+  special_files:
+    description:
+      - With O(source=tarball), O(source=directory), O(source=lxc) and O(source=oci), what happens to device nodes and fifos. V(refuse) fails at the first;
+        V(skip) leaves them out. No VPS needs them, LXC gives each a C(/dev) of its own.
+      - V(skip) where it is not given with O(source=lxc), V(refuse) with the others.
+    type: str
+    choices: [refuse, skip]
+  setid_files:
+    description:
+      - With the same sources, what happens to files that run with their owner's rights (set-uid, set-gid, capabilities). V(allow), where it is not
+        given, because no system's C(su) is without; they are of the VPS's users, not the node's. V(refuse) fails at the first.
+    type: str
+    choices: [allow, refuse]
+  max_size:
+    description:
+      - With the same sources, the most bytes that all files may have, holes included, and that the archive itself may have; with a unit, as in V(20G).
+        16G where it is not given.
+    type: str
+  max_entries:
+    description:
+      - With the same sources, the most files, links and directories. 1000000 where it is not given.
+    type: int
+notes:
+  - An archive is taken for a stranger's. Names that are absolute or have C(..) in them, links that lead out of it, files behind links, owners beyond the
+    65536 ids of a VPS, and more than O(max_size) and O(max_entries) allow are refused with the name of the entry, and nothing is left.
+  - Archives may be compressed by gzip, xz, zstd or bzip2, or not at all. Numbers of owners, modes, times, hard links, holes, ACLs, capabilities and
+    C(user) attributes are kept.
 extends_documentation_fragment:
   - mainline.vps.common
 seealso:
@@ -68,6 +195,46 @@ EXAMPLES = r"""
     source: debian
     suite: bookworm
     packages: [nginx-light, openssh-server]
+
+- name: Debian with a repository of one's own, and a service that is switched off
+  mainline.vps.vps_template:
+    name: shop
+    source: debian
+    packages: [shop-server]
+    repositories:
+      - url: https://packages.example.org/debian
+        suite: bookworm
+        components: [main]
+        key: "{{ lookup('file', 'packages.example.org.asc') }}"
+    customise:
+      - [systemctl, disable, shop-server]
+
+- name: A root file system from the web
+  mainline.vps.vps_template:
+    name: alpine
+    source: tarball
+    url: https://dl.example.org/alpine/alpine-rootfs.tar.gz
+    sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+
+- name: An image of the LXC project's server
+  mainline.vps.vps_template:
+    name: rocky
+    source: lxc
+    distribution: rockylinux
+    release: "9"
+
+- name: An image that skopeo has copied to the node
+  mainline.vps.vps_template:
+    name: app
+    source: oci
+    path: /srv/images/app
+    image: latest
+
+- name: A golden image of a VPS
+  mainline.vps.vps_template:
+    name: golden
+    source: vps
+    vps: web1
 
 - name: Remove it
   mainline.vps.vps_template:
@@ -129,6 +296,10 @@ template:
       description: The mirror that was asked for; null where it was the node's own.
       type: str
       sample: http://deb.debian.org/debian
+    options:
+      description: The options that it was made from, besides O(source), as a task gives them.
+      type: dict
+      sample: {suite: bookworm, packages: [nginx-light, openssh-server]}
     init:
       description: Which init it boots - C(systemd), C(busybox) or C(other).
       type: str
@@ -163,10 +334,38 @@ def main() -> None:
         {
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "source": {"type": "str", "choices": ["minimal", "debian"]},
+            "source": {"type": "str", "choices": ["minimal", "debian", "ubuntu", "tarball", "directory", "lxc", "oci", "vps"]},
             "suite": {"type": "str"},
             "packages": {"type": "list", "elements": "str"},
             "mirror": {"type": "str"},
+            "components": {"type": "list", "elements": "str"},
+            "keyring": {"type": "path", "no_log": False},
+            "repositories": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "url": {"type": "str", "required": True},
+                    "suite": {"type": "str", "required": True},
+                    "components": {"type": "list", "elements": "str"},
+                    "key": {"type": "str", "required": True, "no_log": False},
+                },
+            },
+            "customise": {"type": "list", "elements": "list"},
+            "path": {"type": "path"},
+            "url": {"type": "str"},
+            "sha256": {"type": "str"},
+            "signature": {"type": "str"},
+            "ca_path": {"type": "path"},
+            "image": {"type": "str"},
+            "distribution": {"type": "str"},
+            "release": {"type": "str"},
+            "architecture": {"type": "str"},
+            "variant": {"type": "str"},
+            "vps": {"type": "str"},
+            "special_files": {"type": "str", "choices": ["refuse", "skip"]},
+            "setid_files": {"type": "str", "choices": ["allow", "refuse"]},
+            "max_size": {"type": "str"},
+            "max_entries": {"type": "int"},
         },
     )
 

@@ -31,6 +31,7 @@ FRAGMENTS = {
 }
 DOCUMENTED = ("type", "choices", "default", "required", "elements", "aliases")
 COLLECTION = "mainline.vps."
+KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmDMEaAAA\n-----END PGP PUBLIC KEY BLOCK-----\n"
 
 
 def documentation(module):
@@ -96,6 +97,7 @@ def test_an_example_is_a_task_that_its_module_takes(module, given):
     values = {name: "$6$saltsalt$" + "a" * 86 if "password_hash(" in str(value) else value for name, value in given.items()}
     values = {name: [] if str(value).endswith(".vpss }}") else value for name, value in values.items()}  # an earlier result
     values = {name: re.sub("(?<=-){{.*}}", "1", value) if isinstance(value, str) else value for name, value in values.items()}  # the date
+    values = {name: [{**one, "key": KEY} for one in value] if name == "repositories" else value for name, value in values.items()}
     params = modules.parameters(module, **values)
     if module in modules.SUBJECTS:
         wish = modules.SUBJECTS[module].parse(params)

@@ -18,12 +18,13 @@ HOUSE = Path(next(iter(module_utils.__path__)))
 # Modules of the standard library that neither read nor write anything.
 PURE = {
     "__future__", "collections.abc", "contextlib", "dataclasses", "hashlib", "ipaddress", "json", "re", "typing", "math", "functools", "enum", "itertools",
-    "difflib",
+    "difflib", "base64", "struct", "urllib.parse",
 }
 LOADING = "..loading"  # of core/__init__.py alone, for it comes before all else
 PARTS = (
-    "abilities", "boot", "build", "cgroup", "engine", "firewall", "guest", "interfaces", "keeping", "lxcfs", "network", "probe", "processes", "rates", "record",
+    "abilities", "boot", "cgroup", "engine", "firewall", "guest", "interfaces", "keeping", "lxcfs", "network", "probe", "processes", "rates", "record",
     "resources", "traffic", "usage",
+    "sources/archive", "sources/debian", "sources/fetching", "sources/lxc_images", "sources/minimal", "sources/oci", "sources/streams", "sources/unpack",
     "storage/btrfs", "storage/driver", "storage/ext4", "storage/image", "storage/pool",
 )
 # How limits are brought into force, which takes several parts' knowledge of where a VPS is; above the parts, and below the steps.

@@ -35,7 +35,8 @@ BEFORE = {"__init__.py", "core/__init__.py", "loading.py"}  # what Python itself
 ELSEWHERE = {
     "core/machine.py", "core/machine_plan.py", "core/nodefiles.py", "core/unitfiles.py", "core/template.py", "core/usage.py", "core/reading.py",
     "core/command.py", "core/enterfile.py", "node/inside.py", "node/programs.py",
-    "node/build.py", "node/guest.py", "node/machine.py", "node/template_steps.py", "node/tree.py", "node/usage.py", "node/firewall.py",
+    "core/template_sources.py", "core/archive.py", "node/build.py", "node/sources/archive.py", "node/sources/debian.py",
+    "node/guest.py", "node/machine.py", "node/template_steps.py", "node/tree.py", "node/usage.py", "node/firewall.py",
     "core/bridging.py", "core/ruleset.py", "node/interfaces.py", "node/filtering.py", "node/probe.py", "node/traffic.py",
     "core/snapshots.py", "node/snapshots.py", "node/snapshot_steps.py", "snapshot_subject.py",
     "node/keeping.py", "node/root_steps.py", "node/roots.py",

@@ -75,6 +75,12 @@ def test_a_missing_builder_is_told_where_something_is_to_be_built():
         assert "no mmdebstrap" in sentence(lambda actual=actual: template.compare(WISH, actual), "source")
 
 
+def test_a_missing_input_is_told_with_its_option_where_something_is_to_be_built():
+    missing = "path: there is no /a.tar on the node."
+    assert missing == sentence(lambda: template.compare(WISH, TemplateActual(missing_input=missing)), "path")
+    assert template.compare(WISH, there(missing_input=missing)) == Plan()
+
+
 def test_the_checksum_is_of_the_inputs_and_not_of_the_name():
     assert template.checksum(DEBIAN) == template.checksum(replace(DEBIAN, name="other"))
     others = [replace(DEBIAN, suite="sid"), replace(DEBIAN, packages=()), replace(DEBIAN, mirror="http://m"), Template("t", "minimal")]

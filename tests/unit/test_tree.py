@@ -221,3 +221,49 @@ def test_a_file_that_may_not_be_read_is_an_error_that_names_it(tree, monkeypatch
     monkeypatch.setattr(tree_module, "open_in_root", refuse)
     with pytest.raises(VpsError, match="^guest: cannot read /etc/hosts in the VPS: Input/output error"):
         tree.read("/etc/hosts")
+
+
+def test_the_files_of_a_folder_go_and_its_folders_stay(node, tree):
+    for place in ("guest/var/log/a", "guest/var/log/deep/er/b"):
+        (node / place).parent.mkdir(parents=True, exist_ok=True)
+        (node / place).write_text("x")
+    os.mkfifo(node / "guest/var/log/pipe")
+    os.symlink(node / "etc", node / "guest/var/log/etc")
+    os.symlink("../../etc", node / "guest/var/log/up")
+    tree.remove_files("/var/log")
+    tree.remove_files("/none")
+    assert [str(path.relative_to(node / "guest/var/log")) for path in (node / "guest/var/log").rglob("*")] == ["deep", "deep/er"]
+    assert os.listdir(node / "guest/etc") == ["passwd"]
+
+
+@pytest.mark.parametrize("target", ["/etc", "../etc", "../../etc", "etc"])
+def test_a_folder_that_is_a_link_is_not_emptied(node, tree, target):
+    os.symlink(target, node / "guest/logs")
+    os.symlink(target, node / "guest/tmp/logs")
+    for path in ("/logs", "/tmp/logs", "/logs/.", "/logs/x"):
+        tree.remove_files(path)
+    assert os.listdir(node / "guest/etc") == ["passwd"]
+
+
+def test_what_is_no_file_goes_wherever_it_is(node, tree):
+    os.mkfifo(node / "guest/tmp/pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(node / "guest/root/socket"))
+    os.symlink("passwd", node / "guest/etc/link")
+    tree.remove_special()
+    left = {str(path.relative_to(node / "guest")) for path in (node / "guest").rglob("*")}
+    assert left == {"etc", "root", "tmp", "etc/passwd", "etc/link"}
+
+
+def test_a_tree_that_is_too_deep_is_an_error(node, tree):
+    (node / "guest" / "/".join(["d"] * 300)).mkdir(parents=True)
+    with pytest.raises(VpsError, match="^guest: '/+d/.* is deeper than 256 directories"):
+        tree.remove_special()
+
+
+def test_only_an_empty_directory_is_removed_as_one(node, tree):
+    tree.remove_empty("/tmp")
+    tree.remove_empty("/etc")
+    tree.remove_empty("/etc/passwd")
+    tree.remove_empty("/none/none")
+    assert sorted(os.listdir(node / "guest")) == ["etc", "root"] and os.listdir(node / "guest/etc") == ["passwd"]

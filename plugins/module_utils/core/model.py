@@ -23,6 +23,7 @@ from .limits import Limits
 from .live import Live
 from .parse import parse_labels
 from .rates import Rates, parse_rates
+from .units import format_size
 
 STOPPED, RUNNING, FROZEN = "stopped", "running", "frozen"
 
@@ -246,21 +247,98 @@ class Actual:
     previous: Kept | None = None
 
 
+ALLOW, REFUSE, SKIP = "allow", "refuse", "skip"
+MOST_SIZE, MOST_ENTRIES = 16 << 30, 1_000_000  # bytes and files of what is imported, where the playbook does not say
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A package repository besides the distribution's own. `key` is what it is signed with, in ASCII armour."""
+
+    url: str
+    suite: str
+    components: tuple[str, ...]
+    key: str
+
+
 @dataclass(frozen=True)
 class Template:
-    """What a template is made from: the same inputs make the same template. `mirror` None: the node's own sources."""
+    """What a template is made from: the same inputs make the same template. `mirror` None: the node's own sources.
+
+    `path`, `keyring` and `ca_path` are files of the node's; `image` is a tag, or a digest, in an OCI layout; `vps` is one of this node.
+    `special_files` and `setid_files` say what becomes of such files of what is imported, `max_size` (bytes) and `max_entries` how much it may be.
+    """
 
     name: str
     source: str
     suite: str | None = None
     packages: tuple[str, ...] = ()
     mirror: str | None = None
+    components: tuple[str, ...] = ()
+    keyring: str | None = None
+    repositories: tuple[Repository, ...] = ()
+    customise: tuple[tuple[str, ...], ...] = ()
+    path: str | None = None
+    url: str | None = None
+    sha256: str | None = None
+    signature: str | None = None
+    ca_path: str | None = None
+    image: str | None = None
+    distribution: str | None = None
+    release: str | None = None
+    architecture: str | None = None
+    variant: str | None = None
+    vps: str | None = None
+    special_files: str = REFUSE
+    setid_files: str = ALLOW
+    max_size: int = MOST_SIZE
+    max_entries: int = MOST_ENTRIES
 
     def inputs(self) -> dict:
-        """What its content depends on, as plain data."""
+        """What its content depends on, as plain data; of what an older release did not know, nothing where it is not asked."""
         data = asdict(self)
-        del data["name"]
-        return data
+        for name in ("name", *_NO_INPUTS, *(("path", "url", "signature", "keyring") if self.sha256 and self.source == "tarball" else ())):
+            del data[name]
+        return {name: value for name, value in data.items() if name in _ALWAYS or value != Template.__dataclass_fields__[name].default}
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """The options that a task gives to have it made, and nothing that it may leave out."""
+        found = {name: plain(value) for name, value in asdict(self).items() if value != Template.__dataclass_fields__[name].default}
+        del found["name"]
+        return {name: format_size(value) if name == "max_size" else value for name, value in found.items()}
+
+    @classmethod
+    def from_record(cls, record: Mapping) -> Template:
+        """From plain data; raises one of errors.NOT_OURS for what is none."""
+        data = dict(record)
+        for name in ("packages", "components"):
+            data[name] = _texts(name, data.get(name, ()))
+        data["customise"] = tuple(_texts("customise", step) for step in data.get("customise", ()))
+        data["repositories"] = tuple(
+            Repository(**{**one, "components": _texts("components", one["components"])}) for one in data.get("repositories", ())
+        )
+        template = cls(**data)
+        for name, value in data.items():
+            wanted = (int,) if name in ("max_size", "max_entries") else (str,) if name in _TEMPLATE_TEXTS else (str, _NONE)
+            if not isinstance(value, tuple) and type(value) not in wanted:
+                raise TypeError(f"{name}: {shown(value)} is none")
+        for one in template.repositories:
+            _texts("repositories", (one.url, one.suite, one.key))
+        return template
+
+
+def plain(value: Any) -> Any:
+    """Lists in place of tuples, all the way down."""
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+# Who vouches for a content, and how much of it is borne, is not what it is; what came of a checksum is the same wherever it was found.
+_NO_INPUTS = ("ca_path", "max_size", "max_entries")
+_ALWAYS = ("source", "suite", "packages", "mirror")
+_TEMPLATE_TEXTS = ("name", "source", "special_files", "setid_files")
 
 
 @dataclass(frozen=True)
@@ -279,13 +357,10 @@ class Manifest:
     @classmethod
     def from_record(cls, record: Mapping) -> Manifest:
         """From plain data; raises one of errors.NOT_OURS for what is none."""
-        inputs = record["template"]
-        template = Template(**{**inputs, "packages": _texts("packages", inputs["packages"])})
-        manifest = cls(**{**record, "template": template})
-        texts = {name: getattr(template, name) for name in ("name", "source", "suite", "mirror")}
-        for name, value in {**texts, "init": manifest.init, "checksum": manifest.checksum, "created": manifest.created}.items():
-            if not isinstance(value, str) and (value is not None or name not in ("suite", "mirror")):
-                raise TypeError(f"{name}: {shown(value)} is none")
+        manifest = cls(**{**record, "template": Template.from_record(record["template"])})
+        for name in ("init", "checksum", "created"):
+            if not isinstance(getattr(manifest, name), str):
+                raise TypeError(f"{name}: {shown(getattr(manifest, name))} is none")
         if isinstance(manifest.size, bool) or not isinstance(manifest.size, int):
             raise TypeError(f"size: {shown(manifest.size)} is none")
         return manifest
@@ -293,8 +368,12 @@ class Manifest:
 
 @dataclass(frozen=True)
 class TemplateActual:
-    """A template as it is; None where there is none. `used_by` are the VPSs that were made from it."""
+    """A template as it is; None where there is none. `used_by` are the VPSs that were made from it.
+
+    `missing_tool` says what the node lacks for building the one that is asked for, `missing_input`, with its option, what there is not to build it from.
+    """
 
     manifest: Manifest | None = None
     used_by: tuple[str, ...] = ()
     missing_tool: str | None = None
+    missing_input: str | None = None

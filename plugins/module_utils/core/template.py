@@ -10,22 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import parse
-from .errors import VpsError, shown
-from .model import Template, TemplateActual
+from . import parse, template_sources
+from .errors import VpsError
+from .model import Template, TemplateActual, plain
 from .plan import BuildTemplate, Change, Plan, RemoveTemplate
 
 # Raised when what a source puts into a template changes, so that templates made by an older release are built again.
-RECIPES = {"minimal": 1, "debian": 1}
-
-_SUITE = re.compile(r"[a-z][a-z0-9-]{0,40}")
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9-]+)?")
-_MIRROR = re.compile(r"(?:https?|file|copy)://?[^\s\[\]'\"]+")
+RECIPES = {"minimal": 1, "debian": 1, "ubuntu": 1, "tarball": 1, "directory": 1, "lxc": 1, "oci": 1, "vps": 1}
 
 
 @dataclass(frozen=True)
@@ -42,25 +37,7 @@ def parse_template(params: Mapping[str, Any]) -> Desired:
     name = parse.parse_name(params["name"])
     if params["state"] == "absent":
         return Desired(name, "absent", None)
-    source = params.get("source")
-    if source is None:
-        raise VpsError("source: needed to make a template; 'minimal' needs no network, 'debian' is a whole system.")
-    given = [option for option in ("suite", "packages", "mirror") if params.get(option)]
-    if source == "minimal" and given:
-        raise VpsError(f"{given[0]}: a template of source 'minimal' has none; leave it out, or use source 'debian'.")
-    if source == "minimal":
-        return Desired(name, "present", Template(name, source))
-    suite = params.get("suite") or "bookworm"
-    if not _SUITE.fullmatch(suite):
-        raise VpsError(f"suite: {shown(suite)} is not the name of a Debian suite; write for example bookworm.")
-    packages = tuple(sorted(set(params.get("packages") or ())))
-    for package in packages:
-        if not _PACKAGE.fullmatch(package):
-            raise VpsError(f"packages: {shown(package)} is not the name of a Debian package.")
-    mirror = params.get("mirror")
-    if mirror and not _MIRROR.fullmatch(mirror):
-        raise VpsError(f"mirror: {shown(mirror)} is not the address of a Debian mirror; write for example http://mirror.example.org/debian.")
-    return Desired(name, "present", Template(name, source, suite, packages, mirror or None))
+    return Desired(name, "present", template_sources.parse_source(name, params))
 
 
 def checksum(template: Template) -> str:
@@ -82,6 +59,8 @@ def compare(desired: Desired, actual: TemplateActual) -> Plan:
         return Plan()
     if actual.missing_tool:
         raise VpsError(f"source: {actual.missing_tool}")
+    if actual.missing_input:
+        raise VpsError(actual.missing_input)
     before = _shown(manifest.template) if manifest else {}
     after = _shown(wanted)
     changes = [] if manifest else [Change("state", "absent", "present")]
@@ -93,4 +72,4 @@ def compare(desired: Desired, actual: TemplateActual) -> Plan:
 
 def _shown(template: Template) -> dict[str, Any]:
     """Its inputs for people: lists as lists, and nothing for what is empty."""
-    return {option: list(value) if isinstance(value, tuple) else value or None for option, value in template.inputs().items() if value != ()}
+    return {option: plain(value) or None for option, value in template.inputs().items() if value != ()}

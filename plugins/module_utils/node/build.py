@@ -1,163 +1,93 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Building the content of a template into an empty root file system.
-
-Two recipes: `minimal`, a static busybox and nothing else; `debian`, by mmdebstrap. When what a recipe does changes, raise
-its number in core/template.py.
-"""
+"""Making a template's root file system from its source. Each is a part of its own in sources/; this knows which is whose, and what all have in common."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 
-from ..core.errors import VpsError
-from ..core.model import BOOTED_MARK, Template
-from . import tools
+from ..core.errors import GuestInTheWay, VpsError
+from ..core.limits import Limits
+from ..core.model import SKIP, Template
+from ..core.units import LARGEST_SIZE
+from . import guest, locks
+from .parts import Parts
+from .record import SCRATCH
+from .sources import archive, debian, lxc_images, minimal, oci
 from .tree import Tree
 
-BUSYBOX = "/bin/busybox"  # where a guest has it; a node may have it elsewhere
-BUILD_TIMEOUT = 1800  # s
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
-SECURITY_MIRROR = "http://deb.debian.org/debian-security"
-# systemd and what a person expects to find on a machine that is reached over a network; no kernel, no boot loader.
-DEBIAN_BASE = ("systemd-sysv", "dbus", "ca-certificates", "iproute2", "iputils-ping", "netbase", "procps")
-# They belong to the node's kernel; a guest's systemd would only report that it may not have them.
-MASKED_UNITS = ("sys-kernel-debug.mount", "sys-kernel-tracing.mount", "systemd-networkd-wait-online.service")
-
-_INITTAB = f"""::sysinit:/bin/mount -t tmpfs -o mode=755 none /run
-::sysinit:/bin/hostname -F /etc/hostname
-::sysinit:/bin/touch {BOOTED_MARK}
-::ctrlaltdel:/sbin/reboot
-::shutdown:/bin/true
-"""
-_UNKNOWN_PACKAGE = re.compile(r"^E: Unable to locate package (\S+)", re.MULTILINE)
-_PROXIED = re.compile(r'^(Acquire::(?:https?::.+|Check-Valid-Until|Check-Date|Retries)) "(.*)";$', re.MULTILINE)
+_FILL: Mapping[str, Callable[[Template, str, str, int], None]] = {
+    "minimal": lambda _template, root, _scratch, _lock: minimal.build(root),
+    "debian": debian.build,
+    "ubuntu": debian.build,
+    "tarball": lambda template, root, scratch, _lock: archive.tarball(template, root, scratch),
+    "directory": lambda template, root, _scratch, _lock: archive.directory(template, root),
+    "lxc": lambda template, root, scratch, _lock: lxc_images.build(template, root, scratch),
+    "oci": lambda template, root, scratch, _lock: oci.build(template, root, scratch),
+}
 
 
 def missing_tool(template: Template) -> str | None:
     """What the node lacks for building a template; None where nothing."""
-    if template.source == "minimal" and tools.find("busybox") is None:
-        return "'minimal' needs a static busybox on the node (Debian's package busybox-static); the role mainline.vps.node installs it."
-    if template.source == "debian" and not tools.installed("mmdebstrap"):
-        return "'debian' needs mmdebstrap on the node, which the role mainline.vps.node installs where the distribution has it."
-    return None
-
-
-def build(template: Template, root: str, *, keep_open: int) -> None:
-    """Fill an empty directory. `keep_open` is a lock's descriptor: long-running children keep it held until they are gone."""
     if template.source == "minimal":
-        _minimal(root)
-    else:
-        _debian(template, root, keep_open)
+        return minimal.missing_tool()
+    return debian.missing_tool(template) if template.source in ("debian", "ubuntu") else None
 
 
-def _minimal(root: str) -> None:
-    for folder in ("bin", "sbin", "etc", "proc", "sys", "dev", "run", "tmp", "root", "var", "usr", "mnt"):
-        os.mkdir(os.path.join(root, folder))
-    os.chmod(os.path.join(root, "tmp"), 0o1777)
-    os.chmod(os.path.join(root, "root"), 0o700)
-    busybox = tools.find("busybox") or BUSYBOX
-    shutil.copy(busybox, os.path.join(root, "bin", "busybox"))
-    code, applets = tools.attempt(["chroot", root, "/bin/busybox", "--list-full"])
-    if code != 0:
-        raise VpsError(f"source: {busybox} is not a static busybox ({tools.last_words(applets)}); install busybox-static on the node.")
-    with Tree(root) as tree:
-        for applet in applets.split():
-            path = f"/{applet.lstrip('/')}"
-            if path not in (BUSYBOX, "/linuxrc"):
-                tree.make_directory(os.path.dirname(path))
-                tree.symlink(BUSYBOX, path)
-        # The init's script and its users look here, wherever this busybox puts its applets.
-        for path in ("/bin/sh", "/bin/mount", "/bin/hostname", "/bin/touch", "/bin/true", "/sbin/init", "/sbin/reboot"):
-            tree.symlink(BUSYBOX, path)
-        tree.write("/etc/inittab", _INITTAB)
-        tree.write("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
-        tree.write("/etc/group", "root:x:0:\n")
-        tree.write("/etc/shadow", "root:*:19000:0:99999:7:::\n", mode=0o640)
+def missing_input(parts: Parts, template: Template) -> str | None:
+    """What there is not to build it from, with its option; None where nothing is missing."""
+    if template.vps is not None:
+        return None if template.vps in parts.vps.names() else f"vps: there is no VPS '{template.vps}' on this node."
+    return archive.missing_input(template)
 
 
-def _debian(template: Template, root: str, keep_open: int) -> None:
-    packages = ",".join((*DEBIAN_BASE, *template.packages))
-    command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={packages}"]
-    command += [f"--aptopt={option}" for option in _apt_options()]
-    command += [template.suite or "", root, *_sources(template)]
-    # Beside the root file system: what a killed builder leaves there goes with it.
-    scratch = os.path.join(os.path.dirname(root), "tmp")
+def build(parts: Parts, template: Template, directory: str) -> None:
+    """Make C(rootfs) in a template's staging directory. What takes longer keeps the lock held until it is gone, too."""
+    root, scratch = os.path.join(directory, "rootfs"), os.path.join(directory, SCRATCH)
     os.mkdir(scratch)
-    os.chmod(scratch, 0o1777)  # apt reads its indexes as a user of its own
+    os.chmod(scratch, 0o1777)  # apt reads its indexes as a user of its own; the directory around it is root's alone
+    option = next((option for option in ("path", "url", "release", "vps") if getattr(template, option) is not None), "source")
     try:
-        code, output = _run_long(command, keep_open, scratch)
+        if template.vps is not None:
+            _golden(parts, template, root, scratch)
+        else:
+            parts.storage.create(root)
+            _FILL[template.source](template, root, scratch, parts.lock)
+        with Tree(root) as tree:
+            if not guest.can_boot(tree):
+                raise VpsError(f"{option}: there is no /sbin/init and /etc in it, and nothing else boots a VPS; take one with them, or install them first.")
+            guest.scrub(tree)
+    except GuestInTheWay as error:
+        raise VpsError(f"{option}: this cannot be made a template of, because {str(error).split(': ', 1)[-1]}") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    if code != 0:
-        raise _failed(template, output)
-    with Tree(root) as tree:
-        for unit in MASKED_UNITS:
-            tree.symlink("/dev/null", f"/etc/systemd/system/{unit}")
 
 
-def _failed(template: Template, output: str) -> VpsError:
-    """What mmdebstrap's errors mean for whoever wrote the task: the first is the cause of the others."""
-    unknown = _UNKNOWN_PACKAGE.findall(output)
-    if unknown:
-        message = f"packages: '{template.suite}' has no package {', '.join(dict.fromkeys(unknown))}; the result's output has all of it."
-    else:
-        errors = [line for line in output.splitlines() if line.startswith("E: ")]
-        told = errors[0][3:].strip().rstrip(".") if errors else tools.last_words(output)
-        option = "mirror" if template.mirror and "Failed to fetch" in told else "source"
-        message = f"{option}: mmdebstrap could not build '{template.suite}': {told}; the result's output has all of it."
-    return VpsError(message, output=output[-4000:])
-
-
-# Namespaces of its own: however it ends, its processes end and its mounts go with it.
-_CONFINED = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
-
-
-def _run_long(command: list[str], keep_open: int, scratch: str) -> tuple[int, str]:
-    """Run a builder that ends with us, and keeps our lock until it has ended. `scratch` is for its temporary files."""
-    from .syscalls import end_with_parent
-
-    process = subprocess.Popen(
-        [*_CONFINED, *command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**tools.ENVIRONMENT, "TMPDIR": scratch},
-        cwd="/",
-        pass_fds=(keep_open,),
-        preexec_fn=end_with_parent,
-    )
+def _golden(parts: Parts, template: Template, root: str, scratch: str) -> None:
+    """A VPS's root file system as it is at this instant, and nothing in it that is this VPS's alone."""
+    name = template.vps or ""
+    with locks.hold("vps", name, timeout=parts.lock_timeout):
+        vps = parts.vps.load(name)
+        if vps is None:
+            raise VpsError(f"vps: there is no VPS '{name}' on this node.")
+        driver, kept = parts.driver(vps), os.path.join(scratch, "rootfs")
+        driver.snapshot(parts.root(name), kept)
     try:
-        output, _none = process.communicate(timeout=BUILD_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        raise VpsError(f"source: {command[0]} did not finish within {BUILD_TIMEOUT} seconds and was ended.") from None
-    return process.returncode, output.decode(errors="replace")
-
-
-def _apt_options() -> list[str]:
-    """How the node's apt reaches its mirrors: proxies, retries, and whether it trusts the clock."""
-    if not tools.installed("apt-config"):
-        return []
-    return [f'{key} "{value}"' for key, value in _PROXIED.findall(tools.run(["apt-config", "dump"])) if value]
-
-
-def _sources(template: Template) -> list[str]:
-    """The lines of sources.list, from the node's own apt configuration; on another distribution, Debian's own mirrors."""
-    suite = template.suite
-    if template.mirror:
-        return [f"deb {template.mirror} {suite} main"]
-    main, security = DEFAULT_MIRROR, SECURITY_MIRROR
-    if tools.installed("apt-get"):
-        targets = tools.run(["apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)", "Created-By: Packages"])
-        known = dict(reversed([line.split("|", 1) for line in targets.splitlines() if "|" in line]))
-        main, security = known.get("Debian", main), known.get("Debian-Security", security)
-    lines = [f"deb {main} {suite} main"]
-    if suite not in ("sid", "unstable", "experimental"):
-        lines += [f"deb {main} {suite}-updates main", f"deb {security} {suite}-security main"]
-    return lines
+        if driver is parts.storage:
+            parts.storage.clone(kept, root, Limits())
+        else:
+            parts.storage.create(root)
+            whole = replace(template, special_files=SKIP, max_size=LARGEST_SIZE, max_entries=1 << 31)
+            with driver.opened(kept):
+                archive.copy(whole, kept, root, option="vps")
+    finally:
+        with suppress(VpsError):  # who removes the template's staging directory tells
+            driver.delete(kept)
+    with Tree(root) as tree:
+        tree.remove_special()
+        guest.anonymise(tree)

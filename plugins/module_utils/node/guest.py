@@ -60,12 +60,55 @@ def scrub(tree: Tree) -> None:
         tree.symlink("/etc/machine-id", "/var/lib/dbus/machine-id")
 
 
+# What a system that has run knows of itself and of its people, and a template should not: files, and folders whose files go.
+_OWN_FILES = (
+    "/var/lib/systemd/random-seed", "/var/lib/urandom/random-seed", "/var/lib/systemd/credential.secret", "/var/lib/random-seed",
+    "/etc/machine-info", "/etc/adjtime", "/var/lib/logrotate/status", "/var/lib/logrotate.status",
+)
+_OWN_FOLDERS = (
+    "/var/log", "/var/spool/cron/lastrun", "/var/lib/dhcp", "/var/lib/dhcpcd", "/var/lib/dhclient", "/var/lib/NetworkManager",
+    "/var/lib/systemd/coredump", "/var/lib/systemd/timers", "/var/lib/cloud", "/var/crash", "/var/mail", "/var/spool/mail", "/var/cache/apt/archives",
+    "/run", "/tmp", "/var/tmp", "/root/.ssh", "/root/.cache",
+)
+_OF_PEOPLE = (".bash_history", ".zsh_history", ".ash_history", ".sh_history", ".history", ".lesshst", ".viminfo", ".python_history", ".mysql_history",
+              ".psql_history", ".sqlite_history", ".node_repl_history", ".wget-hsts", ".lastlogin")
+
+
+def anonymise(tree: Tree) -> None:
+    """Take out of a copy of a VPS what is that one's and its people's alone: logs, leases, histories, seeds, keys, mail, root's password.
+
+    As virt-sysprep(1) does. What the system is made of, and its other users, stay. Nothing of it runs meanwhile.
+    """
+    for path in _OWN_FILES:
+        tree.remove(path)
+    for path in _OWN_FOLDERS:
+        tree.remove_files(path)
+    for name in tree.names("/var/log/journal"):  # whose names are machine-ids
+        tree.remove_empty(f"/var/log/journal/{name}")
+    lines = [line.split(":") for line in (tree.read("/etc/passwd") or "").splitlines()]
+    homes = {fields[5].rstrip("/") for fields in lines if len(fields) > 5 and fields[5].startswith("/")}
+    for home in sorted({"/root", *homes, *(f"/home/{name}" for name in tree.names("/home"))}):
+        for name in _OF_PEOPLE:
+            tree.remove(f"{home}/{name}")
+        tree.remove_files(f"{home}/.ssh")
+    shadow = tree.read("/etc/shadow")
+    if shadow is not None:
+        tree.write("/etc/shadow", _shadow(shadow, "*"), mode=0o640, keep_owner=True)
+    for backup in ("/etc/shadow-", "/etc/passwd-", "/etc/group-", "/etc/gshadow-"):
+        tree.remove(backup)
+
+
 def kind_of_init(tree: Tree) -> str:
     """Which init a tree would boot."""
     target = tree.link_target("/sbin/init") or ""
     if target.endswith("systemd"):
         return SYSTEMD
     return BUSYBOX if target.endswith("busybox") else OTHER_INIT
+
+
+def can_boot(tree: Tree) -> bool:
+    """Whether there is an init in it, and where it is told what to do."""
+    return tree.exists("/sbin/init") and tree.exists("/etc/.")
 
 
 def _hosts(text: str, hostname: str) -> str:

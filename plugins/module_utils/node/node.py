@@ -188,6 +188,7 @@ class Node:
             manifest=self._parts.templates.load(name),
             used_by=self._parts.users(name),
             missing_tool=build.missing_tool(wanted) if wanted is not None else None,
+            missing_input=build.missing_input(self._parts, wanted) if wanted is not None else None,
         )
 
     def read_snapshots(self, name: str, *, asked: Collection[str] = (), disk_of: str | None = None) -> SnapshotsActual:

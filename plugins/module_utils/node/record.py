@@ -20,6 +20,7 @@ from ..core.model import Manifest, Vps
 from . import files
 
 NEW, DELETED = ".new-", ".del-"
+SCRATCH = "tmp"  # beside the root file system of what is being made: what a killed run leaves there goes with it
 
 
 class Shelf:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 # Limits of a process by the names of core/controls.py; Python has no name for that of queued signals (getrlimit(2)).
 RLIMITS = {"NOFILE": resource.RLIMIT_NOFILE, "MEMLOCK": resource.RLIMIT_MEMLOCK, "SIGPENDING": 11}
 _OPENAT2 = 437  # the same number on every architecture (openat2(2))
-_RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT = 0x02, 0x10
+_RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT = 0x02, 0x04, 0x10
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
 
@@ -23,9 +23,12 @@ class _OpenHow(ctypes.Structure):
     _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
 
 
-def open_in_root(root: int, path: str, flags: int, mode: int = 0) -> int:
-    """Open a path as a process whose root directory is the descriptor `root` would: no link, no `..` leads out of it."""
-    how = _OpenHow(flags | os.O_CLOEXEC, mode, RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
+def open_in_root(root: int, path: str, flags: int, mode: int = 0, *, resolve: int = 0) -> int:
+    """Open a path as a process whose root directory is the descriptor `root` would: no link, no `..` leads out of it.
+
+    `resolve` is more that is to hold on the way, as RESOLVE_NO_SYMLINKS.
+    """
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS | resolve)
     libc = ctypes.CDLL(None, use_errno=True)
     for _attempt in range(100):  # EAGAIN: somebody renamed a directory on the way
         descriptor = libc.syscall(_OPENAT2, root, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))

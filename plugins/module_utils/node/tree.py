@@ -12,11 +12,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ..core.errors import GuestInTheWay, VpsError
-from .syscalls import open_in_root
+from ..core.archive_names import DEEPEST
+from ..core.errors import GuestInTheWay, VpsError, shown
+from .syscalls import RESOLVE_NO_SYMLINKS, open_in_root
 
 READ_LIMIT = 1 << 20
 
@@ -85,6 +86,45 @@ class Tree:
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 raise _refused("remove", path, error) from None
+
+    def remove_files(self, path: str) -> None:
+        """Remove all files and links in a directory and those below it, and leave the directories. Follows no link."""
+        self._remove_below(path, lambda _mode: True)
+
+    def remove_empty(self, path: str) -> None:
+        """Remove a directory that has nothing in it; one that has, or that is something else, stays."""
+        try:
+            with self._parent(path) as (directory, name):
+                os.rmdir(name, dir_fd=directory)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY, errno.ELOOP):
+                raise _refused("remove", path, error) from None
+
+    def remove_special(self) -> None:
+        """Remove whatever is no file, no link and no directory, anywhere. Raises GuestInTheWay where directories go deeper than those of a template may."""
+        self._remove_below("/", lambda mode: not stat.S_ISREG(mode) and not stat.S_ISLNK(mode))
+
+    def _remove_below(self, path: str, goes: Callable[[int], bool]) -> None:
+        waiting = [path]
+        while waiting:
+            place = waiting.pop()
+            try:
+                folder = open_in_root(self._root, place, os.O_RDONLY | os.O_DIRECTORY, resolve=RESOLVE_NO_SYMLINKS)
+            except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:
+                    raise _too_deep(place) from None
+                continue  # there is none, or it is a link to another
+            try:
+                if place.count("/") > DEEPEST + 1:
+                    raise _too_deep(place)
+                for name in os.listdir(folder):
+                    mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+                    if stat.S_ISDIR(mode):
+                        waiting.append(f"{place}/{name}")
+                    elif goes(mode):
+                        os.unlink(name, dir_fd=folder)
+            finally:
+                os.close(folder)
 
     def symlink(self, target: str, path: str) -> None:
         """Make a symbolic link in place of whatever file or link has the name."""
@@ -156,6 +196,10 @@ def _replace(directory: int, name: str, text: str, mode: int, keep_owner: bool) 
     except OSError:  # a directory has the name
         os.unlink(staging, dir_fd=directory)
         raise
+
+
+def _too_deep(place: str) -> VpsError:
+    return GuestInTheWay(f"guest: {shown(place, 80)} in the VPS is deeper than {DEEPEST} directories.")
 
 
 def _refused(what: str, path: str, error: OSError) -> VpsError:
