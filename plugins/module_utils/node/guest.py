@@ -24,6 +24,11 @@ IDENTITY = ("hostname", "nameservers", "search_domains", "root_password_hash", "
 def prepare(tree: Tree, vps: Vps, nameservers: tuple[str, ...]) -> None:
     """Give a fresh clone all that makes it one of a kind."""
     apply(tree, vps, frozenset(IDENTITY), nameservers)
+    renew(tree)
+
+
+def renew(tree: Tree) -> None:
+    """Give a copy of another VPS what no two of them may share: a machine-id, and SSH host keys."""
     tree.write("/etc/machine-id", f"{uuid.uuid4().hex}\n", mode=0o444)
     if tree.exists("/etc/ssh/sshd_config"):
         for name, text in _host_keys().items():

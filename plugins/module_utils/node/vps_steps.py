@@ -47,14 +47,23 @@ def status(name: str, *, before: engine.Status | None = None) -> engine.Status:
 
 
 def create(parts: Parts, step: steps.Create) -> None:
-    """Make it in a staging directory; one rename makes it real."""
-    vps, directory = _reserve(parts, step.vps)
+    """Make it from its template."""
+
+    def fill(vps: Vps, root: str) -> None:
+        _clone(parts, vps, root)
+        with parts.driver(vps).opened(root), tree.Tree(root) as inside:
+            guest.prepare(inside, vps, node_nameservers())
+
+    make(parts, step.vps, fill)
+
+
+def make(parts: Parts, vps: Vps, fill: Callable[[Vps, str], None]) -> Vps:
+    """Make a VPS in a staging directory; one rename makes it real. `fill(vps, root)` makes its root file system, by its driver. Gives it as it is then."""
+    vps, directory = _reserve(parts, vps)
     root = os.path.join(directory, "rootfs")
     try:
         kept, driver = parts.keepable(vps), parts.driver(vps)
-        _clone(parts, kept, root)
-        with driver.opened(root), tree.Tree(root) as inside:
-            guest.prepare(inside, vps, node_nameservers())
+        fill(kept, root)
         driver.limit(root, kept.limits)
         configuration.write(kept, parts.vps.path(vps.name), parts.startup(kept, made_in=root), parts.networks, into=directory)
         # Before it is real: from the rename on, a boot of the node starts it by this link.
@@ -65,6 +74,7 @@ def create(parts: Parts, step: steps.Create) -> None:
     with protecting(parts, kept), filtering.following(parts, bridged=vps.interfaces != ()):
         parts.vps.commit(vps.name)
         parts.storage.sync()  # before anybody works with it: a power cut must not make remains of it again
+    return vps
 
 
 def _clone(parts: Parts, vps: Vps, root: str) -> None:
