@@ -8,6 +8,7 @@ A backup is read from a snapshot, so that the VPS goes on, and nobody changes wh
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -99,7 +100,7 @@ class Backups(Node):
         with self.lock("backup", wish.name, timeout=patience):
             warnings = self.sweep()
             if not found.exists:
-                tool.create()
+                self._make_repository(tool, wish, patience)
             if wish.before is not None:
                 self._run_before(wish, patience)
             parent = next((one for one in reversed(found.backups) if one.complete), None)
@@ -121,6 +122,12 @@ class Backups(Node):
                 tool.check(wish.verify_data)
             kept = [one.named for one in listed if one.id not in removed]
         return {"backup": told, "removed": removed, "backups": kept, **({"warnings": warnings} if warnings else {})}
+
+    def _make_repository(self, tool: restic.Restic, wish: Wish, patience: int) -> None:
+        """One run at a time: restic lets two of them make one with two keys, which nobody opens any more (seen)."""
+        with locks.hold("repository", hashlib.sha256(wish.repository.place.encode()).hexdigest()[:16], timeout=patience):
+            if not tool.exists():
+                tool.create()
 
     def _run_before(self, wish: Wish, patience: int) -> None:
         command = wish.before

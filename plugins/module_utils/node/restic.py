@@ -60,10 +60,8 @@ class Restic:
         raise self._failed("open the repository", outcome)
 
     def create(self) -> None:
-        """Make the repository, unless another run has just done so."""
-        outcome = self._attempt(["init"])
-        if outcome.rc != 0 and not self.exists():
-            raise self._failed("make the repository", outcome)
+        """Make the repository."""
+        self._run("make the repository", ["init"])
 
     def backups(self, name: str, *, writes: bool = True) -> tuple[Backup, ...]:
         """Those of one VPS, the oldest first."""
