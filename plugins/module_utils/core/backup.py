@@ -223,7 +223,7 @@ def parse_keep(section: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]
                 raise VpsError(f"keep.{WITHIN}: {shown(value)} is not a time; write for example 14d, or 1y6m for a year and six months.")
         elif not re.fullmatch(r"[0-9]{1,5}", text):
             raise VpsError(f"keep.{key}: {shown(value)} is not a number of backups; write for example 7.")
-        if text.strip("0"):
+        if re.search("[1-9]", text):
             found.append((str(key), text))
     if not found:
         raise VpsError("keep: nothing would stay; keep one backup at least, as in {last: 7}.")

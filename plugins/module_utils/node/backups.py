@@ -56,10 +56,10 @@ class Backups(Node):
         if vps is None and (wish.state == backups.PRESENT or wish.paths):
             raise VpsError(f"name: there is no VPS '{wish.name}' on this node; make it with vps_container, or restore all of it, first.")
         tool = restic.Restic(wish.repository, patience=patience)
-        exists = tool.exists(writes=writes)
+        known = tool.backups(wish.name, writes=writes)
+        exists, listed = known is not None, known or ()
         if not exists and wish.state != backups.PRESENT:
             raise VpsError("repository: there is none at that place; a backup (state present) makes one.")
-        listed = tool.backups(wish.name, writes=writes) if exists else ()
         if wish.state == backups.ABSENT:
             return Found(vps, exists, listed, next((one for one in listed if one.id.startswith(wish.backup)), None))
         if wish.state not in (backups.RESTORED, backups.TESTED):
@@ -107,7 +107,7 @@ class Backups(Node):
             with self._kept(wish.name, patience) as (folder, vps):
                 self._refuse_endless(wish, vps, os.path.join(folder, ROOT))
                 told, unread = tool.back_up(folder, (ROOT, RECORD), wish, parent)
-            listed = tool.backups(wish.name)
+            listed = tool.backups(wish.name) or ()
             made = listed[-1] if unread else backups.find(listed, told["id"], name=wish.name)
             told = {**told, **made.named}
             if unread:
@@ -126,7 +126,7 @@ class Backups(Node):
     def _make_repository(self, tool: restic.Restic, wish: Wish, patience: int) -> None:
         """One run at a time: restic lets two of them make one with two keys, which nobody opens any more (seen)."""
         with locks.hold("repository", hashlib.sha256(wish.repository.place.encode()).hexdigest()[:16], timeout=patience):
-            if not tool.exists():
+            if tool.backups(wish.name) is None:
                 tool.create()
 
     def _run_before(self, wish: Wish, patience: int) -> None:
@@ -269,6 +269,8 @@ class Backups(Node):
                 if ran:
                     vps_steps.stop(parts, steps.Stop(vps.name, wish.stop_timeout))
                 driver.release(place)
+                if _entry(place) != place and driver.is_there(place):
+                    raise VpsError(f"target: the disk of VPS '{vps.name}' is still in use; end what uses it (fuser -vm {place}), then run this again.")
                 exchange(_entry(root), _entry(place))
                 parts.vps.store(replace(vps, template=record.template, init=record.init))
                 parts.storage.sync()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ PROGRAM = "restic"
 SHORT = 600  # s, for what reads little
 UNREAD = 3  # exit code: a backup was made, but some files could not be read
 _NONE = ("Is there a repository at the following location", "repository does not exist")
+# The number of a snapshot's device is another one each time, and with it all directories would be. Named to those that are known to have it.
+_FEATURES = "device-id-for-hardlinks=true"
 _PAUSE = 2  # s, between two looks at somebody's lock
 
 
@@ -44,35 +47,34 @@ class Restic:
 
     @property
     def makes_holes(self) -> bool:
-        """Whether it leaves holes where a file has nothing but zeros (C(restore --sparse), from 0.15 on)."""
+        """Whether it leaves holes where a file has nothing but zeros (C(restore --sparse))."""
+        return self.version >= (0, 15)
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Which restic this is, as in (0, 14)."""
         if self._version is None:
             found = re.match(r"restic (\d+)\.(\d+)", tools.run([PROGRAM, "version"]))
             self._version = tuple(map(int, found.groups())) if found else (0, 14)
-        return self._version >= (0, 15)
-
-    def exists(self, *, writes: bool = True) -> bool:
-        """Whether there is a repository, which the password opens; raises VpsError where nobody can tell."""
-        outcome = self._attempt(["cat", "config", *([] if writes else ["--no-cache"])], lock=False)
-        if outcome.rc == 0:
-            return True
-        if any(word in outcome.stderr for word in _NONE):
-            return False
-        raise self._failed("open the repository", outcome)
+        return self._version
 
     def create(self) -> None:
         """Make the repository."""
         self._run("make the repository", ["init"])
 
-    def backups(self, name: str, *, writes: bool = True) -> tuple[Backup, ...]:
-        """Those of one VPS, the oldest first."""
-        return read_backups(self._run("list backups", ["snapshots", "--json", *_of(name), *([] if writes else ["--no-cache"])], lock=False).stdout)
+    def backups(self, name: str, *, writes: bool = True) -> tuple[Backup, ...] | None:
+        """Those of one VPS, the oldest first; None where there is no repository."""
+        outcome = self._attempt(["snapshots", "--json", *_of(name), *([] if writes else ["--no-cache"])], lock=False)
+        if outcome.rc != 0 and any(word in outcome.stderr for word in _NONE):
+            return None
+        return read_backups(self._good("open the repository", outcome).stdout)
 
     def back_up(self, folder: str, names: Sequence[str], wish: Wish, parent: Backup | None) -> tuple[dict, str]:
         """Make a backup of things in a folder. Gives what restic says of it, and of the files that it could not read.
 
         It goes by change times and inode numbers, which a snapshot has from its original, so that what is the same as in `parent` is not read again.
         """
-        argv = ["backup", "--json", "--quiet", "--host", wish.name, "--tag", TAG, "--one-file-system"]
+        argv = ["backup", "--json", "--quiet", "--host", wish.name, "--tag", TAG, "--one-file-system", "--cleanup-cache"]
         argv += ["--parent", parent.id] if parent else ["--force"]
         argv += [word for path in wish.exclude for word in ("--exclude", f"{folder}/rootfs{path}")]
         outcome = self._attempt([*argv, "--", *names], cwd=folder, timeout=self._timeout)
@@ -119,7 +121,9 @@ class Restic:
         self._run("verify the repository", ["check", *data], timeout=self._timeout)
 
     def _run(self, what: str, argv: Sequence[str], *, timeout: float = SHORT, lock: bool = True) -> Outcome:
-        outcome = self._attempt(argv, timeout=timeout, lock=lock)
+        return self._good(what, self._attempt(argv, timeout=timeout, lock=lock))
+
+    def _good(self, what: str, outcome: Outcome) -> Outcome:
         if outcome.rc != 0:
             raise self._failed(what, outcome)
         if "stdout" in outcome.truncated:
@@ -148,7 +152,7 @@ class Restic:
         streams = Streams(process, None)
         in_time = streams.follow(time.monotonic() + timeout)
         if not in_time:
-            process.terminate()  # it takes its lock away
+            process.send_signal(signal.SIGINT)  # for which it takes its lock away
             if not streams.follow(time.monotonic() + 30):
                 process.kill()
                 process.wait()
@@ -157,12 +161,13 @@ class Restic:
 
     def _start(self, argv: Sequence[str], cwd: str) -> subprocess.Popen[bytes]:
         command = self._repository.sftp_command
+        features = {"RESTIC_FEATURES": _FEATURES} if argv[0] == "backup" and (0, 17) <= self.version < (0, 19) else {}
         options = ["--repo", self._repository.place, *([] if command is None else ["-o", f"sftp.command={shlex.join(command)}"])]
         try:
             return subprocess.Popen(
                 [PROGRAM, *options, *argv],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                env={**tools.ENVIRONMENT, **self._repository.secrets}, cwd=cwd, preexec_fn=end_with_parent,
+                env={**tools.ENVIRONMENT, **features, **self._repository.secrets}, cwd=cwd, preexec_fn=end_with_parent,
             )
         except OSError as error:
             raise VpsError(f"repository: {PROGRAM} cannot be run on this node: {error.strerror}.") from None
