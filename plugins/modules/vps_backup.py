@@ -68,8 +68,8 @@ options:
   keep:
     description:
       - Which backups of this VPS stay, those before each run included; the others are removed once the new one is made. Without it, all stay.
-      - A backup stays if any of these keeps it. V(last) is a number of the newest ones; V(hourly), V(daily), V(weekly), V(monthly) and V(yearly) are numbers
-        of hours, days and so on of which the newest one stays; V(within) is a time before the newest one, as in V(14d) or V(1y6m).
+      - A backup stays if any of these keeps it. V(last) is a number of the newest ones; V(hourly), V(daily), V(weekly), V(monthly) and V(yearly) are
+        numbers of hours, days and so on of which the newest one stays; V(within) is a time before the newest one, as in V(14d) or V(1y6m).
     type: dict
   prune:
     description:
@@ -116,8 +116,8 @@ options:
     default: false
   addresses:
     description:
-      - With O(state=restored), the addresses that the VPS gets instead of those of the backup, as in M(mainline.vps.vps_container); an entry with a C(pool) is one
-        out of that. It then gets neither the interfaces nor the published ports of the backup, which are the original's.
+      - With O(state=restored), the addresses that the VPS gets instead of those of the backup, as in M(mainline.vps.vps_container); an entry with
+        a C(pool) is one out of that. It then gets neither the interfaces nor the published ports of the backup, which are the original's.
       - Without it, the VPS gets those of the backup, and an error says who has one of them already.
     type: list
     elements: raw
