@@ -229,6 +229,11 @@ def test_what_restic_complains_of_is_a_sentence(said, start):
     assert str(error).startswith(start) and str(error).endswith(".") and "\n" not in str(error)
 
 
+def test_one_that_the_kernel_has_killed_is_told_as_that():
+    error = restic.Restic(Repository("/b", {}))._failed("make the backup", Outcome(-9, "", ""))
+    assert str(error).startswith("repository: restic was killed by signal 9 when it was to make the backup; ")
+
+
 def test_a_lock_is_waited_for_and_then_its_holder_is_named(monkeypatch):
     """One whose owner is gone is removed, and the run goes on."""
     locked = Outcome(1, "", "unable to create lock in backend: repository is already locked exclusively by PID 29360 on vm by root (UID 0, GID 0)\n")

@@ -25,10 +25,12 @@ from .syscalls import end_with_parent
 
 PROGRAM = "restic"
 SHORT = 600  # s, for what reads little
+OPENING = 120  # s, for the first word with a repository: restic 0.17 and later would try for a quarter of an hour
 UNREAD = 3  # exit code: a backup was made, but some files could not be read
-_NONE = ("Is there a repository at the following location", "repository does not exist")
+_NONE = ("Is there a repository at the following location", "repository does not exist", "specified bucket does not exist")
 # The number of a snapshot's device is another one each time, and with it all directories would be. Named to those that are known to have it.
 _FEATURES = "device-id-for-hardlinks=true"
+_OPEN = "open the repository"
 _PAUSE = 2  # s, between two looks at somebody's lock
 
 
@@ -64,10 +66,10 @@ class Restic:
 
     def backups(self, name: str, *, writes: bool = True) -> tuple[Backup, ...] | None:
         """Those of one VPS, the oldest first; None where there is no repository."""
-        outcome = self._attempt(["snapshots", "--json", *_of(name), *([] if writes else ["--no-cache"])], lock=False)
+        outcome = self._attempt(["snapshots", "--json", *_of(name), *([] if writes else ["--no-cache"])], timeout=OPENING, lock=False)
         if outcome.rc != 0 and any(word in outcome.stderr for word in _NONE):
             return None
-        return read_backups(self._good("open the repository", outcome).stdout)
+        return read_backups(self._good(_OPEN, outcome).stdout)
 
     def back_up(self, folder: str, names: Sequence[str], wish: Wish, parent: Backup | None) -> tuple[dict, str]:
         """Make a backup of things in a folder. Gives what restic says of it, and of the files that it could not read.
@@ -167,7 +169,7 @@ class Restic:
             return subprocess.Popen(
                 [PROGRAM, *options, *argv],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                env={**tools.ENVIRONMENT, **features, **self._repository.secrets}, cwd=cwd, preexec_fn=end_with_parent,
+                env={**tools.ENVIRONMENT, **features, **self._repository.secrets}, cwd=cwd, preexec_fn=_goes_first,
             )
         except OSError as error:
             raise VpsError(f"repository: {PROGRAM} cannot be run on this node: {error.strerror}.") from None
@@ -175,7 +177,12 @@ class Restic:
     def _failed(self, what: str, outcome: Outcome) -> VpsError:
         said = outcome.stderr[-4000:]
         if outcome.timed_out:
+            if what == _OPEN:
+                return VpsError(f"repository: it did not answer within {OPENING} seconds; the result's output has what restic said until then.", output=said)
             return VpsError(f"timeout: restic could not {what} within the time that it had, and was ended; give it more.", output=said)
+        if outcome.rc < 0:
+            killed = f"was killed by signal {-outcome.rc} when it was to {what}"
+            return VpsError(f"repository: restic {killed}; see the kernel's log, memory may be short.", output=said)
         if "wrong password" in said:
             return VpsError("password: it does not open this repository; give the one that the repository was made with.", output=said)
         if any(word in said for word in _NONE):
@@ -183,6 +190,13 @@ class Restic:
         if "no space left" in said or "disk quota exceeded" in said:
             return VpsError(f"repository: restic could not {what}: there is no room left ({_words(said)}); the result's output has all of it.", output=said)
         return VpsError(f"repository: restic could not {what}: {_words(said)}; the result's output has all of it.", output=said)
+
+
+def _goes_first() -> None:
+    """In the new process: it ends with us, and where memory is short, before any VPS. A guest's folder of millions of files takes it gigabytes (proc(5))."""
+    end_with_parent()
+    with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("1000")
 
 
 def _of(name: str) -> list[str]:

@@ -50,5 +50,3 @@ def test_a_store_keeps_backups_and_gives_them_back(minimal, store):
     backup(store, state="restored", target=COPY)
     assert (kit.rootfs(COPY) / "file").read_text(encoding="ascii") == "kept"
     backup(store, state="tested", stop_timeout=0)
-    del store["environment"]
-    assert kit.fails("vps_backup", name=NAME, timeout=30, **store).startswith("repository: ")
