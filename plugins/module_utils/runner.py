@@ -81,7 +81,7 @@ def run(subject: Subject, argument_spec: dict) -> None:
     module = AnsibleModule(
         argument_spec={**argument_spec, "lock_timeout": {"type": "int", "default": 120}}, supports_check_mode=True
     )
-    _finish(module, lambda node: reconcile(subject, module.params, node, check=module.check_mode), subject)
+    _finish(module, lambda node: reconcile(subject, module.params, node, check=module.check_mode), make_node=subject.make_node, section=subject.section)
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,16 @@ class Action:
     """What a module does anew at each run, unless it finds that there is no need to: four functions.
 
     parse(params) gives the wish; look(node, wish, patience, writes) what there is, writing nothing in check mode;
-    needless(wish, found) a result where there is nothing to do, or None; act(node, wish, found, patience) does it and gives the result.
+    needless(wish, found) a result where there is nothing to do, or None; act(node, wish, found, patience) does it and gives the result. changes(wish)
+    says whether anything is otherwise then; make_node() where it is done, where that is not the node that the role has made.
     """
 
     parse: Callable[[Mapping[str, Any]], Any]
     look: Callable[[Any, Any, int, bool], Any]
     needless: Callable[[Any, Any], dict | None]
     act: Callable[[Any, Any, Any, int], dict]
+    changes: Callable[[Any], bool] = lambda wish: True
+    make_node: Callable[[], Any] | None = None
 
 
 def perform(action: Action, params: Mapping[str, Any], node: Any, *, check: bool) -> dict:
@@ -108,14 +111,14 @@ def perform(action: Action, params: Mapping[str, Any], node: Any, *, check: bool
     if needless is not None:
         return {**needless, "changed": False}
     if check:
-        return {"changed": True, "skipped": True, "msg": "It would have run, if not in check mode."}
-    return {**action.act(node, wish, found, patience), "changed": True}
+        return {"changed": action.changes(wish), "skipped": True, "msg": "It would have run, if not in check mode."}
+    return {**action.act(node, wish, found, patience), "changed": action.changes(wish)}
 
 
 def run_action(action: Action, argument_spec: dict) -> None:
     """The main() of such a module."""
     module = AnsibleModule(argument_spec={**argument_spec, "lock_timeout": {"type": "int", "default": 120}}, supports_check_mode=True)
-    _finish(module, lambda node: perform(action, module.params, node, check=module.check_mode))
+    _finish(module, lambda node: perform(action, module.params, node, check=module.check_mode), make_node=action.make_node)
 
 
 def run_info(read: Callable[[Any, Mapping[str, Any]], dict], argument_spec: dict) -> None:
@@ -124,15 +127,16 @@ def run_info(read: Callable[[Any, Mapping[str, Any]], dict], argument_spec: dict
     _finish(module, lambda node: {"changed": False, **read(node, module.params)})
 
 
-def _finish(module: AnsibleModule, work: Callable[[Any], dict], subject: Subject | None = None) -> None:
+def _finish(
+    module: AnsibleModule, work: Callable[[Any], dict], *, make_node: Callable[[], Any] | None = None, section: str = ""
+) -> None:
     from .node.node import Node  # not at the top: the pure core and its tests need no node
 
-    make_node = (subject and subject.make_node) or Node
     os.umask(0o022)  # what a guest's users may read is not for a login's umask on the node to say
     try:
-        result = work(make_node())
+        result = work((make_node or Node)())
     except VpsError as error:
-        module.fail_json(msg=str(error).removeprefix(subject.section if subject else ""), **error.details)
+        module.fail_json(msg=str(error).removeprefix(section), **error.details)
     except OSError as error:
         module.fail_json(msg=_told(error))
     for warning in result.pop("warnings", ()):

@@ -38,7 +38,7 @@ PACKAGES = (
 # Fetched now and not installed: what tests install later, without waiting for a mirror.
 FETCHED = (
     "btrfs-progs", "busybox-static", "curl", "dnsmasq-base", "firewalld", "gpgv", "hostname", "iproute2", "lxc", "lxcfs", "mmdebstrap", "mount",
-    "network-manager", "nftables", "openssh-client", "uidmap", "ufw", "util-linux", "xz-utils", "zstd",
+    "network-manager", "nftables", "openssh-client", "restic", "uidmap", "ufw", "util-linux", "xz-utils", "zstd",
 )
 _CUSTOMIZE = """\
 set -e

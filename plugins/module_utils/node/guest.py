@@ -19,9 +19,15 @@ from . import tools
 from .tree import Tree
 
 
+
 def prepare(tree: Tree, vps: Vps, nameservers: tuple[str, ...], options: frozenset[str] = frozenset(IDENTITY)) -> None:
     """Give a fresh clone all that makes it one of a kind; of the options those that it has not got already."""
     apply(tree, vps, options, nameservers)
+    renew(tree)
+
+
+def renew(tree: Tree) -> None:
+    """Give a copy of another VPS what no two of them may share: a machine-id, and SSH host keys."""
     tree.write("/etc/machine-id", f"{uuid.uuid4().hex}\n", mode=0o444)
     if tree.exists("/etc/ssh/sshd_config"):
         for name, text in _host_keys().items():

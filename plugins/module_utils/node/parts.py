@@ -18,7 +18,7 @@ from ..core.model import Manifest, Vps
 from ..core.rates import Rates
 from ..core.settings import Settings
 from . import abilities, cgroup, engine, files, locks, resources
-from .record import TemplateRecords, VpsRecords
+from .record import Shelf, TemplateRecords, VpsRecords
 from .storage import image
 from .storage.btrfs import Btrfs
 from .storage.driver import Startup, Storage, image_of
@@ -43,6 +43,11 @@ class Parts:
     def of(cls, settings: Settings) -> Parts:
         """The parts of the node with these settings."""
         return cls(settings, VpsRecords(settings.pool), TemplateRecords(settings.pool), Btrfs(settings.pool))
+
+    @property
+    def backups(self) -> Shelf:
+        """Where snapshots are for as long as a backup is made of them. The folder is there only then."""
+        return Shelf(os.path.join(self.settings.pool, "backups"), self.vps.record)
 
     @cached_property
     def abilities(self) -> fidelity.Abilities:

@@ -44,7 +44,11 @@ class Shelf:
 
     def leftovers(self) -> Iterator[tuple[str, str]]:
         """(name, path) of what is half made or half deleted."""
-        for entry in sorted(os.listdir(self.folder)):
+        try:
+            entries = sorted(os.listdir(self.folder))
+        except FileNotFoundError:  # that of backups is there only while one is made
+            return
+        for entry in entries:
             for prefix in (NEW, DELETED):
                 if entry.startswith(prefix):
                     yield entry[len(prefix) :].split("@")[0], os.path.join(self.folder, entry)

@@ -27,7 +27,7 @@ def sweep(parts: Parts) -> list[str]:
     Gives what could not be removed of others, as warnings: nobody's remains keep a run from its own work.
     """
     warnings = []
-    for kind, shelf in (("vps", parts.vps), ("template", parts.templates)):
+    for kind, shelf in (("vps", parts.vps), ("template", parts.templates), ("backup", parts.backups)):
         for name, path in list(shelf.leftovers()):
             if locks.is_at(parts.lock, locks.path(kind, name)):
                 warnings += _sweep_one(parts, kind, name, path, parts.lock)

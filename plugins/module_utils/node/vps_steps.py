@@ -47,15 +47,24 @@ def status(name: str, *, before: engine.Status | None = None) -> engine.Status:
 
 
 def create(parts: Parts, step: steps.Create) -> None:
-    """Make it in a staging directory; one rename makes it real."""
-    vps, directory = _reserve(parts, step.vps)
+    """Make it from its template, or as a copy of another VPS."""
+
+    def fill(vps: Vps, root: str) -> None:
+        if step.source is None:
+            roots.fill(parts, vps, root)
+        else:
+            roots.copy(parts, vps, step.source, root)
+
+    make(parts, step.vps, fill)
+
+
+def make(parts: Parts, vps: Vps, fill: Callable[[Vps, str], None]) -> Vps:
+    """Make a VPS in a staging directory; one rename makes it real. `fill(vps, root)` makes its root file system, by its driver. Gives it as it is then."""
+    vps, directory = _reserve(parts, vps)
     root = os.path.join(directory, "rootfs")
     try:
         kept, driver = parts.keepable(vps), parts.driver(vps)
-        if step.source is None:
-            roots.fill(parts, kept, root)
-        else:
-            roots.copy(parts, kept, step.source, root)
+        fill(kept, root)
         driver.limit(root, kept.limits)
         configuration.write(kept, parts.vps.path(vps.name), parts.startup(kept, made_in=root), parts.networks, into=directory)
         # Before it is real: from the rename on, a boot of the node starts it by this link.
@@ -66,6 +75,7 @@ def create(parts: Parts, step: steps.Create) -> None:
     with protecting(parts, kept), filtering.following(parts, bridged=vps.interfaces != ()):
         parts.vps.commit(vps.name)
         parts.storage.sync()  # before anybody works with it: a power cut must not make remains of it again
+    return vps
 
 
 def _reserve(parts: Parts, vps: Vps) -> tuple[Vps, str]:

@@ -87,7 +87,9 @@ for line in sys.stdin:
     os.waitpid(child, 0)
     print('done', flush=True)
 """
-_MODULES = ("vps_command", "vps_container", "vps_info", "vps_limits", "vps_network", "vps_node", "vps_snapshot", "vps_template")
+_MODULES = (
+    "vps_backup", "vps_command", "vps_container", "vps_info", "vps_limits", "vps_network", "vps_node", "vps_snapshot", "vps_template",
+)
 
 
 # -- modules ------------------------------------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ def serve(folder: pathlib.Path) -> Iterator[Server]:
     options = {
         "Port": server.port, "ListenAddress": "127.0.0.1", "HostKey": folder / "host", "AuthorizedKeysFile": folder / "login.pub", "PidFile": "none",
         "StrictModes": "no", "UsePAM": "no", "PermitRootLogin": "yes", "PasswordAuthentication": "no", "MaxStartups": "100", "MaxSessions": "100",
+        "Subsystem": "sftp internal-sftp",
     }
     (folder / "config").write_text("".join(f"{key} {value}\n" for key, value in options.items()), encoding="utf-8")
     process = subprocess.Popen([SSHD, "-D", "-f", str(folder / "config"), "-E", str(server.log)], stdin=subprocess.DEVNULL, start_new_session=True)

@@ -46,7 +46,7 @@ class Btrfs:
         self.pool = pool
         self._uuid: str | None = None
 
-    def create(self, path: str) -> None:
+    def create(self, path: str, _limits: Limits | None = None) -> None:
         """An empty, writable root file system."""
         tools.run(["btrfs", "subvolume", "create", path])
 

@@ -47,6 +47,9 @@ class Storage(Protocol):
     def make_ready(self, source: str) -> None:
         """Make it so. One run at a time."""
 
+    def create(self, root: str, limits: Limits) -> None:
+        """Make an empty one, with room for what the limits allow; what is written to it then is held to nothing before `limit`."""
+
     def clone(self, source: str, root: str, limits: Limits) -> None:
         """Make a writable copy, with room for what the limits allow."""
 

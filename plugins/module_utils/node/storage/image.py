@@ -62,6 +62,14 @@ class Image:
         ext4.make(staging, source, quota=self.quota)
         _rename(staging, image)
 
+    def create(self, root: str, limits: Limits) -> None:
+        """An image of the size that the limits ask for, made from the empty directory at which it will be mounted."""
+        tools.require(_PROGRAMS)
+        size, most = disk_.image_size(limits, None), None if limits.diskinodes is None else limits.diskinodes.limit
+        os.mkdir(root)
+        inodes = None if most is None or self.quota else disk_.inodes_of(most, size)
+        ext4.make(_empty(image_of(root)), root, size=size, inodes=inodes, quota=self.quota)
+
     def clone(self, source: str, root: str, limits: Limits) -> None:
         """A copy of the template's image that shares its blocks, of the size that the limits ask for.
 

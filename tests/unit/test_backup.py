@@ -1,0 +1,327 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Backups: what a task may ask, which one is meant, what becomes of a VPS that is made of one, and how restic is read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from ansible_collections.mainline.vps.plugins.module_utils import backup_subject, runner
+from ansible_collections.mainline.vps.plugins.module_utils.core import backup, restoring
+from ansible_collections.mainline.vps.plugins.module_utils.core.backup import Backup, Repository, Wish, parse_wish
+from ansible_collections.mainline.vps.plugins.module_utils.core.command import Outcome
+from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
+from ansible_collections.mainline.vps.plugins.module_utils.core.firewall import parse_publish
+from ansible_collections.mainline.vps.plugins.module_utils.core.interfaces import Interface
+from ansible_collections.mainline.vps.plugins.module_utils.core.model import NodeFacts, Vps
+from ansible_collections.mainline.vps.plugins.module_utils.node import restic, sparse
+from ansible_collections.mainline.vps.plugins.module_utils.node.backups import Found
+from ansible_collections.mainline.vps.tests.contract import modules
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+OLD, NEW, PARTIAL = Backup("a" * 64, NOW - timedelta(days=2)), Backup("ab" + "b" * 62, NOW - timedelta(hours=2)), Backup("c" * 64, NOW, complete=False)
+SECRET = "hunter2-and-more"
+
+
+def wish(**given) -> Wish:
+    return parse_wish(modules.parameters("vps_backup", **{"name": "web", "repository": "/srv/b", "password": SECRET, **given}))
+
+
+def refused(**given) -> str:
+    """The sentence that says why not; nothing secret is in it."""
+    with pytest.raises(VpsError) as caught:
+        wish(**given)
+    text = str(caught.value)
+    assert text.endswith(".") and "\n" not in text and SECRET not in text
+    return text
+
+
+@pytest.mark.parametrize("place", [
+    "/srv/backups", "sftp:host:/backups", "sftp:me@host.example.org:backups", "sftp://me@host:2222//srv/backups", "sftp://[2001:db8::1]/x",
+    "s3:https://s3.example.org/bucket/path", "s3:s3.amazonaws.com/bucket", "rest:https://host:8000/", "b2:bucket:path",
+])
+def test_these_are_places_for_backups(place):
+    assert wish(repository=place).repository.place == place
+
+
+@pytest.mark.parametrize("place", [
+    "", "backups", "/srv/../etc", "sftp:-oProxyCommand=evil:/x", "sftp:me@-host:/x", "sftp:host", "sftp://host:99999/x", "sftp:ho st:/x", "s3:", "s3:a b",
+    "rclone:remote:path", "local:/srv", "/srv/\nx",
+])
+def test_these_are_none(place):
+    assert refused(repository=place).startswith("repository: ")
+
+
+def test_a_repository_has_one_password_which_is_in_nothing_that_is_told():
+    assert wish().repository.secrets == {"RESTIC_PASSWORD": SECRET}
+    assert wish(password=None, password_file="/etc/p").repository.secrets == {"RESTIC_PASSWORD_FILE": "/etc/p"}
+    assert SECRET not in repr(wish())
+    for given in ({"password": None}, {"password_file": "/etc/p"}, {"password": ""}, {"password": "a\nb"}):
+        assert refused(**given).startswith("password: ")
+
+
+def test_of_the_environment_a_store_gets_its_credentials_and_nothing_that_runs_programs():
+    assert wish(environment={"AWS_ACCESS_KEY_ID": "k", "HTTPS_PROXY": "p"}).repository.secrets["AWS_ACCESS_KEY_ID"] == "k"
+    for name in ("RESTIC_PASSWORD_COMMAND", "LD_PRELOAD", "PATH", "aws", "RESTIC_REPOSITORY"):
+        assert refused(environment={name: SECRET}).startswith("environment: ")
+
+
+def test_ssh_asks_nobody_and_takes_no_host_for_an_option():
+    command = wish(repository="sftp://me@host:2222//b", ssh_arguments=["-i", "/root/key with space"]).repository.sftp_command
+    assert command[0] == "ssh" and "-oBatchMode=yes" in command
+    assert command[-8:] == ("-p", "2222", "-l", "me", "-s", "--", "host", "sftp")
+    assert wish().repository.sftp_command is None
+    assert refused(ssh_arguments=["-v"]).startswith("ssh_arguments: ")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("20h", 72_000), ("1d", 86_400), ("90m", 5400), ("3600", 3600), ("0", 0), ("2 w", 1_209_600)])
+def test_an_age_is_a_time(text, seconds):
+    assert wish(max_age=text).max_age == seconds
+
+
+@pytest.mark.parametrize("text", ["", "h", "1y", "-1h", "1.5h", "1h30m", "999999w", "١h"])
+def test_these_are_no_ages(text):
+    assert refused(max_age=text).startswith("max_age: ")
+
+
+def test_retention_keeps_something():
+    assert wish(keep={"last": 3, "daily": "7", "within": "1y6m", "weekly": 0}).keep == (("daily", "7"), ("last", "3"), ("within", "1y6m"))
+    for given in ({}, {"last": 0}, {"within": "0d"}):
+        assert refused(keep=given).startswith("keep: nothing would stay")
+    for given in ({"last": "all"}, {"last": -1}, {"last": True}, {"within": "6"}, {"within": ""}, {"never": 1}):
+        assert refused(keep=given).startswith("keep")
+
+
+def test_an_option_without_a_meaning_is_a_mistake():
+    for state, given in (
+        ("present", {"target": "b"}), ("present", {"backup": "latest"}), ("restored", {"keep": {"last": 1}}), ("tested", {"paths": ["/etc"]}),
+        ("verified", {"max_age": "1d"}), ("restored", {"verify": True}), ("absent", {"backup": "aaaaaaaa", "before": ["true"]}),
+    ):
+        assert "it has no meaning with state" in refused(state=state, **given)
+    for given in ({"target": "b"}, {"replace": True}, {"addresses": []}):
+        assert "paths" in refused(state="restored", paths=["/etc"], **given)
+
+
+def test_a_path_is_absolute():
+    for option, state in (("paths", "restored"), ("exclude", "present")):
+        for path in ("etc", "/etc/../shadow", "/a\nb", ""):
+            assert refused(state=state, **{option: [path]}).startswith(f"{option}: ")
+    assert refused(state="restored", paths=[]).startswith("paths: the list is empty")
+
+
+def test_removing_needs_an_id_and_a_test_a_name_of_its_own():
+    assert refused(state="absent").startswith("backup: ")
+    assert refused(state="absent", backup="latest").startswith("backup: ")
+    assert refused(state="restored", backup="xyz").startswith("backup: ")
+    assert wish(state="tested").target == "web-test" and wish(state="restored").target == "web"
+    assert wish(state="restored", **{"as": "other"}).target == "other"
+    assert len(wish(name="a" * 63, state="tested").target) == 63
+    assert refused(state="tested", target="web").startswith("target: ")
+
+
+def test_what_runs_before_is_a_program_of_the_vps():
+    command = wish(before=["pg_dumpall"]).before
+    assert (command.name, command.argv, command.user) == ("web", ("pg_dumpall",), "root")
+    assert refused(before=[]).startswith("before: ")
+
+
+@pytest.mark.parametrize("subset", ["5%", "100%", "0.5%", "1/7"])
+def test_a_part_of_the_data_is_a_part(subset):
+    assert wish(verify_data=subset).verify and wish(verify_data=subset).verify_data == subset
+
+
+@pytest.mark.parametrize("subset", ["5", "101%", "0/7", "all", "-1%", ""])
+def test_these_are_no_parts(subset):
+    assert refused(verify_data=subset).startswith("verify_data: ")
+
+
+# -- which one is meant -------------------------------------------------------------------------------------------------
+
+
+def test_the_latest_is_the_newest_whole_one():
+    assert backup.find((OLD, NEW, PARTIAL), "latest", name="web") == NEW
+    assert backup.find((OLD, NEW, PARTIAL), "c" * 8, name="web") == PARTIAL
+    with pytest.raises(VpsError, match="no complete backup"):
+        backup.find((PARTIAL,), "latest", name="web")
+    with pytest.raises(VpsError, match="2 backups"):
+        backup.find((OLD, NEW), "a", name="web")
+    with pytest.raises(VpsError, match="no backups"):
+        backup.find((OLD,), "dddddddd", name="web")
+
+
+def test_young_is_what_is_younger_and_whole():
+    assert backup.young((OLD, NEW, PARTIAL), 3 * 3600, NOW) == NEW
+    assert backup.young((OLD, NEW), 2 * 3600, NOW) is None
+    assert backup.young((OLD, PARTIAL), 3600, NOW) is None and backup.young((), 3600, NOW) is None and backup.young((NEW,), None, NOW) is None
+
+
+def test_what_is_young_or_gone_needs_nothing():
+    assert backup_subject.BACKUP.needless(wish(max_age="1d"), Found(None, True, (OLD,))) is None
+    now = replace(NEW, time=datetime.now(timezone.utc))
+    told = backup_subject.BACKUP.needless(wish(max_age="1d"), Found(None, True, (OLD, now)))
+    assert told["backup"]["id"] == now.id and len(told["backups"]) == 2
+    assert backup_subject.BACKUP.needless(wish(state="absent", backup="d" * 8), Found(None, True, (OLD,)))["removed"] == []
+    assert backup_subject.BACKUP.needless(wish(state="absent", backup="a" * 8), Found(None, True, (OLD,), OLD)) is None
+
+
+@pytest.mark.parametrize(("state", "given", "changed"), [("present", {}, True), ("tested", {}, False), ("verified", {}, False), ("restored", {}, True)])
+def test_check_mode_says_whether_anything_would_be_otherwise(state, given, changed):
+    class Asked:
+        """A node that may be looked at, and nothing else."""
+
+        def require_usable(self):
+            pass
+
+        def look_at(self, _wish, _patience, writes):
+            assert writes is False
+            return Found(None, True, (OLD,), OLD)
+
+    parameters = modules.parameters("vps_backup", name="web", repository="/b", password="x", state=state, **given)
+    assert runner.perform(backup_subject.BACKUP, parameters, Asked(), check=True)["changed"] is changed
+
+
+# -- what restic says ---------------------------------------------------------------------------------------------------
+
+
+def test_lists_of_restic_are_read_and_what_is_none_is_an_error():
+    listed = [
+        {"id": "b" * 64, "time": "2026-11-27T00:45:10.299825986+01:00", "tags": ["mainline.vps"]},
+        {"id": "a" * 64, "time": "2026-11-26T23:45:07Z", "tags": ["mainline.vps", "incomplete"]},
+        {"id": "c" * 64, "time": "2026-11-26T23:59:07.5Z"},
+    ]
+    found = backup.read_backups(json.dumps(listed))
+    assert [(one.id[0], one.complete) for one in found] == [("a", False), ("b", True), ("c", True)]
+    assert found[1].named["time"] == "2026-11-26T23:45:10+00:00"
+    assert backup.read_backups("null") == ()
+    for text in ("", "{}x", '[{"id": "../x", "time": "2026-11-26T23:45:07Z"}]', '[{"id": "aaaaaaaa", "time": "yesterday"}]', "[1]", '{"a": 1}'):
+        with pytest.raises(VpsError, match="repository: "):
+            backup.read_backups(text)
+
+
+def test_the_last_summary_counts():
+    summary = {"message_type": "summary", "snapshot_id": "aaaaaaaa", "total_bytes_processed": 5, "data_added": 4, "total_files_processed": 3,
+               "files_new": 2, "files_changed": 1}
+    text = "noise\n" + json.dumps({"message_type": "status"}) + "\n" + json.dumps(summary) + "\n"
+    assert backup.read_summary(text) == {"id": "aaaaaaaa", "size": 5, "added": 4, "files": 3, "files_new": 2, "files_changed": 1}
+    with pytest.raises(VpsError, match="did not say"):
+        backup.read_summary("noise\n3\n")
+
+
+def test_what_was_removed_is_read_before_what_follows():
+    assert backup.read_removed('[{"keep": [], "remove": [{"id": "bbbbbbbb"}, {"id": "aaaaaaaa"}]}]\n3 snapshots\n') == ["aaaaaaaa", "bbbbbbbb"]
+    assert backup.read_removed('[{"keep": [], "remove": null}]') == [] and backup.read_removed("") == []
+
+
+@pytest.mark.parametrize(("said", "start"), [
+    ("Fatal: wrong password or no key found\n", "password: "),
+    ("Fatal: unable to open config file: stat\nIs there a repository at the following location?\n/x\n", "repository: there is none"),
+    ("Save(<data/1>) returned error: write: no space left on device\n", "repository: restic could not do it: there is no room left"),
+    ("x\nFatal: \x1b[31mred\n", "repository: restic could not do it: ?[31mred; the"),
+    ("", "repository: restic could not do it: it said nothing; the"),
+])
+def test_what_restic_complains_of_is_a_sentence(said, start):
+    error = restic.Restic(Repository("/b", {}))._failed("do it", Outcome(1, "", said))
+    assert str(error).startswith(start) and str(error).endswith(".") and "\n" not in str(error)
+
+
+def test_one_that_the_kernel_has_killed_is_told_as_that():
+    error = restic.Restic(Repository("/b", {}))._failed("make the backup", Outcome(-9, "", ""))
+    assert str(error).startswith("repository: restic was killed by signal 9 when it was to make the backup; ")
+
+
+def test_a_lock_is_waited_for_and_then_its_holder_is_named(monkeypatch):
+    """One whose owner is gone is removed, and the run goes on."""
+    locked = Outcome(1, "", "unable to create lock in backend: repository is already locked exclusively by PID 29360 on vm by root (UID 0, GID 0)\n")
+    calls: list[str] = []
+    answers = {"prune": [locked, Outcome(0, "", "")], "unlock": [Outcome(0, "", "")] * 9}
+    monkeypatch.setattr(restic.Restic, "_once", lambda _self, argv, *_more: calls.append(argv[0]) or answers[argv[0]].pop(0))
+    restic.Restic(Repository("/b", {})).prune()
+    assert calls == ["prune", "unlock", "prune"]
+    answers["prune"] = [locked] * 9
+    with pytest.raises(VpsError, match="^lock_timeout: .* PID 29360 on vm"):
+        restic.Restic(Repository("/b", {})).prune()
+
+
+# -- what a VPS becomes -------------------------------------------------------------------------------------------------
+
+NODE = NodeFacts(networks=("10.0.0.0/24",), pools={"p": ("10.0.0.50-10.0.0.60",)}, taken={"10.0.0.9": "VPS db"})
+WEB = Vps(
+    "web", "debian", "systemd", "web", addresses=("10.0.0.5",), id_base=1 << 20, unfinished=("limits",), leaving=("10.0.0.7",), onboot=True, plan="small",
+    labels=(("tier", "web"),), pooled=(("10.0.0.5", "p"), ("10.0.0.6", "gone")), publish=tuple(parse_publish([{"host": 80, "guest": 80}])),
+)
+
+
+def test_the_same_vps_has_all_but_what_its_node_gave_it():
+    made, warnings = restoring.reborn(WEB, name="web", addresses=None, node=NODE)
+    assert made == replace(WEB, id_base=None, unfinished=(), leaving=(), plan=None, pooled=(("10.0.0.5", "p"),))
+    assert len(warnings) == 1 and "no plan 'small'" in warnings[0]
+
+
+def test_another_one_has_another_name_and_hardware_addresses():
+    bridged = replace(WEB, addresses=(), publish=(), interfaces=(Interface("eth1", "lan", (), "02:00:00:00:00:01", None, None, "veth1"),))
+    node = replace(NODE, bridges={"lan": None})
+    monkey = {"check_bridges": lambda *_any: None}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in monkey.items():
+            patch.setattr(restoring.links.interfaces, name, value)
+        made = restoring.reborn(bridged, name="other", addresses=None, node=node)[0]
+        same = restoring.reborn(bridged, name="web", addresses=None, node=node)[0]
+    assert (made.name, made.hostname, made.interfaces[0].mac, made.interfaces[0].host_name) == ("other", "other", None, None)
+    assert (same.interfaces[0].mac, same.interfaces[0].host_name) == ("02:00:00:00:00:01", None)
+    named = restoring.reborn(replace(WEB, hostname="www.example.org"), name="other", addresses=(), node=NODE)[0]
+    assert named.hostname == "www.example.org"
+
+
+def test_other_addresses_come_without_the_ports_of_the_original():
+    made, warnings = restoring.reborn(WEB, name="other", addresses=backup.pools.parse_wishes([{"pool": "p"}]), node=NODE)
+    assert (made.addresses, made.pooled, made.publish, made.interfaces) == (("10.0.0.50",), (("10.0.0.50", "p"),), (), ())
+    assert [warning for warning in warnings if warning.startswith("publish: ")]
+
+
+@pytest.mark.parametrize(("address", "why"), [("10.0.0.9", "belongs to VPS db"), ("192.0.2.1", "no network that this node routes")])
+def test_what_is_somebody_elses_is_told(address, why):
+    with pytest.raises(VpsError, match=f"addresses: {address} .*{why}"):
+        restoring.reborn(replace(WEB, addresses=(address,)), name="web", addresses=None, node=NODE)
+
+
+def test_a_test_talks_to_nobody():
+    made = restoring.for_test(WEB, name="web-test", node=NODE)
+    assert (made.addresses, made.publish, made.interfaces, made.onboot, made.pooled) == ((), (), (), False, ())
+    assert dict(made.labels) == {backup.TEST_LABEL: "web"} and made.limits == WEB.limits
+
+
+def test_the_record_of_a_later_release_is_told_as_that():
+    assert restoring.read_record(json.dumps(WEB.to_record())) == WEB
+    for text in ("", "[]", json.dumps({**WEB.to_record(), "new": 1}), json.dumps({"name": "web"})):
+        with pytest.raises(VpsError, match="^backup: the record in it was not written by this release"):
+            restoring.read_record(text)
+
+
+# -- holes --------------------------------------------------------------------------------------------------------------
+
+
+def test_zeros_become_holes_and_nothing_else_changes(tmp_path):
+    path = tmp_path / "a\nfile"
+    content = b"x" * 100 + bytes(8 << 20) + b"y" * 100 + bytes(3 << 20)
+    path.write_bytes(content)
+    (tmp_path / "short").write_bytes(bytes(1000))
+    (tmp_path / "link").symlink_to(path)
+    before = path.stat()
+    sparse.make_holes(str(tmp_path))
+    after = path.stat()
+    assert path.read_bytes() == content and (after.st_mtime_ns, after.st_size) == (before.st_mtime_ns, before.st_size)
+    if before.st_blocks * 512 >= len(content):  # a file system that did not leave them out by itself
+        assert after.st_blocks * 512 < 1 << 20
+
+
+def test_files_that_are_longer_than_the_disk_are_found_whatever_their_names(tmp_path):
+    with open(tmp_path / "a\nb", "wb") as file:
+        file.truncate(1 << 40)
+    (tmp_path / "c").write_bytes(b"x")
+    assert list(sparse.longer_than(str(tmp_path), 1 << 39)) == ["/a\nb"]
+    assert not list(sparse.longer_than(str(tmp_path), 1 << 40))
