@@ -40,10 +40,13 @@ options:
     description:
       - What the disk of a new VPS is. V(btrfs) is a subvolume of the pool, which is cloned in no time, has a limit of space and
         shares what is free with all others. V(image) is a file in the pool with an ext4 of its own, which is C(diskspace) large and
-        also knows C(diskinodes), soft limits and quota of users; see C(docs/concepts.md). A new VPS is V(btrfs) when this is not given.
+        also knows C(diskinodes), soft limits and quota of users. V(dir) is a directory of what the VPS has changed, over the template (overlayfs);
+        it takes what it writes, for it knows no limits of the disk, and is otherwise what a VPS has where the file system can do no more.
+        See C(docs/concepts.md). A new VPS is V(btrfs) when this is not given.
+      - V(dir) needs Linux 5.19 or later on the node unless the VPS is O(privileged).
       - An existing VPS keeps its storage; naming another one is an error.
     type: str
-    choices: [btrfs, image]
+    choices: [btrfs, image, dir]
   hostname:
     description:
       - The host name, changed live. A new VPS has O(name) when this is not given.
@@ -398,7 +401,7 @@ vps:
       type: str
       sample: debian
     storage:
-      description: What its disk is, C(btrfs) or C(image).
+      description: What its disk is, C(btrfs), C(image) or C(dir).
       type: str
       sample: btrfs
     hostname:
@@ -519,7 +522,7 @@ def main() -> None:
                 "default": "started",
             },
             "template": {"type": "str"},
-            "storage": {"type": "str", "choices": ["btrfs", "image"]},
+            "storage": {"type": "str", "choices": ["btrfs", "image", "dir"]},
             "hostname": {"type": "str"},
             "addresses": {"type": "list", "elements": "raw"},
             "interfaces": {

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import addresses, capacity, controls, disk, fidelity, firewall, interfaces, links, parse, pools, rates, units
 from . import limits as limits_
-from .beancounters import BTRFS, KEYS, STORAGES, format_value
+from .beancounters import BTRFS, DIR, KEYS, STORAGES, format_value
 from .errors import VpsError, shown
 from .fidelity import Abilities, enforced
 from .limits import Limits, Wish
@@ -42,7 +42,7 @@ LEAST_FREE = 32 << 20  # bytes in the pool below which no new VPS is made
 
 def _parse_storage(value: object) -> str:
     if value not in STORAGES:
-        raise VpsError(f"storage: there is no {shown(value)}; there are {' and '.join(STORAGES)}.")
+        raise VpsError(f"storage: there is no {shown(value)}; there are {', '.join(STORAGES)}.")
     return str(value)
 
 
@@ -177,6 +177,7 @@ def _create(desired: Desired, node: NodeFacts) -> Plan:
         raise VpsError(f"template: there is no template '{template}' on this node (there is: {known}).")
     links.check(desired.options, desired.name, node)
     disk.check_new(enforced(desired.options.get("limits", Limits()), node.abilities), node.abilities, least=node.images.get(template, 0))
+    _check_storage(node.abilities, privileged=desired.options.get("privileged", False))
     if node.damaged:
         raise VpsError(node.damaged)
     if node.free_bytes < LEAST_FREE:
@@ -200,6 +201,14 @@ def _create(desired: Desired, node: NodeFacts) -> Plan:
     return Plan(changes=tuple(changes), steps=(Create(vps), *run_steps), warnings=tuple(links.warnings(vps, node)))
 
 
+def _check_storage(can: Abilities, *, privileged: bool) -> None:
+    """Refuse what this kernel has no overlays for."""
+    if can.storage == DIR and not can.overlay:
+        raise VpsError("storage: dir needs overlayfs, which this node's kernel has not; choose btrfs or image.")
+    if can.storage == DIR and not can.layers and not privileged:
+        raise VpsError("storage: dir needs Linux 5.19 or later for a VPS that is not privileged, and this node's kernel is older; choose btrfs or image.")
+
+
 def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
     recorded = actual.recorded or vps
     named = dict(desired.options)
@@ -218,6 +227,7 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
         """Now, and at the next start: the kernel has it and the record too."""
         return named[option] == getattr(vps, option) == getattr(recorded, option)
 
+    _check_storage(actual.node.abilities, privileged=named.get("privileged", vps.privileged))
     differing = [option for option in OPTIONS if option in named and not is_so(option)]
     links.check({option: named[option] for option in differing}, vps.name, actual.node, recorded)
 

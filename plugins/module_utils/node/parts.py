@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..core import fidelity, networks
-from ..core.beancounters import BTRFS, IMAGE
+from ..core.beancounters import BTRFS, DIR, IMAGE
 from ..core.capacity import Present, Room
 from ..core.disk import Disk
 from ..core.model import Manifest, Vps
@@ -19,7 +19,7 @@ from ..core.rates import Rates
 from ..core.settings import Settings
 from . import abilities, cgroup, engine, files, locks, resources
 from .record import TemplateRecords, VpsRecords
-from .storage import image
+from .storage import directory, image
 from .storage.btrfs import Btrfs
 from .storage.driver import Startup, Storage, image_of
 
@@ -66,10 +66,12 @@ class Parts:
     @cached_property
     def drivers(self) -> dict[str, Storage]:
         """The storage drivers, by their names; in the order in which what is left of a root file system is theirs to delete."""
-        return {IMAGE: image.Image(quota=self.abilities.quota), BTRFS: self.storage}
+        return {IMAGE: image.Image(quota=self.abilities.quota), DIR: directory.Directory(self.settings.pool), BTRFS: self.storage}
 
     def driver(self, vps: Vps) -> Storage:
         """The driver of a VPS's disk."""
+        if vps.storage == DIR:  # which is mounted for the ids of a VPS
+            return directory.Directory(self.settings.pool, first_id=None if vps.privileged else vps.id_base)
         return self.storage if vps.storage == BTRFS else self.drivers[vps.storage]  # most need no other
 
     def abilities_of(self, vps: Vps) -> fidelity.Abilities:

@@ -16,6 +16,7 @@ from ..core.places import OFFLINE
 from . import cgroup, engine, filtering, locks, unit
 from .mounts import points_below
 from .parts import Parts
+from .storage import directory
 
 
 def sweep(parts: Parts) -> list[str]:
@@ -42,6 +43,7 @@ def sweep(parts: Parts) -> list[str]:
     for point in points_below(parts.vps.folder):
         if os.path.basename(point) == "rootfs":
             _release(parts, point)
+    _drop_layers(parts)
     if os.path.exists(_mark(parts)):
         protect(parts)
     if filtering.was_left(parts):
@@ -103,6 +105,12 @@ def _release(parts: Parts, root: str) -> None:
                 driver.release(root)
 
 
+def _drop_layers(parts: Parts) -> None:
+    """Of templates that are gone, or are others by now, what no VPS lies on any more."""
+    for remains in directory.Directory(parts.settings.pool).unused():
+        erase(parts, remains)
+
+
 def _sweep_one(parts: Parts, kind: str, name: str, path: str) -> None:
     if not os.path.exists(path):  # its own run came first
         return
@@ -118,6 +126,7 @@ def erase_vps(parts: Parts, name: str, remains: str) -> None:
         engine.unlink(name, parts.vps.path(name))
         cgroup.sweep(name)
     erase(parts, remains)  # last: as long as it is there, the next run knows what to sweep
+    _drop_layers(parts)
 
 
 def erase(parts: Parts, directory: str) -> None:

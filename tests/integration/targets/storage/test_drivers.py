@@ -15,7 +15,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Li
 from ansible_collections.mainline.vps.plugins.module_utils.node import settings
 from ansible_collections.mainline.vps.plugins.module_utils.node.parts import Parts
 
-DRIVERS = ("btrfs", "image")
+DRIVERS = ("btrfs", "image", "dir")
 MIB = 1 << 20
 
 
