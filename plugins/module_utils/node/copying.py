@@ -151,7 +151,10 @@ def _shared(file: int) -> int:
     total, start = 0, 0
     while True:
         request = bytearray(struct.pack("=QQLLLL", start, (1 << 64) - 1 - start, _SYNC, 0, _EXTENTS, 0) + bytes(56 * _EXTENTS))
-        fcntl.ioctl(file, _FIEMAP, request)
+        try:
+            fcntl.ioctl(file, _FIEMAP, request)
+        except OSError:  # a file system that tells of no blocks shares none
+            return 0
         count = struct.unpack_from("=L", request, 20)[0]
         for number in range(count):
             logical, _physical, length, _a, _b, flags = struct.unpack_from("=QQQQQL", request, 32 + 56 * number)

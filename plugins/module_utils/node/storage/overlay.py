@@ -89,13 +89,15 @@ def main():
     try:
         for name, value in options.items():
             call("fsconfig", context, 1, name.encode(), os.fsencode(value), 0)
+        name = "overlay"
         call("fsconfig", context, 6, None, None, 0)
         mount = call("fsmount", context, 1, 0x14)
     except OSError as error:
         try:
-            sys.exit(f"{{error}} ({{os.read(context, 200).decode().strip()}})")
+            said = os.read(context, 200).decode().strip()
         except OSError:
-            raise error from None
+            said = error.strerror
+        sys.exit(f"{{name}}: {{said}}")
     call("setns", here, 0)
     attach(mount, place)
 
