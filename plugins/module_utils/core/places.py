@@ -20,6 +20,7 @@ MARK = "is_"  # that the name of a chain in it begins with, which says whose tex
 HOST_PREFIX = "vps"  # what the node's ends of all VPSs' links are called, and nothing else
 
 LXCPATH = "/var/lib/lxc"
+LAYER = ".layer-"  # before the name of what VPSs of storage dir lie on, beside the templates
 DISK = "disk"  # the hook, in a VPS's directory, that mounts what its storage has to have mounted
 # In the configuration of a VPS that starts with the node. LXC's own boot service starts containers of other groups.
 ORDER_KEY, GROUP = "lxc.start.order", "mainline-vps"

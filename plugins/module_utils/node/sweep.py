@@ -12,8 +12,8 @@ from contextlib import contextmanager, nullcontext, suppress
 
 from ..core.errors import VpsError
 from ..core.model import Vps
-from ..core.places import OFFLINE
-from . import cgroup, engine, filtering, locks, unit
+from ..core.places import LAYER, OFFLINE
+from . import cgroup, engine, filtering, locks, spares, unit
 from .mounts import points_below
 from .parts import Parts
 from .storage import directory
@@ -48,6 +48,7 @@ def sweep(parts: Parts) -> list[str]:
         protect(parts)
     if filtering.was_left(parts):
         warnings += [f"The packet filter stays as it is, whatever is changed, until this is mended: {reason}" for reason in _finish_rules(parts)]
+    spares.keep(parts.settings.pool)
     if parts.storage.recount():
         warnings.append("pool: the kernel had lost count of what the VPSs keep on disk, and no disk limit held; it is counting again now.")
     return warnings
@@ -107,6 +108,8 @@ def _release(parts: Parts, root: str) -> None:
 
 def _drop_layers(parts: Parts) -> None:
     """Of templates that are gone, or are others by now, what no VPS lies on any more."""
+    if not any(entry.startswith(LAYER) for entry in os.listdir(parts.templates.folder)):
+        return  # most nodes: no need to load that driver
     for remains in directory.Directory(parts.settings.pool).unused():
         erase(parts, remains)
 

@@ -23,14 +23,16 @@ from ...core.disk import Disk, Used
 from ...core.errors import VpsError
 from ...core.fidelity import Abilities
 from ...core.limits import Limits
+from ...core.places import LAYER
 from .. import copying, files, locks, tools
 from ..mounts import mount_of
-from ..syscalls import as_owner
+from ..syscalls import as_owner, exchange
 from .driver import Startup
-from .overlay import LOWER, UPPER, WORK, command, hook
+from .overlay import CHANGES, LOWER, UPPER, WORK, command, hook
 
 MARK = "layer.json"  # in a layer's directory; each VPS on it has a hard link
-_LAYER, _NEW, _DELETED = ".layer-", ".new-layer-", ".del-layer-"
+MAKING = ".new"
+_DELETED = ".del-layer-"
 _PROGRAMS = ("python3", "mountpoint", "flock", "cp", "du", "rm")
 _SUBVOLUME = 256  # the inode number of a btrfs subvolume's root directory
 _PATIENCE = 120  # s, for another run that makes the same layer
@@ -58,47 +60,54 @@ class Directory:
     def clone(self, source: str, root: str, _limits: Limits | None = None) -> None:
         """Nothing changed yet, over the template's layer; of a snapshot, a copy of what had changed, over the same layer."""
         tools.require(_PROGRAMS)
-        if os.path.exists(_beside(source, LOWER)):
+        if os.path.exists(_changes(source)):
             self.snapshot(source, root)
             return
-        layer = self._put_on_layer(source, _beside(root, LOWER))
-        os.mkdir(root)
-        os.mkdir(_beside(root, WORK))
-        # The root directory of the overlay is that of its upper directory.
-        upper, like = _beside(root, UPPER), os.stat(layer)
-        os.mkdir(upper)
-        os.chown(upper, like.st_uid, like.st_gid)
-        os.chmod(upper, stat.S_IMODE(like.st_mode))
+        with _made(root) as staging:
+            like = os.stat(self._put_on_layer(source, os.path.join(staging, LOWER)))
+            upper = os.path.join(staging, UPPER)  # whose own directory is that of the overlay
+            os.mkdir(upper)
+            os.chown(upper, like.st_uid, like.st_gid)
+            os.chmod(upper, stat.S_IMODE(like.st_mode))
 
     def snapshot(self, root: str, into: str) -> None:
         """A copy of what has changed; files share their blocks with it where the file system can."""
-        room, needed = os.statvfs(os.path.dirname(into)), 0 if _shares_blocks(root) else _disk_use(_beside(root, UPPER))
+        upper = _changes(root, UPPER)
+        room, needed = os.statvfs(os.path.dirname(into)), 0 if _shares_blocks(root) else _disk_use(upper)
         if needed > room.f_bavail * room.f_frsize:
             raise VpsError(f"pool: there is no room for a copy of the {needed >> 20}M that the VPS has changed; enlarge the pool or remove something.")
-        os.link(_beside(root, LOWER), _beside(into, LOWER))
-        os.mkdir(into)
-        os.mkdir(_beside(into, WORK))
-        copying.copy(_beside(root, UPPER), _beside(into, UPPER), without=_OF_ONE.__contains__)
+        with _made(into) as staging:
+            os.link(_changes(root, LOWER), os.path.join(staging, LOWER))
+            copying.copy(upper, os.path.join(staging, UPPER), without=_OF_ONE.__contains__)
+
+    def identity(self, root: str) -> int:
+        """The inode of the directory of what has changed."""
+        return os.stat(_changes(root)).st_ino
+
+    def exchange(self, root: str, other: str) -> None:
+        """One rename, of both directories. What somebody has left mounted would stay what it was."""
+        for path in (root, other):
+            if is_mounted(path):
+                _unmount(path)
+        exchange(_changes(root), _changes(other))
 
     def exclusive(self, root: str) -> int:
         """Of what has changed the blocks that nobody shares."""
-        return copying.exclusive(_beside(root, UPPER))
+        return copying.exclusive(_changes(root, UPPER))
 
     def delete(self, root: str) -> None:
         """What has changed, in use or not; the layer goes with the next sweep, if nobody else is on it. A layer itself, too."""
-        if os.path.exists(_beside(root, MARK)):
+        if os.path.exists(os.path.join(os.path.dirname(root), MARK)):
             if os.path.isdir(root) and os.lstat(root).st_ino != _SUBVOLUME:  # or it is another driver's
                 _remove(root)
             return
         if is_mounted(root) and tools.attempt(["umount", root])[0] != 0:
             tools.run(["umount", "--lazy", root])
-        for name in (UPPER, WORK):
-            if os.path.lexists(_beside(root, name)):
-                _remove(_beside(root, name))
-        if os.path.lexists(_beside(root, LOWER)):
-            with suppress(FileNotFoundError):
-                os.rmdir(root)
-            os.unlink(_beside(root, LOWER))
+        for path in (_changes(root) + MAKING, _changes(root)):
+            if os.path.lexists(path):
+                _remove(path)
+                with suppress(FileNotFoundError):
+                    os.rmdir(root)
 
     def is_there(self, root: str) -> bool:
         """Where it is mounted."""
@@ -126,7 +135,7 @@ class Directory:
 
     def usage(self, root: str) -> int:
         """Bytes of the layer and of what has changed."""
-        return int(_mark(_beside(root, LOWER)).get("size") or 0) + _disk_use(_beside(root, UPPER))
+        return int(_mark(root).get("size") or 0) + _disk_use(_changes(root, UPPER))
 
     def used(self, root: str) -> Used:
         """The bytes alone."""
@@ -138,8 +147,7 @@ class Directory:
 
     def startup(self, root: str, _limits: Limits, machine: Abilities, *, made_in: str | None = None) -> Startup:
         """A hook that mounts it; I/O limits are for the pool's disk."""
-        layer = self._layer_of(made_in or root)
-        return Startup(machine.io_device, hook(root, layer, os.path.dirname(root), self._first_id))
+        return Startup(machine.io_device, hook(root, self._layers, _changes(root), self._first_id))
 
     def release(self, root: str) -> None:
         """Unmount it, if nobody works in it."""
@@ -149,21 +157,17 @@ class Directory:
         """Take away the layers that nobody is on any more; gives where their remains are, for whoever deletes them."""
         for entry in sorted(os.listdir(self._layers)):
             path = os.path.join(self._layers, entry)
-            if entry.startswith(_LAYER) and _is_alone(path):
+            if entry.startswith(LAYER) and _is_alone(path):
                 with suppress(locks.Held), locks.hold("template", entry[1:], timeout=0):
                     if _is_alone(path):
-                        remains = os.path.join(self._layers, f"{_DELETED}{entry[len(_LAYER) :]}@{os.urandom(4).hex()}")
+                        remains = os.path.join(self._layers, f"{_DELETED}{entry[len(LAYER) :]}@{os.urandom(4).hex()}")
                         os.rename(path, remains)
                         yield remains
 
     def _mount(self, root: str) -> None:
-        code, output = tools.attempt(command(root, self._layer_of(root), os.path.dirname(root), self._first_id))
+        code, output = tools.attempt(command(root, self._layers, _changes(root), self._first_id))
         if code != 0:
             raise VpsError(f"storage: {root} cannot be mounted: {tools.last_words(output)}; see also the kernel's log.", output=output)
-
-    def _layer_of(self, root: str) -> str:
-        """The tree that a root file system lies on."""
-        return os.path.join(self._layers, f"{_LAYER}{_mark(_beside(root, LOWER)).get('id')}", "rootfs")
 
     def _put_on_layer(self, source: str, link: str) -> str:
         """Link to the layer of a template as it is now, which is made if there is none; gives its tree."""
@@ -185,7 +189,7 @@ class Directory:
             tools.run(["btrfs", "subvolume", "snapshot", "-r", source, root])
         else:
             tools.run(["cp", "--archive", "--link", "--", source, root], timeout=_LONG)
-        files.write(os.path.join(staging, MARK), json.dumps({"id": path.rpartition(_LAYER)[2], "size": _disk_use(root)}) + "\n", mode=0o600)
+        files.write(os.path.join(staging, MARK), json.dumps({"id": path.rpartition(LAYER)[2], "size": _disk_use(root)}) + "\n", mode=0o600)
         os.rename(staging, path)
         files.sync(self._layers)
 
@@ -200,23 +204,34 @@ class Directory:
 def is_mounted(root: str) -> bool:
     """Whether an overlay is at a place: it has a device number of its own, as a mount of a directory of the pool has not."""
     try:
-        return os.lstat(root).st_dev != os.lstat(os.path.dirname(root)).st_dev and os.path.lexists(_beside(root, LOWER))
+        return os.lstat(root).st_dev != os.lstat(os.path.dirname(root)).st_dev and os.path.lexists(_changes(root))
     except FileNotFoundError:
         return False
 
 
 def _root_of(root: str) -> int:
     """The number by which root of the VPS goes in a mounted tree, whoever its guest has given the directory to."""
-    return os.stat(root).st_uid - os.stat(_beside(root, UPPER)).st_uid
+    return os.stat(root).st_uid - os.stat(_changes(root, UPPER)).st_uid
 
 
-def _beside(root: str, name: str) -> str:
-    return os.path.join(os.path.dirname(root), name)
+def _changes(root: str, *name: str) -> str:
+    return os.path.join(os.path.dirname(root), CHANGES, *name)
 
 
-def _mark(path: str) -> dict:
-    """What is told of a layer, by a link to it."""
-    text = files.read(path)
+@contextmanager
+def _made(root: str) -> Iterator[str]:
+    """Make a root file system: gives a directory for what has changed, which is renamed when all is in it."""
+    staging = _changes(root) + MAKING
+    os.mkdir(staging, 0o755)
+    os.mkdir(os.path.join(staging, WORK))
+    yield staging
+    os.mkdir(root)
+    os.rename(staging, _changes(root))
+
+
+def _mark(root: str) -> dict:
+    """What is told of the layer that a root file system lies on."""
+    text = files.read(_changes(root, LOWER))
     return {} if text is None else json.loads(text)
 
 
@@ -230,7 +245,7 @@ def _is_alone(layer: str) -> bool:
 def _identity(source: str) -> str:
     """Sixteen digits for a template as it is now: one that is built anew has others."""
     status = os.lstat(source)
-    told = [files.read(_beside(source, "template.json")) or "", *map(str, (os.path.dirname(source), status.st_ino, status.st_ctime_ns))]
+    told = [files.read(os.path.join(os.path.dirname(source), "template.json")) or "", *map(str, (os.path.dirname(source), status.st_ino, status.st_ctime_ns))]
     return hashlib.sha256("\0".join(told).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 

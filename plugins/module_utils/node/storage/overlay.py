@@ -9,21 +9,24 @@ maps no overlay. Documents: kernel Documentation/filesystems/overlayfs.rst and i
 
 from __future__ import annotations
 
+import os
 import shlex
 
 from ...core.model import ID_RANGE
+from ...core.places import LAYER
 
-LOWER, UPPER, WORK = "lower", "upper", "work"  # beside the root file system: which layer it is on, and what the VPS has changed
+CHANGES = "changes"  # beside the root file system: all that an overlay is made of, but for its layer
+LOWER, UPPER, WORK = "lower", "upper", "work"  # in it: which layer that is, what the VPS has changed, and the kernel's scratch
 NO_IDS = "-"
 
-# Arguments: where to mount, the layer, the VPS's directory, its first id or "-". All is put together where nobody sees it, in a mount
+# Arguments: where to mount, where the layers are, what has changed, the VPS's first id or "-". All is put together where nobody sees it, in a mount
 # namespace of its own: who is killed leaves nothing, and one call has the overlay at its place. Who mounts it is who makes files in it: a
 # root without a number of the VPS's could not. redirect_dir: a directory of the template can be renamed; index would tie what the VPS has
 # changed to this very layer, and metacopy has the kernel believe what lies there.
-PROGRAM = f"""import ctypes, os, signal, sys
+PROGRAM = f"""import ctypes, json, os, signal, sys
 
 libc = ctypes.CDLL(None, use_errno=True)
-place, layer, own, first = sys.argv[1:]
+place, layers, changes, first = sys.argv[1:]
 
 
 def call(name, *arguments):
@@ -73,9 +76,11 @@ def main():
     here = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     call("unshare", 0x20000)
     call("mount", b"none", b"/", None, 0x44000, None)
+    with open(f"{{changes}}/{LOWER}") as told:
+        layer = f"{{layers}}/{LAYER}{{json.load(told)['id']}}/rootfs"
     if first != "{NO_IDS}":
         wanted = (ctypes.c_uint64 * 4)(0x100000, 0, 0, namespace())
-        for path in (layer, own):
+        for path in (layer, changes):
             mount = call("open_tree", -100, os.fsencode(path), 0x80001)
             call("mount_setattr", mount, b"", 0x1000, wanted, 32)
             attach(mount, path)
@@ -84,7 +89,7 @@ def main():
         "source": "vps", "lowerdir": layer, "upperdir": "{UPPER}", "workdir": "{WORK}",
         "redirect_dir": "on", "index": "off", "metacopy": "off",
     }}
-    os.chdir(own)  # such a text has 255 bytes at most
+    os.chdir(changes)  # such a text has 255 bytes at most
     context = call("fsopen", b"overlay", 1)
     try:
         for name, value in options.items():
@@ -105,20 +110,18 @@ def main():
 try:
     main()
 except OSError as error:
-    sys.exit(str(error.strerror))
+    sys.exit(f"{{error.strerror}}{{f' ({{error.filename}})' if error.filename else ''}}")
 """
 
 
-def command(place: str, layer: str, own: str, first: int | None) -> list[str]:
+def command(place: str, layers: str, changes: str, first: int | None, *, program: tuple[str, ...] = ("-c", PROGRAM)) -> list[str]:
     """What mounts it at a place; exits with an error that says why it cannot. `first` is the first id of the VPS, None for the node's own."""
-    return ["python3", "-I", "-S", "-c", PROGRAM, place, layer, own, NO_IDS if first is None else str(first)]
+    return ["python3", "-I", "-S", *program, place, layers, changes, NO_IDS if first is None else str(first)]
 
 
-def hook(place: str, layer: str, own: str, first: int | None) -> str:
+def hook(place: str, layers: str, changes: str, first: int | None) -> str:
     """The script that mounts it before a VPS starts and unmounts it when the VPS has stopped; when it does so, and why, is told in storage/image.py."""
-    at, log, lower = (shlex.quote(path) for path in (place, f"{own}/lxc.log", f"{own}/{LOWER}"))
-    words = [*command(place, layer, own, first)]
-    words[words.index("-c") : words.index("-c") + 2] = ["-"]
+    at, log, lower = (shlex.quote(path) for path in (place, os.path.join(os.path.dirname(place), "lxc.log"), f"{changes}/{LOWER}"))
     return f"""#!/bin/sh -e
 # Written by mainline.vps from vps.json beside it.
 exec 9<{lower}
@@ -126,7 +129,7 @@ flock 9
 case $3 in
 pre-start)
     mountpoint -q {at} && exit
-    said=$({shlex.join(words)} 2>&1 <<'END'
+    said=$({shlex.join(command(place, layers, changes, first, program=('-',)))} 2>&1 <<'END'
 {PROGRAM}END
     ) || {{ echo "disk $1 now ERROR storage - mount:0 - $said" >>{log}; exit 1; }}
     ;;

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from ...core.errors import VpsError
 from ...core.machine import DEFAULT_POOL_SIZE, FOLDERS, MAKING, MODE, REMOVING, Pool, PoolFile
-from .. import files, tools
+from .. import files, spares, tools
 from ..mounts import mount_of
 from .btrfs import filesystem_id
 
@@ -129,6 +129,7 @@ def remove(path: str, file: str | None, *, folder: bool) -> None:
     if file is None:
         for name in FOLDERS:
             _remove_empty(os.path.join(path, name))
+        spares.drop(path)
         return
     if os.path.lexists(file) and _label(file) == LABEL:
         os.rename(file, file + REMOVING)

@@ -45,7 +45,7 @@ def layers() -> set[str]:
 
 def layer_of(name: str) -> pathlib.Path:
     """What a VPS lies on."""
-    known = json.loads(own(name, "lower").read_text(encoding="ascii"))
+    known = json.loads(own(name, "changes/lower").read_text(encoding="ascii"))
     return kit.pool() / f"templates/.layer-{known['id']}"
 
 
@@ -89,7 +89,7 @@ def test_root_inside_is_root_on_disk_and_nobody_on_the_node(minimal):
     told = new(NAME, minimal)
     kit.shell(NAME, "echo mine >/mine; chown 7:8 /mine; mkdir /folder; chmod 4755 /bin/busybox")
     for path, owner in (("mine", (7, 8)), ("folder", (0, 0)), ("bin/busybox", (0, 0))):
-        status, seen = own(NAME, "upper", path).stat(), own(NAME, "rootfs", path).stat()
+        status, seen = own(NAME, "changes/upper", path).stat(), own(NAME, "rootfs", path).stat()
         assert (status.st_uid, status.st_gid) == owner
         assert (seen.st_uid, seen.st_gid) == tuple(told["id_base"] + number for number in owner)
     assert stat.S_IMODE(own(NAME).stat().st_mode) == 0o710
@@ -209,7 +209,7 @@ def test_the_kernels_own_marks_cannot_be_planted_from_inside(minimal):
     for path, mark in (("folder", "trusted.overlay.redirect"), ("file", "trusted.overlay.metacopy"), ("d", "trusted.overlay.opaque")):
         with contextlib.suppress(OSError):
             os.setxattr(own(NAME, "rootfs", path), mark, b"/etc")
-        found = own(NAME, "upper", path)
+        found = own(NAME, "changes/upper", path)
         told = {name: os.getxattr(found, name) for name in os.listxattr(found)}
         assert told.get(mark) in (None, b"y"), told
     assert kit.shell(NAME, "mknod /null c 0 0", check=False).returncode, "a whiteout of its own"
@@ -228,8 +228,8 @@ def test_deep_and_immutable_trees_are_deleted_and_the_deepest_not_copied(minimal
         assert not list(folder.iterdir())
     finally:
         shutil.rmtree(folder)
-    (own(NAME, "upper/etc/fixed")).write_text("", encoding="ascii")
-    kit.run("chattr", "+i", str(own(NAME, "upper/etc/fixed")))
+    (own(NAME, "changes/upper/etc/fixed")).write_text("", encoding="ascii")
+    kit.run("chattr", "+i", str(own(NAME, "changes/upper/etc/fixed")))
     kit.container(NAME, state="absent")
     assert not own(NAME).exists() and not kit.mounts()
 
@@ -273,7 +273,7 @@ def test_a_copy_never_follows_what_the_guest_swaps_meanwhile(tmp_path):
 def test_a_snapshot_and_its_clone_have_everything_that_a_tree_can_have(minimal):
     new(NAME, minimal)
     kit.shell(NAME, "mkdir -p /odd/below; echo a >/odd/one; ln /odd/one /odd/two; ln -s /nowhere /odd/link; mkfifo /odd/pipe; rm -r /etc; mkdir /etc")
-    upper = own(NAME, "upper/odd")
+    upper = own(NAME, "changes/upper/odd")
     os.setxattr(upper / "one", "user.mine", b"\0value")
     os.setxattr(upper / "below", "trusted.mine", b"y" * 2000)
     os.chown(upper / "link", 5, 6, follow_symlinks=False)
@@ -289,11 +289,11 @@ def test_a_snapshot_and_its_clone_have_everything_that_a_tree_can_have(minimal):
     try:
         driver.snapshot(str(root), str(kept))
         driver.clone(str(kept), str(again), Limits())
-        original = listing(own(NAME, "upper"))
+        original = listing(own(NAME, "changes/upper"))
         assert "odd/two" in original and original["odd/below"][6]
         for copy in (kept, again):
-            assert listing(copy.with_name("upper")) == original
-            assert (copy.with_name("upper") / "odd/sparse").stat().st_blocks < 100
+            assert listing(copy.with_name("changes") / "upper") == original
+            assert (copy.with_name("changes") / "upper/odd/sparse").stat().st_blocks < 100
         with driver.opened(str(again)):
             assert os.listdir(again / "etc") == [] and (again / "odd/two").read_text(encoding="ascii") == "a\n"
     finally:
@@ -340,7 +340,7 @@ def test_it_needs_nothing_of_the_file_system(elsewhere, minimal):
         driver.snapshot(str(one), str(kept))
         (one / "mark").write_text("after", encoding="ascii")
         (one / "big").write_bytes(os.urandom(16 * MIB))
-    assert (one.with_name("upper") / "mark").stat().st_uid == 0
+    assert (one.with_name("changes") / "upper/mark").stat().st_uid == 0
     assert "changed" not in (template / "etc/passwd").read_text(encoding="ascii")
     assert driver.exclusive(str(one)) >= 16 * MIB > driver.exclusive(str(kept))
     assert driver.usage(str(one)) >= 16 * MIB + driver.usage(str(two)) > 17 * MIB
@@ -388,10 +388,10 @@ def test_a_mount_that_somebody_left_goes_with_the_next_run(minimal):
 
 def test_why_it_cannot_be_mounted_is_told(minimal):
     new(NAME, minimal, state="stopped")
-    own(NAME, "work").rename(own(NAME, "elsewhere"))
+    own(NAME, "changes/work").rename(own(NAME, "changes/elsewhere"))
     message = kit.fails("vps_container", name=NAME, state="started")
     assert "did not start" in message and "workdir" in message, message
-    own(NAME, "elsewhere").rename(own(NAME, "work"))
+    own(NAME, "changes/elsewhere").rename(own(NAME, "changes/work"))
     kit.container(NAME, state="started", wait="booted")
 
 
