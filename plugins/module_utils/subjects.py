@@ -75,7 +75,7 @@ def read_info(node: Any, params: Any) -> dict[str, Any]:
         if params["name"] not in (name, None):
             continue
         try:
-            told = _told(node, name, earlier)
+            told = _told(node, name, earlier, exclusive=bool(params.get("exclusive")))
         except (VpsError, OSError) as error:
             if name == params["name"]:
                 raise
@@ -83,7 +83,7 @@ def read_info(node: Any, params: Any) -> dict[str, Any]:
             continue
         if told is not None:
             vpss.append(told)
-    warnings = [f"VPS '{name}' is left out: {unread[name]}" for name in sorted(unread)]
+    warnings = [*(f"VPS '{name}' is left out: {unread[name]}" for name in sorted(unread)), *node.nearly_full()]
     return {
         "vpss": vpss,
         "reverse": [
@@ -97,7 +97,7 @@ def read_info(node: Any, params: Any) -> dict[str, Any]:
     }
 
 
-def _told(node: Any, name: str, earlier: dict[str, reading.Reading] | None) -> dict[str, Any] | None:
+def _told(node: Any, name: str, earlier: dict[str, reading.Reading] | None, *, exclusive: bool) -> dict[str, Any] | None:
     """A VPS as it is told, with what it uses beside the limits that this machine keeps; None where it has been removed while we looked."""
     try:
         actual = node.read_vps(name, decides=False)
@@ -108,11 +108,12 @@ def _told(node: Any, name: str, earlier: dict[str, reading.Reading] | None) -> d
         if container.TERMINALS in actual.at_restart and actual.live.terminals is not None:  # what it was started with holds until then
             kept = replace(kept, numpty=Bound(actual.live.terminals, actual.live.terminals))
         used = usage.tell(node.counters(actual), kept)
+        alone = {"disk_exclusive": node.disk_exclusive(actual.vps)} if exclusive else {}
     except FileNotFoundError:
         return None
     if earlier is not None:
         used["rows"] = reading.add_since(used["rows"], actual.pid, earlier.get(name, reading.Reading()))
-    return {**told, "traffic": node.traffic(actual), "usage": used}
+    return {**told, **alone, "traffic": node.traffic(actual), "usage": used}
 
 
 def _vps_result(node: Any, _desired: Any, actual: Actual) -> dict[str, Any]:

@@ -292,6 +292,22 @@ def test_nobody_elses_data_is_covered_overwritten_or_shut_in():
 def test_a_pool_grows_and_never_shrinks():
     assert changed(wish(pool_size="40G"), NODE) == {"pool_size": ("20G", "40G")}
     assert compare(wish(pool_size="10G"), NODE) == Plan()
+    tight = replace(NODE, file=replace(NODE.file, room=10 << 30))
+    assert changed(wish(pool_size="30G"), tight) == {"pool_size": ("20G", "30G")}
+    assert "31G is more than the 30G that are free" in sentence(lambda: compare(wish(pool_size="31G"), tight), "pool_size")
+
+
+def test_a_pool_with_little_left_is_told_as_one_wants_it():
+    little = replace(NODE, pool=replace(NODE.pool, size=20 << 30, free=1 << 30))
+    (told,) = compare(wish(), little).warnings
+    assert told.startswith("pool: 1G of 20G is free, less than 10%") and told.endswith(".")
+    assert compare(wish(), replace(NODE, pool=replace(NODE.pool, size=20 << 30, free=2 << 30))).warnings == ()
+    plan = compare(wish(pool_warning=5), little)
+    assert plan.warnings == () and [(change.option, change.before, change.after) for change in plan.changes] == [("pool_warning", 10, 5)]
+    assert compare(wish(), applied(wish(pool_warning=5), little)) == Plan(), "not given, it stays"
+    assert compare(wish(pool_warning=0), replace(little, pool=replace(little.pool, free=0))).warnings == ()
+    for value in (-1, 91):
+        sentence(lambda value=value: wish(pool_warning=value), "pool_warning")
 
 
 @pytest.mark.parametrize(("option", "params"), [("pool", {"pool": "/data/vps"}), ("pool_file", {"pool_file": "/data/vps.img"})])

@@ -131,7 +131,8 @@ def compare(desired: Desired, actual: Actual) -> Plan:
     desired = replace(desired, options=links.settle(desired.options, actual.recorded or actual.vps, actual.node))
     desired, warnings = _settle_limits(desired, actual.node)
     plan = _create(desired, actual.node) if actual.vps is None else _update(desired, actual, actual.vps)
-    return replace(plan, warnings=(*plan.warnings, *warnings, *disk.warnings(actual.disk)))
+    full = capacity.nearly_full(actual.node.room.present.disk, actual.node.free_bytes, actual.node.pool_warning)
+    return replace(plan, warnings=(*plan.warnings, *warnings, *disk.warnings(actual.disk), *full))
 
 
 def abilities(desired: Desired, actual: Actual) -> Abilities:

@@ -44,7 +44,7 @@ _PATH = re.compile(r"(?:/[A-Za-z0-9_+][A-Za-z0-9._+-]*)+")
 
 @dataclass(frozen=True)
 class Desired:
-    """What a playbook asks of the machine. `pool_size` is in bytes; None where it is not named, as with `plans` and `overcommit`."""
+    """What a playbook asks of the machine. `pool_size` is in bytes; None where it is not named, as with `plans`, `overcommit` and `pool_warning` (percent)."""
 
     state: str
     pool: str
@@ -56,12 +56,16 @@ class Desired:
     nat: bool
     plans: Mapping[str, Limits] | None = None
     overcommit: Mapping[str, int] | None = None
+    pool_warning: int | None = None
     name: str = "settings"  # of the lock: one run at a time changes a machine
 
 
 @dataclass(frozen=True)
 class Pool:
-    """The place of a pool. `backing` is the file that is mounted there, where it is a file; `folders` those that are right."""
+    """The place of a pool. `backing` is the file that is mounted there, where it is a file; `folders` those that are right.
+
+    `size` is what its file system has, `free` what VPSs can still take of that; both in bytes, 0 where it is no btrfs.
+    """
 
     path: str
     directory: bool = False
@@ -72,6 +76,8 @@ class Pool:
     mode: int = 0
     folders: tuple[str, ...] = ()
     parent: bool = True
+    size: int = 0
+    free: int = 0
 
 
 @dataclass(frozen=True)
@@ -257,7 +263,15 @@ def parse_machine(params: Mapping[str, Any]) -> Desired:
         nat=bool(params["nat"]),
         plans=None if params.get("plans") is None else parse_plans(params["plans"]),
         overcommit=None if params.get("overcommit") is None else parse_overcommit(params["overcommit"]),
+        pool_warning=None if params.get("pool_warning") is None else parse_warning(params["pool_warning"]),
     )
+
+
+def parse_warning(value: int) -> int:
+    """Percent of the pool."""
+    if not 0 <= value <= 90:
+        raise VpsError(f"pool_warning: {value} is no such share of the pool; write a number of percent from 0 to 90.")
+    return value
 
 
 def settled(settings: Settings) -> Desired:

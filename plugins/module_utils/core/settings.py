@@ -16,6 +16,9 @@ from .limits import Limits
 from .networks import Network, networks_of
 
 
+DEFAULT_WARNING = 10  # percent
+
+
 @dataclass(frozen=True)
 class Made:
     """What this collection has made on the machine, so that exactly that can be taken away again.
@@ -38,7 +41,7 @@ class Settings:
     """`pool` is a mounted btrfs; `id_start` and `id_count` bound the uids and gids of all VPSs; `networks` are subnets.
 
     `others` are networks besides that one; `followed` what they were when the VPSs last followed them, until they do again. `plans` are named sets of limits; `overcommit` is how much of a resource may be promised,
-    in percent of what there is.
+    in percent of what there is. `pool_warning` is the percent of the pool below which what is free is told as a warning.
     """
 
     pool: str
@@ -51,6 +54,7 @@ class Settings:
     others: tuple[Network, ...] = ()
     made: Made = Made()
     followed: tuple[Network, ...] | None = None
+    pool_warning: int = DEFAULT_WARNING
 
     @property
     def all_networks(self) -> tuple[Network, ...]:

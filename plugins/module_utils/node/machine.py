@@ -114,11 +114,12 @@ class Machine:
         if known is None:
             return None
         place = pool.read(known.pool)
-        size = os.statvfs(known.pool) if place.btrfs else None
         return {
             "pool": known.pool,
             "pool_file": known.made.pool_file,
-            "pool_size": units.format_size(size.f_blocks * size.f_frsize) if size else None,
+            "pool_size": units.format_size(place.size) if place.btrfs else None,
+            "pool_free": units.format_size(place.free >> 20 << 20) if place.btrfs else None,
+            "pool_warning": known.pool_warning,
             "id_start": known.id_start,
             "id_count": known.id_count,
             "networks": list(known.networks),

@@ -151,6 +151,7 @@ class Node:
             plans=known.plans,
             room=self._parts.room(others, damaged),
             free_bytes=self._parts.storage.free_bytes(),
+            pool_warning=known.pool_warning,
             free_id_ranges=known.id_count // ID_RANGE - len({vps.name for vps in reserved}),
             published={vps.name: vps.publish for vps in others if vps.publish},
             listening=network.listening() if "publish" in asked else frozenset(),
@@ -184,6 +185,10 @@ class Node:
             "host_interface": link_of(vps.id_base),
             "disk_used": self._parts.driver(vps).usage(self._parts.root(vps.name)),
         }
+
+    def disk_exclusive(self, vps: Vps) -> int:
+        """Bytes that would be free if a VPS were removed; for some storages all its files are looked at."""
+        return self._parts.driver(vps).exclusive(self._parts.root(vps.name))
 
     def counters(self, actual: Actual) -> counts.Counters:
         """What the kernel counts of a VPS that has been read. One that has stopped since then is told as stopped."""
@@ -219,17 +224,22 @@ class Node:
 
     def summary(self) -> dict[str, object]:
         """What this node is made of."""
+        room, used = self._all_room(), resources.used(self._parts.settings.pool)
         return {
             "pool": self._parts.settings.pool,
-            "pool_free": self._parts.storage.free_bytes(),
+            **capacity.report_pool(room, used["disk"], self._parts.storage.free_bytes()),
             "networks": [network.named for network in self._parts.settings.all_networks],
             "cgroup_version": cgroup.version(),
-            "capacity": self._capacity(),
+            "capacity": capacity.report(room, used),
         }
 
-    def _capacity(self) -> dict[str, dict]:
+    def nearly_full(self) -> tuple[str, ...]:
+        """What is to be said of a pool that has little left."""
+        return capacity.nearly_full(self._parts.present.disk, self._parts.storage.free_bytes(), self._parts.settings.pool_warning)
+
+    def _all_room(self) -> capacity.Room:
+        """What all VPSs have been promised."""
         try:
-            room = self._parts.room(self._parts.reserved())
+            return self._parts.room(self._parts.reserved())
         except VpsError as error:
-            room = self._parts.room((), str(error))
-        return capacity.report(room, resources.used(self._parts.settings.pool))
+            return self._parts.room((), str(error))

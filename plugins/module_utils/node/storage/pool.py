@@ -40,6 +40,8 @@ def read(path: str) -> Pool:
         backing=_backing(source) if btrfs and mount_point == os.path.realpath(path) else None,
         quota=btrfs and _has_quota(path),
         mode=stat.S_IMODE(status.st_mode),
+        size=_size(path) if btrfs else 0,
+        free=_free(path) if btrfs else 0,
         folders=tuple(name for name in FOLDERS if _is_right(os.path.join(path, name))) if btrfs else (),
     )
 
@@ -160,6 +162,11 @@ def _has_quota(path: str) -> bool:
 def _size(path: str) -> int:
     status = os.statvfs(path)
     return status.f_blocks * status.f_frsize
+
+
+def _free(path: str) -> int:
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize
 
 
 def _is_right(folder: str) -> bool:
