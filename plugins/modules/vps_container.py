@@ -42,7 +42,7 @@ options:
         shares what is free with all others. V(image) is a file in the pool with an ext4 of its own, which is C(diskspace) large and
         also knows C(diskinodes), soft limits and quota of users. V(dir) is a directory of what the VPS has changed, over the template (overlayfs);
         it takes what it writes, for it knows no limits of the disk, and is otherwise what a VPS has where the file system can do no more.
-        See C(docs/concepts.md). A new VPS is V(btrfs) when this is not given.
+        See C(docs/concepts.md). A new VPS is V(btrfs) when this is not given, and V(dir) on a node whose pool is a directory on another file system.
       - V(dir) needs Linux 5.19 or later on the node unless the VPS is O(privileged).
       - An existing VPS keeps its storage; naming another one is an error.
     type: str

@@ -24,7 +24,7 @@ LOADING = "..loading"  # of core/__init__.py alone, for it comes before all else
 PARTS = (
     "abilities", "boot", "build", "cgroup", "engine", "firewall", "guest", "interfaces", "lxcfs", "network", "probe", "processes", "rates", "record",
     "resources", "traffic", "usage",
-    "storage/btrfs", "storage/directory", "storage/driver", "storage/ext4", "storage/image", "storage/overlay", "storage/pool",
+    "storage/btrfs", "storage/directory", "storage/driver", "storage/ext4", "storage/image", "storage/overlay", "storage/plain", "storage/pool",
 )
 # How limits are brought into force, which takes several parts' knowledge of where a VPS is; above the parts, and below the steps.
 LIMITS = {"controls": {"cgroup", "unit"}, "limits": {"cgroup", "controls", "processes"}, "unit": {"cgroup"}}

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import addresses, capacity, controls, disk, fidelity, firewall, interfaces, links, parse, pools, rates, units
 from . import limits as limits_
-from .beancounters import BTRFS, DIR, KEYS, STORAGES, format_value
+from .beancounters import DIR, KEYS, STORAGES, format_value
 from .errors import VpsError, shown
 from .fidelity import Abilities, enforced
 from .limits import Limits, Wish
@@ -139,7 +139,7 @@ def abilities(desired: Desired, actual: Actual) -> Abilities:
     """What the machine can limit of the VPS: on the storage that it has, or is to have."""
     if actual.vps is not None:
         return actual.node.abilities
-    return actual.node.abilities.on(desired.options.get("storage", BTRFS))
+    return actual.node.abilities.on(desired.options.get("storage", actual.node.storages[0]))
 
 
 def _settle_limits(desired: Desired, node: NodeFacts) -> tuple[Desired, tuple[str, ...]]:
@@ -178,6 +178,11 @@ def _create(desired: Desired, node: NodeFacts) -> Plan:
         raise VpsError(f"template: there is no template '{template}' on this node (there is: {known}).")
     links.check(desired.options, desired.name, node)
     disk.check_new(enforced(desired.options.get("limits", Limits()), node.abilities), node.abilities, least=node.images.get(template, 0))
+    if node.abilities.storage not in node.storages:
+        raise VpsError(
+            f"storage: {node.abilities.storage} is not to be had in this node's pool, which is a directory on any file system (pool_kind of vps_node); "
+            f"choose {' or '.join(node.storages)}, or leave the option out."
+        )
     _check_storage(node.abilities, privileged=desired.options.get("privileged", False))
     if node.damaged:
         raise VpsError(node.damaged)
@@ -190,7 +195,7 @@ def _create(desired: Desired, node: NodeFacts) -> Plan:
         raise VpsError("name: all id ranges of the node are in use; give the role mainline.vps.node a larger node_id_count.")
     named = dict(desired.options)
     capacity.check(node.room, None, named.get("limits", Limits()), vps=desired.name)
-    vps = Vps(**{"name": desired.name, "init": node.templates[template], "hostname": desired.name, **named})
+    vps = Vps(**{"name": desired.name, "init": node.templates[template], "hostname": desired.name, "storage": node.storages[0], **named})
     run_steps, run = _run_steps(desired, STOPPED)
     changes = [Change("state", "absent", _state_word(run), LIVE)]
     for option in OPTIONS:

@@ -24,6 +24,8 @@ MAKING, REMOVING = ".new", ".del"  # a pool's file while it is being made, and f
 FOLDERS = ("vps", "templates")
 MODE = 0o711  # passable for an unprivileged VPS's root, which is nobody here; not readable
 LEAST_POOL = 256 << 20  # bytes; below, a btrfs has no room for its own tables
+# Of which overlays have no use as their upper layer, or which are somebody else's: they keep no trusted attributes, or no devices.
+NO_OVERLAY = frozenset({"overlay", "nfs", "nfs4", "cifs", "smb3", "9p", "vfat", "exfat", "ntfs3", "fuse", "fuseblk", "squashfs", "iso9660", "ceph"})
 DEFAULT_POOL_FILE = "/var/lib/vps.img"
 DEFAULT_POOL_SIZE = 20 << 30
 # What has to be installed, and the Debian packages that have it.
@@ -57,6 +59,7 @@ class Desired:
     plans: Mapping[str, Limits] | None = None
     overcommit: Mapping[str, int] | None = None
     pool_warning: int | None = None
+    pool_kind: str | None = None
     name: str = "settings"  # of the lock: one run at a time changes a machine
 
 
@@ -64,7 +67,7 @@ class Desired:
 class Pool:
     """The place of a pool. `backing` is the file that is mounted there, where it is a file; `folders` those that are right.
 
-    `size` is what its file system has, `free` what VPSs can still take of that; both in bytes, 0 where it is no btrfs.
+    `size` is what its file system has, `free` what VPSs can still take of that; both in bytes; `kind` is that file system's.
     """
 
     path: str
@@ -78,6 +81,7 @@ class Pool:
     parent: bool = True
     size: int = 0
     free: int = 0
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -264,6 +268,7 @@ def parse_machine(params: Mapping[str, Any]) -> Desired:
         plans=None if params.get("plans") is None else parse_plans(params["plans"]),
         overcommit=None if params.get("overcommit") is None else parse_overcommit(params["overcommit"]),
         pool_warning=None if params.get("pool_warning") is None else parse_warning(params["pool_warning"]),
+        pool_kind=params.get("pool_kind"),
     )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from . import bridge_plan, capacity, enterfile, limits, machine, nodefiles, pool_plan, ruleset, unitfiles
 from .addresses import is_ipv6, overlap, within
+from .beancounters import DIR
 from .errors import VpsError
 from .limits import Limits
 from .machine import Actual, Desired, SetFile
@@ -83,7 +84,7 @@ def compare(desired: Desired, actual: Actual) -> Plan:
     warning = pool_plan.warning(items, desired, actual.settings)
     others = actual.settings.others if actual.settings else ()
     followed = actual.settings.followed if actual.settings else None
-    settings = Settings(desired.pool, desired.id_start, desired.id_count, desired.networks, desired.nat, plans, overcommit, others, made, followed, warning)
+    settings = Settings(desired.pool, desired.id_start, desired.id_count, desired.networks, desired.nat, plans, overcommit, others, made, followed, warning, pool_plan.kind(desired, actual.settings))
     if settings != actual.settings:
         if not items.changes:
             items.changes.append(Change("settings", "of an older release", "current"))
@@ -283,7 +284,8 @@ def _remove(actual: Actual) -> Plan:
     made = settings.made
     items = Items(actual.texts)
     items.add("state", _FOUND, _NONE)
-    items.add("pool", settings.pool, None, machine.RemovePool(settings.pool, made.pool_file, folder=made.pool_folder))
+    gone, last = machine.RemovePool(settings.pool, made.pool_file, folder=made.pool_folder), settings.pool_kind == DIR
+    items.add("pool", settings.pool, None, *(() if last else (gone,)))
     ours, _others = nodefiles.fstab_lines_at(actual.texts.get("fstab"), settings.pool, made.pool_file)
     if ours:
         items.add("fstab", ours[0], None, items.set_file("fstab", nodefiles.edit_lines(actual.texts["fstab"], drop=ours)))
@@ -309,7 +311,7 @@ def _remove(actual: Actual) -> Plan:
         items.add("boot", "enabled" if actual.boot.enabled else "incomplete", "disabled", machine.SetBoot(enabled=False))
     for name in ("sysctl", "seccomp", "network", "bridged", "bridges", *enterfile.PATHS, *unitfiles.PATHS):
         items.own_file(name, None)
-    items.steps.append(items.set_file("settings", None))
+    items.steps += [*((gone,) if last else ()), items.set_file("settings", None)]  # a pool without its folders is one that is not mounted
     return Plan(tuple(items.changes), tuple(items.steps))
 
 

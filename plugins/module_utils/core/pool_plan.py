@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from . import machine, nodefiles, units
+from .beancounters import BTRFS, DIR
 from .errors import VpsError, shown
 from .machine import Actual, Desired, Pool, PoolFile
 from .settings import DEFAULT_WARNING, Made, Settings
@@ -24,6 +25,9 @@ _NONE = "absent"
 
 def pool(items: Items, desired: Desired, actual: Actual, made: Made) -> Made:
     place, file = actual.pool, actual.file
+    if kind(desired, actual.settings) == DIR:
+        _plain_pool(items, place, known=actual.settings is not None)
+        return made
     mounted = file.ours and place.backing == file.path
     if place.btrfs and not mounted and made.pool_file is None:
         _foreign_pool(items, place)
@@ -47,6 +51,37 @@ def pool(items: Items, desired: Desired, actual: Actual, made: Made) -> Made:
     return replace(made, pool_file=file.path, pool_folder=made.pool_folder or not place.directory)
 
 
+def kind(desired: Desired, old: Settings | None) -> str:
+    """What the pool is: as asked for, or as it is. It cannot become another."""
+    if old is None:
+        return desired.pool_kind or BTRFS
+    if desired.pool_kind not in (None, old.pool_kind):
+        raise VpsError(f"pool_kind: the node's pool is {old.pool_kind}; make the machine no node first (state: absent), then a node again with the other pool.")
+    return old.pool_kind
+
+
+def _plain_pool(items: Items, pool: Pool, *, known: bool) -> None:
+    """A directory of somebody's, on any file system that overlays can lie on.
+
+    Nothing but its folders tells whether the right one is mounted: so they are made before the settings say that it is a pool.
+    """
+    if not pool.directory:
+        raise VpsError(f"pool: there is no directory {pool.path}, which pool_kind dir uses as it is; make it, or name another one.")
+    if pool.kind.split(".")[0] in machine.NO_OVERLAY:
+        raise VpsError(f"pool: {pool.path} is on {pool.kind}, where VPSs of storage dir cannot write; name a directory on ext4, xfs or another disk file system.")
+    _refuse_closed(pool)
+    if known and not pool.folders:
+        raise VpsError(f"pool: {pool.path} is empty, and is the node's pool; mount again what was there, then run this again.")
+    if pool.folders != machine.FOLDERS:
+        items.add("pool", _NONE, pool.path)
+        items.before.append(machine.EnsurePool(pool.path))
+
+
+def _refuse_closed(pool: Pool) -> None:
+    if not pool.mode & 0o001:
+        raise VpsError(f"pool: {pool.path} lets nobody but its owner pass, so no VPS could start; run 'chmod o+x {pool.path}'.")
+
+
 def _foreign_pool(items: Items, pool: Pool) -> None:
     """A btrfs of somebody else's: used as it is. Switching quota on changes how it works, so that stays its owner's decision."""
     if not pool.quota:
@@ -54,8 +89,7 @@ def _foreign_pool(items: Items, pool: Pool) -> None:
             f"pool: {pool.path} is on a btrfs without quota, which the disk limits of VPSs need; run 'btrfs quota enable {pool.path}', "
             "or name another pool."
         )
-    if not pool.mode & 0o001:
-        raise VpsError(f"pool: {pool.path} lets nobody but its owner pass, so no VPS could start; run 'chmod o+x {pool.path}'.")
+    _refuse_closed(pool)
     if pool.folders != machine.FOLDERS:
         items.add("pool", _NONE, pool.path, machine.EnsurePool(pool.path))
 

@@ -17,6 +17,7 @@ from ..core import capacity, networks
 from ..core import command as commands
 from ..core import plan as steps
 from ..core import usage as counts
+from ..core.beancounters import DIR, STORAGES
 from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
@@ -152,6 +153,7 @@ class Node:
             room=self._parts.room(others, damaged),
             free_bytes=self._parts.storage.free_bytes(),
             pool_warning=known.pool_warning,
+            storages=(DIR,) if known.pool_kind == DIR else STORAGES,
             free_id_ranges=known.id_count // ID_RANGE - len({vps.name for vps in reserved}),
             published={vps.name: vps.publish for vps in others if vps.publish},
             listening=network.listening() if "publish" in asked else frozenset(),

@@ -14,12 +14,13 @@ from ..core import fidelity, networks
 from ..core.beancounters import BTRFS, DIR, IMAGE
 from ..core.capacity import Present, Room
 from ..core.disk import Disk
+from ..core.errors import VpsError
 from ..core.model import Manifest, Vps
 from ..core.rates import Rates
 from ..core.settings import Settings
 from . import abilities, cgroup, engine, files, locks, resources
 from .record import TemplateRecords, VpsRecords
-from .storage import directory, image
+from .storage import directory, image, plain
 from .storage.btrfs import Btrfs
 from .storage.driver import Startup, Storage, image_of
 
@@ -34,7 +35,7 @@ class Parts:
     settings: Settings
     vps: VpsRecords
     templates: TemplateRecords
-    storage: Btrfs
+    storage: Btrfs | plain.Plain
     lock: int = -1
     lock_timeout: float = 60
     found: engine.Status | None = None
@@ -42,7 +43,8 @@ class Parts:
     @classmethod
     def of(cls, settings: Settings) -> Parts:
         """The parts of the node with these settings."""
-        return cls(settings, VpsRecords(settings.pool), TemplateRecords(settings.pool), Btrfs(settings.pool))
+        storage = plain.Plain(settings.pool) if settings.pool_kind == DIR else Btrfs(settings.pool)
+        return cls(settings, VpsRecords(settings.pool), TemplateRecords(settings.pool), storage)
 
     @cached_property
     def abilities(self) -> fidelity.Abilities:
@@ -65,14 +67,20 @@ class Parts:
 
     @cached_property
     def drivers(self) -> dict[str, Storage]:
-        """The storage drivers, by their names; in the order in which what is left of a root file system is theirs to delete."""
+        """The storage drivers of the pool, by their names; in the order in which what is left of a root file system is theirs to delete."""
+        if isinstance(self.storage, plain.Plain):
+            return {DIR: directory.Directory(self.settings.pool)}
         return {IMAGE: image.Image(quota=self.abilities.quota), DIR: directory.Directory(self.settings.pool), BTRFS: self.storage}
 
     def driver(self, vps: Vps) -> Storage:
         """The driver of a VPS's disk."""
         if vps.storage == DIR:  # which is mounted for the ids of a VPS
             return directory.Directory(self.settings.pool, first_id=None if vps.privileged else vps.id_base)
-        return self.storage if vps.storage == BTRFS else self.drivers[vps.storage]  # most need no other
+        if vps.storage == BTRFS and isinstance(self.storage, Btrfs):  # most need no other
+            return self.storage
+        if vps.storage not in self.drivers:
+            raise VpsError(f"storage: VPS '{vps.name}' has its disk on {vps.storage}, which this node's pool does not know; move it to a pool on btrfs.")
+        return self.drivers[vps.storage]
 
     def abilities_of(self, vps: Vps) -> fidelity.Abilities:
         """What this machine can limit of a VPS."""

@@ -136,6 +136,8 @@ def erase(parts: Parts, directory: str) -> None:
     """Delete the directory of one thing, its root file system first and its record last."""
     for driver in parts.drivers.values():
         driver.delete(os.path.join(directory, "rootfs"))
+    if not any(driver is parts.storage for driver in parts.drivers.values()):  # a pool that is no driver of VPSs has templates all the same
+        parts.storage.delete(os.path.join(directory, "rootfs"))
     for entry in sorted(os.listdir(directory), key=lambda name: name.endswith(".json")):
         path = os.path.join(directory, entry)
         if os.path.isdir(path) and not os.path.islink(path):

@@ -40,9 +40,10 @@ def read(path: str) -> Pool:
         backing=_backing(source) if btrfs and mount_point == os.path.realpath(path) else None,
         quota=btrfs and _has_quota(path),
         mode=stat.S_IMODE(status.st_mode),
-        size=_size(path) if btrfs else 0,
-        free=_free(path) if btrfs else 0,
-        folders=tuple(name for name in FOLDERS if _is_right(os.path.join(path, name))) if btrfs else (),
+        size=_size(path),
+        free=_free(path),
+        kind=kind,
+        folders=tuple(name for name in FOLDERS if _is_right(os.path.join(path, name))),
     )
 
 

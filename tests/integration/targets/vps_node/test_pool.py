@@ -32,6 +32,7 @@ def named(storage: str) -> str:
 def pool():
     """A node with a pool of 512 MiB and a template."""
     kit.ok("vps_node", **SMALL, pool_size="512M")
+    kit.settings.cache_clear()
     kit.ok("vps_template", name=TEMPLATE, source="minimal")
     yield POOL
     for path in POOL.glob("fill*"):
