@@ -496,7 +496,9 @@ vps:
       type: int
       sample: 4711
     disk_used:
-      description: Bytes that its root file system, or its image, refers to in the pool, shared data included.
+      description:
+        - Bytes that its root file system, or its image, refers to in the pool, shared data included. With storage V(dir) its files are counted for that;
+          null where they are more than can be counted in half a minute.
       type: int
       sample: 109051904
 boot:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.mainline.vps.plugins.module_utils.core import container
+from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import Bound
 from ansible_collections.mainline.vps.plugins.module_utils.core.container import Desired
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.core.fidelity import Abilities
@@ -244,6 +245,15 @@ def test_a_pool_with_little_left_is_told_whatever_is_asked():
     for wish, there in ((desired(template="minimal"), replace(ABSENT, node=node)), (desired(hostname="b"), replace(actual(), node=node))):
         (told,) = container.compare(wish, there).warnings
         assert told.startswith("pool: 9G of 100G is free")
+
+
+def test_a_new_vps_has_what_its_pool_is_for():
+    plain = replace(ABSENT, node=replace(NODE, storages=("dir",)))
+    (create, *_rest) = container.compare(desired(template="minimal"), plain).steps
+    assert create.vps.storage == "dir"
+    assert "pool_kind" in sentence(lambda: container.compare(desired(template="minimal", storage="image"), plain), "storage")
+    limited = desired(template="minimal", limits=Limits(diskspace=Bound(1 << 30, 1 << 30)))
+    assert "storage dir" in sentence(lambda: container.compare(limited, plain), "limits.diskspace")
 
 
 def test_dir_is_refused_where_the_kernel_has_not_what_it_needs():

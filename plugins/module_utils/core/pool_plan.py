@@ -68,7 +68,9 @@ def _plain_pool(items: Items, pool: Pool, *, known: bool) -> None:
     if not pool.directory:
         raise VpsError(f"pool: there is no directory {pool.path}, which pool_kind dir uses as it is; make it, or name another one.")
     if pool.kind.split(".")[0] in machine.NO_OVERLAY:
-        raise VpsError(f"pool: {pool.path} is on {pool.kind}, where VPSs of storage dir cannot write; name a directory on ext4, xfs or another disk file system.")
+        raise VpsError(
+            f"pool: {pool.path} is on {pool.kind}, where VPSs of storage dir cannot write; name a directory on ext4, xfs or another file system of a disk."
+        )
     _refuse_closed(pool)
     if known and not pool.folders:
         raise VpsError(f"pool: {pool.path} is empty, and is the node's pool; mount again what was there, then run this again.")

@@ -41,8 +41,9 @@ class Made:
 class Settings:
     """`pool` is where VPSs and templates are; `id_start` and `id_count` bound the uids and gids of all VPSs; `networks` are subnets.
 
-    `others` are networks besides that one; `followed` what they were when the VPSs last followed them, until they do again. `plans` are named sets of limits; `overcommit` is how much of a resource may be promised,
-    in percent of what there is. `pool_kind` is btrfs, or dir for a directory on any file system. `pool_warning` is the percent of the pool below which what is free is told as a warning.
+    `others` are networks besides that one; `followed` what they were when the VPSs last followed them, until they do again. `plans` are named
+    sets of limits; `overcommit` is how much of a resource may be promised, in percent of what there is. `pool_warning` is the percent of the
+    pool below which what is free is told as a warning; `pool_kind` is btrfs, or dir for a directory on any file system.
     """
 
     pool: str

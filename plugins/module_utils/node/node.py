@@ -182,11 +182,10 @@ class Node:
 
     def describe_vps(self, vps: Vps) -> dict[str, object]:
         """Where a VPS is on this machine: what a person wants to know besides what was asked."""
-        return {
-            "directory": self._parts.vps.path(vps.name),
-            "host_interface": link_of(vps.id_base),
-            "disk_used": self._parts.driver(vps).usage(self._parts.root(vps.name)),
-        }
+        used = None
+        with suppress(tools.TooLate):  # what it has on its disk must not keep anybody from stopping it
+            used = self._parts.driver(vps).usage(self._parts.root(vps.name))
+        return {"directory": self._parts.vps.path(vps.name), "host_interface": link_of(vps.id_base), "disk_used": used}
 
     def disk_exclusive(self, vps: Vps) -> int:
         """Bytes that would be free if a VPS were removed; for some storages all its files are looked at."""

@@ -93,18 +93,21 @@ def _setns(libc: ctypes.CDLL, descriptor: int) -> None:
 @contextmanager
 def as_owner(number: int) -> Iterator[None]:
     """Make files as a user and group of that number, with all the rights of root (setfsuid(2), capset(2)); 0 is root as it is."""
-    if number == 0:
-        yield
-        return
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.setfsgid(number)
-    libc.setfsuid(number)
+    before = libc.setfsuid(-1)  # which changes nothing
+    _make_files_as(libc, number)
     try:
-        head, sets = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
-        if libc.capget(head, sets) == 0:  # which the kernel has just taken from the effective ones
-            sets[0], sets[3] = sets[1], sets[4]
-            libc.capset(head, sets)
         yield
     finally:
-        libc.setfsuid(0)
-        libc.setfsgid(0)
+        _make_files_as(libc, before)
+
+
+def _make_files_as(libc: ctypes.CDLL, number: int) -> None:
+    libc.setfsgid(number)
+    libc.setfsuid(number)
+    if number == 0:
+        return
+    head, sets = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
+    if libc.capget(head, sets) == 0:  # the kernel has just taken some from the effective ones
+        sets[0], sets[3] = sets[1], sets[4]
+        libc.capset(head, sets)
