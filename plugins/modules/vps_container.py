@@ -508,6 +508,7 @@ boot:
   sample: running
 """
 
+from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import STORAGES
 from ansible_collections.mainline.vps.plugins.module_utils.runner import run
 from ansible_collections.mainline.vps.plugins.module_utils.subjects import CONTAINER
 
@@ -524,7 +525,7 @@ def main() -> None:
                 "default": "started",
             },
             "template": {"type": "str"},
-            "storage": {"type": "str", "choices": ["btrfs", "image", "dir"]},
+            "storage": {"type": "str", "choices": list(STORAGES)},
             "hostname": {"type": "str"},
             "addresses": {"type": "list", "elements": "raw"},
             "interfaces": {

@@ -75,7 +75,7 @@ class Parts:
     def driver(self, vps: Vps) -> Storage:
         """The driver of a VPS's disk."""
         if vps.storage == DIR:  # which is mounted for the ids of a VPS
-            return directory.Directory(self.settings.pool, first_id=None if vps.privileged else vps.id_base)
+            return directory.Directory(self.settings.pool, first_id=vps.id_base or 0, mapped=not vps.privileged)
         if vps.storage == BTRFS and isinstance(self.storage, Btrfs):  # most need no other
             return self.storage
         if vps.storage not in self.drivers:

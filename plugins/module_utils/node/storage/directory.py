@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 
 from ...core.beancounters import DIR
 from ...core.disk import Disk, Used
-from ...core.errors import VpsError
+from ...core.errors import GuestInTheWay, VpsError
 from ...core.fidelity import Abilities
 from ...core.limits import Limits
 from ...core.places import LAYER
@@ -41,14 +41,15 @@ _OF_ONE = frozenset({"trusted.overlay.uuid"})  # what is one overlay's alone
 
 
 class Directory:
-    """The storage of VPSs whose disks are overlays. `first_id` is that of the VPS that is asked about, None for the node's own ids."""
+    """The storage of VPSs whose disks are overlays. `first_id` is that of the VPS that is asked about; `mapped`: it is to run with its own ids."""
 
     name = DIR
     instant = False  # a copy of a directory takes its time: who wants one instant holds the VPS still
 
-    def __init__(self, pool: str, *, first_id: int | None = None) -> None:
+    def __init__(self, pool: str, *, first_id: int = 0, mapped: bool = True) -> None:
         self._layers = os.path.join(pool, "templates")
-        self._first_id = first_id
+        self._ids = {0, first_id}  # a running one may have been started as the other
+        self._first_id = first_id if mapped and first_id else None
 
     def ready(self, _source: str) -> bool:
         """A layer is made, or used again, by each clone under a lock of its own."""
@@ -120,7 +121,7 @@ class Directory:
         if not mounted:
             self._mount(root)
         try:
-            with as_owner(_root_of(root)):
+            with as_owner(self._root_of(root)):
                 yield
         finally:
             if not mounted:
@@ -167,6 +168,14 @@ class Directory:
                         os.rename(path, remains)
                         yield remains
 
+    def _root_of(self, root: str) -> int:
+        """The number by which root of the VPS goes in a mounted tree, whoever its guest has given the directory to, and gives it to just now."""
+        for _attempt in range(100):
+            number = os.stat(root).st_uid - os.stat(_changes(root, UPPER)).st_uid
+            if number in self._ids:
+                return number
+        raise GuestInTheWay("guest: / in the VPS changes its owner all the time, and is left as it is; stop the VPS first.")
+
     def _mount(self, root: str) -> None:
         code, output = tools.attempt(command(root, self._layers, _changes(root), self._first_id))
         if code != 0:
@@ -210,11 +219,6 @@ def is_mounted(root: str) -> bool:
         return os.lstat(root).st_dev != os.lstat(os.path.dirname(root)).st_dev and os.path.lexists(_changes(root))
     except FileNotFoundError:
         return False
-
-
-def _root_of(root: str) -> int:
-    """The number by which root of the VPS goes in a mounted tree, whoever its guest has given the directory to."""
-    return os.stat(root).st_uid - os.stat(_changes(root, UPPER)).st_uid
 
 
 def _changes(root: str, *name: str) -> str:

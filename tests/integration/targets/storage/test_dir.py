@@ -124,6 +124,18 @@ def test_a_program_runs_in_a_stopped_one(minimal):
     assert not kit.mounts()
 
 
+def test_a_root_directory_that_changes_its_owner_all_the_time_gives_no_file_away(minimal):
+    told = new(NAME, minimal)
+    writer = kit.background(NAME, "while :; do chown 65535 /; chown 0 /; done")
+    try:
+        for number in range(10):
+            done = kit.call("vps_container", name=NAME, hostname=f"host{number}")
+            assert not done.get("failed") or done["msg"].startswith("guest: "), done["msg"]
+            assert own(NAME, "rootfs/etc/hostname").stat().st_uid == told["id_base"]
+    finally:
+        kit.end(writer)
+
+
 # -- what it lies on -----------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +225,10 @@ def test_the_kernels_own_marks_cannot_be_planted_from_inside(minimal):
         told = {name: os.getxattr(found, name) for name in os.listxattr(found)}
         assert told.get(mark) in (None, b"y"), told
     assert kit.shell(NAME, "mknod /null c 0 0", check=False).returncode, "a whiteout of its own"
+    before = kit.said(NAME, "ls", "/bin")
+    os.setxattr(own(NAME, "rootfs/bin"), "user.overlay.opaque", b"y")  # which anybody may set, and nobody looks at
+    kit.container(NAME, state="restarted", wait="booted")
+    assert kit.said(NAME, "ls", "/bin") == before
 
 
 def test_deep_and_immutable_trees_are_deleted_and_the_deepest_not_copied(minimal):
