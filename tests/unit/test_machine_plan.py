@@ -317,7 +317,8 @@ def test_a_directory_on_any_file_system_is_a_pool_without_a_file():
 
 
 @pytest.mark.parametrize("kind, directory, mode, word", [
-    ("xfs", False, 0, "there is no directory"), ("nfs4", True, 0o755, "is on nfs4"), ("fuse.sshfs", True, 0o755, "is on fuse.sshfs"), ("ext4", True, 0o700, "chmod o+x"),
+    ("xfs", False, 0, "there is no directory"), ("nfs4", True, 0o755, "is on nfs4"), ("fuse.sshfs", True, 0o755, "is on fuse.sshfs"),
+    ("ext4", True, 0o700, "chmod o+x"),
 ])
 def test_what_overlays_cannot_lie_on_is_no_such_pool(kind, directory, mode, word):
     there = replace(STOCK, pool=Pool("/srv/vps", directory=directory, mode=mode, kind=kind))

@@ -84,12 +84,15 @@ def compare(desired: Desired, actual: Actual) -> Plan:
     warning = pool_plan.warning(items, desired, actual.settings)
     others = actual.settings.others if actual.settings else ()
     followed = actual.settings.followed if actual.settings else None
-    settings = Settings(desired.pool, desired.id_start, desired.id_count, desired.networks, desired.nat, plans, overcommit, others, made, followed, warning, pool_plan.kind(desired, actual.settings))
+    kind = pool_plan.kind(desired, actual.settings)
+    ids = (desired.id_start, desired.id_count)
+    settings = Settings(desired.pool, *ids, desired.networks, desired.nat, plans, overcommit, others, made, followed, warning, kind)
     if settings != actual.settings:
         if not items.changes:
             items.changes.append(Change("settings", "of an older release", "current"))
         items.before.append(items.set_file("settings", settings.to_text()))
-    return Plan(tuple(items.changes), (*items.before, *items.steps), warnings=(*_warnings(actual), *capacity.nearly_full(actual.pool.size, actual.pool.free, warning)))
+    full = capacity.nearly_full(actual.pool.size, actual.pool.free, warning)
+    return Plan(tuple(items.changes), (*items.before, *items.steps), warnings=(*_warnings(actual), *full))
 
 
 # -- what cannot be ---------------------------------------------------------------------------------------------------

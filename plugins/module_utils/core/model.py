@@ -157,7 +157,8 @@ class NodeFacts:
     `templates` maps a template's name to the kind of its init, `images` to the bytes that an image of it has at least. `plans` are the
     named sets of limits of this node; `room` is what it may promise besides what the other VPSs have. `published` are the ports of the node that
     lead to other VPSs, by their names; `listening` those at which the node itself does, as in C(tcp/22). `neighbours` are all other VPSs.
-    `storages` are those of its pool, the first of them that of who does not ask for another. `pool_warning` is the percent of the pool below which what is free there is to be told.
+    `storages` are those of its pool, the first of them that of who does not ask for another. `pool_warning` is the percent of the pool below
+    which what is free there is to be told.
     """
 
     templates: Mapping[str, str] = field(default_factory=dict)
