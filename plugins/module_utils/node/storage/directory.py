@@ -99,7 +99,7 @@ class Directory:
     def delete(self, root: str) -> None:
         """What has changed, in use or not; the layer goes with the next sweep, if nobody else is on it. A layer itself, too."""
         if os.path.exists(os.path.join(os.path.dirname(root), MARK)):
-            if os.path.isdir(root) and os.lstat(root).st_ino != _SUBVOLUME:  # or it is another driver's
+            if os.path.isdir(root) and not _is_subvolume(root):  # or it is another driver's
                 _remove(root)
             return
         if is_mounted(root) and tools.attempt(["umount", root])[0] != 0:
@@ -197,7 +197,7 @@ class Directory:
             self.discard(staging)
         os.mkdir(staging, 0o700)
         root = os.path.join(staging, "rootfs")
-        if os.lstat(source).st_ino == _SUBVOLUME and mount_of(source)[0] == "btrfs":
+        if _is_subvolume(source):
             tools.run(["btrfs", "subvolume", "snapshot", "-r", source, root])
         else:
             tools.run(["cp", "--archive", "--link", "--", source, root], timeout=_LONG)
@@ -208,7 +208,7 @@ class Directory:
     def discard(self, directory: str) -> None:
         """Delete a layer that nobody is on: what a killed run has left, say."""
         root = os.path.join(directory, "rootfs")
-        if os.path.isdir(root) and os.lstat(root).st_ino == _SUBVOLUME:
+        if os.path.isdir(root) and _is_subvolume(root):
             tools.run(["btrfs", "subvolume", "delete", root])
         _remove(directory)
 
@@ -241,6 +241,10 @@ def _mark(root: str) -> dict:
     """What is told of the layer that a root file system lies on."""
     text = files.read(_changes(root, LOWER))
     return {} if text is None else json.loads(text)
+
+
+def _is_subvolume(path: str) -> bool:
+    return os.lstat(path).st_ino == _SUBVOLUME and mount_of(path)[0] == "btrfs"
 
 
 def _is_alone(layer: str) -> bool:

@@ -318,6 +318,24 @@ def test_a_snapshot_and_its_clone_have_everything_that_a_tree_can_have(minimal):
         shutil.rmtree(folder)
 
 
+def test_two_change_places_by_one_rename(minimal):
+    driver, folder = Directory(str(kit.pool())), kit.pool() / f"{kit.PREFIX}copy"
+    one, two = (str(folder / name / "rootfs") for name in ("one", "two"))
+    try:
+        for root in (one, two):
+            pathlib.Path(root).parent.mkdir(parents=True)
+            driver.clone(contract.template(minimal), root, Limits())
+            contract.write(driver, root, root)
+        known = driver.identity(one), driver.identity(two)
+        driver.exchange(one, two)
+        assert (driver.identity(two), driver.identity(one)) == known
+        assert (contract.read(driver, two), contract.read(driver, one)) == (one, two)
+    finally:
+        for root in (one, two):
+            driver.delete(root)
+        shutil.rmtree(folder)
+
+
 @pytest.fixture(params=("ext4", "tmpfs"))
 def elsewhere(request, tmp_path, minimal):
     """A pool of plain directories on another file system, with a template."""
