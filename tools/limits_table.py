@@ -11,7 +11,7 @@ from __future__ import annotations
 import pathlib
 import sys
 
-from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import BEANCOUNTERS, BTRFS, IMAGE, KEYS, PLAIN, UNSUPPORTED, V1, V2, Fidelity
+from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import BEANCOUNTERS, BTRFS, DIR, IMAGE, KEYS, PLAIN, UNSUPPORTED, V1, V2, Fidelity
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs/limits.md"
 BEGIN, END = "<!-- made by tools/limits_table.py -->\n", "<!-- end -->\n"
@@ -38,7 +38,7 @@ def tables() -> str:
     own = [name for name, key in KEYS.items() if name not in BEANCOUNTERS and V2 in key.on]
     disk = [name for name, key in KEYS.items() if BTRFS in key.on]
     return (
-        f"## Memory, CPU, processes, I/O\n\n{table(own, V2, V1)}\n## Disk, by the storage of the VPS\n\n{table(disk, BTRFS, IMAGE, PLAIN)}\n"
+        f"## Memory, CPU, processes, I/O\n\n{table(own, V2, V1)}\n## Disk, by the storage of the VPS\n\n{table(disk, BTRFS, IMAGE, PLAIN, DIR)}\n"
         f"## OpenVZ's user beancounters\n\n{table(list(BEANCOUNTERS), V2, V1)}"
     )
 

@@ -80,7 +80,7 @@ def read_info(node: Any, params: Any) -> dict[str, Any]:
         if params["name"] not in (name, None):
             continue
         try:
-            told, left_out = _told(node, name, earlier)
+            told, left_out = _told(node, name, earlier, exclusive=bool(params.get("exclusive")))
         except (VpsError, OSError) as error:
             if name == params["name"]:
                 raise
@@ -92,7 +92,7 @@ def read_info(node: Any, params: Any) -> dict[str, Any]:
     damaged: dict[str, str] = {}
     manifests = node.manifests(damaged)
     warnings += [f"VPS '{name}' is left out: {unread[name]}" for name in sorted(unread)]
-    warnings += [f"Template '{name}' is left out: {damaged[name]}" for name in sorted(damaged)]
+    warnings += [*(f"Template '{name}' is left out: {damaged[name]}" for name in sorted(damaged)), *node.nearly_full()]
     return {
         "vpss": vpss,
         "reverse": [
@@ -106,7 +106,7 @@ def read_info(node: Any, params: Any) -> dict[str, Any]:
     }
 
 
-def _told(node: Any, name: str, earlier: dict[str, reading.Reading] | None) -> tuple[dict[str, Any] | None, list[str]]:
+def _told(node: Any, name: str, earlier: dict[str, reading.Reading] | None, *, exclusive: bool) -> tuple[dict[str, Any] | None, list[str]]:
     """A VPS as it is told, with what it uses beside the limits that this machine keeps; None where it has been removed while we looked.
 
     And why what of it is left out.
@@ -123,11 +123,12 @@ def _told(node: Any, name: str, earlier: dict[str, reading.Reading] | None) -> t
         snapshots, left_out = snapshot_subject.describe_snapshots(node, name)
         if told["previous"] is not None:
             told["previous"]["disk_used"] = node.use_of_previous(actual.vps)
+        alone = {"disk_exclusive": node.disk_exclusive(actual.vps)} if exclusive else {}
     except FileNotFoundError:
         return None, []
     if earlier is not None:
         used["rows"] = reading.add_since(used["rows"], actual.pid, earlier.get(name, reading.Reading()))
-    return {**told, "traffic": node.traffic(actual), "usage": used, "snapshots": snapshots}, left_out
+    return {**told, **alone, "traffic": node.traffic(actual), "usage": used, "snapshots": snapshots}, left_out
 
 
 def _vps_result(node: Any, _desired: Any, actual: Actual) -> dict[str, Any]:

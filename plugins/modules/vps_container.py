@@ -86,10 +86,13 @@ options:
     description:
       - What the disk of a new VPS is. V(btrfs) is a subvolume of the pool, which is cloned in no time, has a limit of space and
         shares what is free with all others. V(image) is a file in the pool with an ext4 of its own, which is C(diskspace) large and
-        also knows C(diskinodes), soft limits and quota of users; see C(docs/concepts.md). A new VPS is V(btrfs) when this is not given.
+        also knows C(diskinodes), soft limits and quota of users. V(dir) is a directory of what the VPS has changed, over the template (overlayfs);
+        it takes what it writes, for it knows no limits of the disk, and is otherwise what a VPS has where the file system can do no more.
+        See C(docs/concepts.md). A new VPS is V(btrfs) when this is not given, and V(dir) on a node whose pool is a directory on another file system.
+      - V(dir) needs Linux 5.19 or later on the node unless the VPS is O(privileged).
       - An existing VPS keeps its storage; naming another one is an error.
     type: str
-    choices: [btrfs, image]
+    choices: [btrfs, image, dir]
   hostname:
     description:
       - The host name, changed live. A new VPS has O(name) when this is not given.
@@ -487,7 +490,7 @@ vps:
       type: str
       sample: debian
     storage:
-      description: What its disk is, C(btrfs) or C(image).
+      description: What its disk is, C(btrfs), C(image) or C(dir).
       type: str
       sample: btrfs
     hostname:
@@ -595,7 +598,9 @@ vps:
       type: int
       sample: 4711
     disk_used:
-      description: Bytes that its root file system, or its image, refers to in the pool, shared data included.
+      description:
+        - Bytes that its root file system, or its image, refers to in the pool, shared data included. With storage V(dir) its files are counted for that;
+          null where they are more than can be counted in half a minute.
       type: int
       sample: 109051904
 boot:
@@ -605,6 +610,7 @@ boot:
   sample: running
 """
 
+from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import STORAGES
 from ansible_collections.mainline.vps.plugins.module_utils.runner import run
 from ansible_collections.mainline.vps.plugins.module_utils.subjects import CONTAINER
 
@@ -628,7 +634,7 @@ def main() -> None:
             "rescue_template": {"type": "str"},
             "rescue_path": {"type": "str"},
             "protected": {"type": "bool"},
-            "storage": {"type": "str", "choices": ["btrfs", "image"]},
+            "storage": {"type": "str", "choices": list(STORAGES)},
             "hostname": {"type": "str"},
             "addresses": {"type": "list", "elements": "raw"},
             "interfaces": {

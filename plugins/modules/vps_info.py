@@ -19,6 +19,12 @@ options:
     description:
       - Only this VPS. One that does not exist is an empty list, not an error; one that cannot be read is an error.
     type: str
+  exclusive:
+    description:
+      - Tell what each VPS alone takes of the pool, too (C(disk_exclusive)). It takes a while where VPSs have large images or, with storage
+        V(dir), many files.
+    type: bool
+    default: false
   since:
     description:
       - What an earlier run of this module has returned as RV(vpss). Each row of RV(vpss[].usage.rows) then has RV(vpss[].usage.rows[].failcnt_since).
@@ -71,6 +77,11 @@ vpss:
   elements: dict
   sample: [{name: web1, state: started, addresses: [10.90.0.10], limits: {memory: 512M}}]
   contains:
+    disk_exclusive:
+      description: Bytes of the pool that the VPS alone takes, and that would be free without it.
+      returned: with O(exclusive)
+      type: int
+      sample: 1048576
     traffic:
       description:
         - What its link has carried since the VPS was made, over all its starts - C(bytes_in) and C(packets_in) that it was sent, C(bytes_out) and
@@ -202,10 +213,26 @@ node:
       description: Where its pool is mounted.
       type: str
       sample: /var/lib/vps
+    pool_size:
+      description: Bytes of the pool's file system.
+      type: int
+      sample: 21474836480
+    pool_used:
+      description: Bytes of it that are in use, by templates and by what the file system itself needs, too.
+      type: int
+      sample: 4294967296
     pool_free:
-      description: Bytes that the pool can still take.
+      description:
+        - Bytes that the pool can still take. Less than C(pool_warning) of M(mainline.vps.vps_node) is a warning of this module, and of those that
+          make and change VPSs.
       type: int
       sample: 17179869184
+    pool_unpromised:
+      description:
+        - Bytes of the pool that are left beside what is promised to all VPSs by C(diskspace), less than 0 where more is promised than there is. A VPS
+          without that limit is promised nothing. Null where the record of a VPS cannot be read.
+      type: int
+      sample: 10737418240
     networks:
       description: Its networks, as M(mainline.vps.vps_network) returns them, without who uses them; C(default) is the one that the role gave it.
       type: list
@@ -262,7 +289,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.subjects import read_
 
 def main() -> None:
     """Run the module."""
-    run_info(read_info, {"name": {"type": "str"}, "since": {"type": "list", "elements": "dict"}})
+    run_info(read_info, {"name": {"type": "str"}, "exclusive": {"type": "bool", "default": False}, "since": {"type": "list", "elements": "dict"}})
 
 
 if __name__ == "__main__":

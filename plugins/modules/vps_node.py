@@ -32,7 +32,7 @@ options:
   pool:
     description:
       - The directory of all VPSs and templates.
-      - A directory on a btrfs is used as it is; its quota has to be enabled. Elsewhere a pool is made in O(pool_file) and
+      - With O(pool_kind=btrfs), a directory on a btrfs is used as it is; its quota has to be enabled. Elsewhere a pool is made in O(pool_file) and
         mounted there, now and at boot.
       - Cannot change. Make the machine no node first (O(state=absent)), then a node again with the other pool.
     type: str
@@ -47,8 +47,22 @@ options:
     description:
       - How large such a pool is, in bytes or with one of the suffixes K, M, G, T (powers of 1024) and P (pages of 4096).
         V(20G) where one is made and this is not given.
-      - A larger value enlarges the pool while it is in use. A smaller one changes nothing.
+      - A larger value enlarges the pool while it is in use, where the file system that O(pool_file) is on has room for it. A smaller one changes
+        nothing.
     type: str
+  pool_kind:
+    description:
+      - V(btrfs) is a pool with all that VPSs can have. V(dir) uses O(pool) as it is, a directory on ext4, xfs or another file system of a disk; its VPSs
+        have O(mainline.vps.vps_container#module:storage=dir), so that nothing of their disks is limited, and templates are directories.
+      - Not given, it stays as it is, and is V(btrfs) on a new node. Cannot change.
+    type: str
+    choices: [btrfs, dir]
+  pool_warning:
+    description:
+      - Have this module, M(mainline.vps.vps_container), M(mainline.vps.vps_limits) and M(mainline.vps.vps_info) warn when less of the pool is free
+        than this, in percent. V(0) is never.
+      - Not given, it stays as it is, and is 10 on a new node.
+    type: int
   id_start:
     description:
       - The first uid and gid of all VPSs, a multiple of 65536. The range must belong to nobody else in C(/etc/subuid) and
@@ -167,6 +181,18 @@ node:
       description: How large the file system of the pool is.
       type: str
       sample: 20G
+    pool_kind:
+      description: C(btrfs), or C(dir) for a directory on any file system.
+      type: str
+      sample: btrfs
+    pool_free:
+      description: How much of it VPSs can still take.
+      type: str
+      sample: 17G
+    pool_warning:
+      description: Below how many percent of it that is a warning.
+      type: int
+      sample: 10
     id_start:
       description: The first uid and gid of all VPSs.
       type: int
@@ -203,6 +229,8 @@ def main() -> None:
             "pool": {"type": "str", "default": "/var/lib/vps"},
             "pool_file": {"type": "str", "default": "/var/lib/vps.img"},
             "pool_size": {"type": "str"},
+            "pool_kind": {"type": "str", "choices": ["btrfs", "dir"]},
+            "pool_warning": {"type": "int"},
             "id_start": {"type": "int", "default": 704643072},
             "id_count": {"type": "int", "default": 655360000},
             "networks": {"type": "list", "elements": "str", "default": ["10.90.0.0/16"]},

@@ -109,6 +109,7 @@ class MemoryNode:
         self.plans: dict[str, Limits] = {}
         self.present = Present(memory=8 << 30, swap=4 << 30, cpu=400, disk=100 << 30, processes=32768)
         self.used = {"memory": 2 << 30, "swap": 0, "disk": 10 << 30, "processes": 200}
+        self.pool_warning = 10
         self.overcommit: dict[str, int] = {}
         self.missing_tool: str | None = None
         self.foreign: dict[str, str] = {}
@@ -244,6 +245,14 @@ class MemoryNode:
         """All VPSs."""
         return sorted(self.disks)
 
+    def nearly_full(self) -> tuple[str, ...]:
+        """Of a pool that has little left."""
+        return capacity.nearly_full(self.present.disk, self.free_bytes, self.pool_warning)
+
+    def disk_exclusive(self, vps: Vps) -> int:
+        """Nothing is shared here."""
+        return self.describe_vps(vps)["disk_used"]
+
     def manifests(self, _unread: dict[str, str] | None = None) -> list[Manifest]:
         """All templates."""
         return [self.templates[name] for name in sorted(self.templates)]
@@ -252,7 +261,7 @@ class MemoryNode:
         """The node."""
         return {
             "pool": "/pool",
-            "pool_free": self.free_bytes,
+            **capacity.report_pool(self._room(self.disks), 0, self.free_bytes),
             "networks": [network.named for network in self._networks()],
             "cgroup_version": self.version,
             "capacity": capacity.report(self._room(self.disks), self.used),
@@ -490,6 +499,7 @@ class MemoryNode:
             neighbours=tuple(name for name in self.disks if name != asking),
             damaged=room.unknown,
             free_bytes=self.free_bytes,
+            pool_warning=self.pool_warning,
             free_id_ranges=self.id_ranges - len(self.disks),
             foreign=self.foreign.get(asking),
         )

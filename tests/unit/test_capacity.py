@@ -138,6 +138,19 @@ def test_what_is_not_refused_raises_nothing_above_its_bound(others, before, afte
         assert was is None or (now is not None and (now <= was or (total + now) * 100 <= percent * getattr(PRESENT, name)))
 
 
+def test_the_report_of_a_pool_has_what_is_left_beside_promises():
+    room = Room(replace(PRESENT, disk=20 * GIB), {}, (Limits(diskspace=Bound(None, 15 * GIB)), Limits(diskspace=Bound(None, 8 * GIB)), Limits()))
+    assert capacity.report_pool(room, 4 * GIB, 16 * GIB) == {
+        "pool_size": 20 * GIB, "pool_used": 4 * GIB, "pool_free": 16 * GIB, "pool_unpromised": -3 * GIB,
+    }
+    assert capacity.report_pool(replace(room, unknown="why"), 0, 0)["pool_unpromised"] is None
+
+
+@pytest.mark.parametrize("size, free, percent, told", [(100, 10, 10, False), (100, 9, 10, True), (100, -1, 10, True), (0, 0, 10, False), (100, 0, 0, False)])
+def test_what_is_free_is_told_below_a_share_of_a_pool_that_there_is(size, free, percent, told):
+    assert bool(capacity.nearly_full(size << 20, free << 20, percent)) is told
+
+
 def test_the_report_has_promises_and_use_in_percent():
     told = capacity.report(Room(PRESENT, {"memory": 150}, (Limits(memory=2 * GIB, cpus=6), Limits(memory=4 * GIB))), {"memory": GIB, "swap": 0})
     assert told["memory"] == {

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.mainline.vps.plugins.module_utils.core import container
+from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import Bound
 from ansible_collections.mainline.vps.plugins.module_utils.core.container import Desired
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.core.fidelity import Abilities
@@ -248,6 +249,33 @@ def test_a_wish_for_a_restart_is_settled_by_a_started_vps():
 )
 def test_what_cannot_be_is_refused_in_one_sentence(option, wish, there, reason):
     assert reason in sentence(lambda: container.compare(wish, there), option)
+
+
+def test_a_pool_with_little_left_is_told_whatever_is_asked():
+    node = replace(NODE, free_bytes=9 << 30, pool_warning=10, room=replace(NODE.room, present=replace(NODE.room.present, disk=100 << 30)))
+    for wish, there in ((desired(template="minimal"), replace(ABSENT, node=node)), (desired(hostname="b"), replace(actual(), node=node))):
+        (told,) = container.compare(wish, there).warnings
+        assert told.startswith("pool: 9G of 100G is free")
+
+
+def test_a_new_vps_has_what_its_pool_is_for():
+    plain = replace(ABSENT, node=replace(NODE, storages=("dir",)))
+    (create, *_rest) = container.compare(desired(template="minimal"), plain).steps
+    assert create.vps.storage == "dir"
+    assert "pool_kind" in sentence(lambda: container.compare(desired(template="minimal", storage="image"), plain), "storage")
+    limited = desired(template="minimal", limits=Limits(diskspace=Bound(1 << 30, 1 << 30)))
+    assert "storage dir" in sentence(lambda: container.compare(limited, plain), "limits.diskspace")
+
+
+def test_dir_is_refused_where_the_kernel_has_not_what_it_needs():
+    for able, privileged, word in ((Abilities(overlay=False), True, "overlayfs"), (Abilities(layers=False), False, "5.19")):
+        there = replace(ABSENT, node=replace(NODE, abilities=able))
+        wish = desired(template="minimal", storage="dir", privileged=privileged)
+        assert word in sentence(lambda wish=wish, there=there: container.compare(wish, there), "storage")
+    old = replace(NODE, abilities=Abilities(layers=False, storage="dir"))
+    assert container.compare(desired(template="minimal", storage="dir", privileged=True), replace(ABSENT, node=old)).changed
+    runs = replace(actual(vps=replace(WEB, storage="dir", privileged=True)), node=old)
+    assert "5.19" in sentence(lambda: container.compare(desired(privileged=False), runs), "storage")
 
 
 def test_what_need_not_be_asked_is_not_refused():

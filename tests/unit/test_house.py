@@ -25,12 +25,12 @@ PARTS = (
     "abilities", "boot", "cgroup", "engine", "firewall", "guest", "interfaces", "keeping", "lxcfs", "network", "probe", "processes", "rates", "record",
     "resources", "traffic", "usage",
     "sources/archive", "sources/debian", "sources/fetching", "sources/lxc_images", "sources/minimal", "sources/oci", "sources/streams", "sources/unpack",
-    "storage/btrfs", "storage/driver", "storage/ext4", "storage/image", "storage/pool",
+    "storage/btrfs", "storage/directory", "storage/driver", "storage/ext4", "storage/image", "storage/overlay", "storage/plain", "storage/pool",
 )
 # How limits are brought into force, which takes several parts' knowledge of where a VPS is; above the parts, and below the steps.
 LIMITS = {"controls": {"cgroup", "unit"}, "limits": {"cgroup", "controls", "processes"}, "unit": {"cgroup"}}
 # What every part may use: below them all, and of no kernel or disk part's knowledge.
-COMMON = {"tools", "files", "descent", "devices", "mounts", "netlink", "settings", "tree", "syscalls"}
+COMMON = {"tools", "files", "descent", "devices", "locks", "mounts", "netlink", "settings", "spares", "copying", "tree", "syscalls"}
 
 
 @cache

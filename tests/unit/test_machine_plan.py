@@ -292,6 +292,50 @@ def test_nobody_elses_data_is_covered_overwritten_or_shut_in():
 def test_a_pool_grows_and_never_shrinks():
     assert changed(wish(pool_size="40G"), NODE) == {"pool_size": ("20G", "40G")}
     assert compare(wish(pool_size="10G"), NODE) == Plan()
+    tight = replace(NODE, file=replace(NODE.file, room=10 << 30))
+    assert changed(wish(pool_size="30G"), tight) == {"pool_size": ("20G", "30G")}
+    assert "31G is more than the 30G that are free" in sentence(lambda: compare(wish(pool_size="31G"), tight), "pool_size")
+
+
+def test_a_directory_on_any_file_system_is_a_pool_without_a_file():
+    plain = replace(STOCK, pool=Pool("/srv/vps", directory=True, mode=0o755, kind="xfs"))
+    want = wish(pool="/srv/vps", pool_kind="dir")
+    plan = compare(want, plain)
+    assert [step for step in plan.steps if "Pool" in type(step).__name__] == [machine.EnsurePool("/srv/vps")]
+    kinds = [type(step).__name__ for step in plan.steps]
+    settings = next(number for number, step in enumerate(plan.steps) if isinstance(step, machine.SetFile) and step.file == "settings")
+    assert kinds.index("EnsurePool") < settings, "a pool without its folders is one that is not mounted"
+    made = applied(want, plain)
+    assert made.settings.pool_kind == "dir" and made.settings.made.pool_file is None and compare(want, made) == Plan()
+    assert compare(wish(pool="/srv/vps"), made) == Plan(), "not given, it stays"
+    assert "is dir" in sentence(lambda: compare(wish(pool="/srv/vps", pool_kind="btrfs"), made), "pool_kind")
+    gone = replace(made, pool=replace(made.pool, folders=(), empty=True), vpss=None, templates=None)
+    assert "mount again" in sentence(lambda: compare(want, gone), "pool")
+    assert "is not mounted" in sentence(lambda: compare(wish(state="absent"), gone), "state")
+    last = compare(wish(state="absent"), made).steps[-2:]
+    assert [type(step).__name__ for step in last] == ["RemovePool", "SetFile"]
+
+
+@pytest.mark.parametrize("kind, directory, mode, word", [
+    ("xfs", False, 0, "there is no directory"), ("nfs4", True, 0o755, "is on nfs4"), ("fuse.sshfs", True, 0o755, "is on fuse.sshfs"),
+    ("ext4", True, 0o700, "chmod o+x"),
+])
+def test_what_overlays_cannot_lie_on_is_no_such_pool(kind, directory, mode, word):
+    there = replace(STOCK, pool=Pool("/srv/vps", directory=directory, mode=mode, kind=kind))
+    assert word in sentence(lambda: compare(wish(pool="/srv/vps", pool_kind="dir"), there), "pool")
+
+
+def test_a_pool_with_little_left_is_told_as_one_wants_it():
+    little = replace(NODE, pool=replace(NODE.pool, size=20 << 30, free=1 << 30))
+    (told,) = compare(wish(), little).warnings
+    assert told.startswith("pool: 1G of 20G is free, less than 10%") and told.endswith(".")
+    assert compare(wish(), replace(NODE, pool=replace(NODE.pool, size=20 << 30, free=2 << 30))).warnings == ()
+    plan = compare(wish(pool_warning=5), little)
+    assert plan.warnings == () and [(change.option, change.before, change.after) for change in plan.changes] == [("pool_warning", 10, 5)]
+    assert compare(wish(), applied(wish(pool_warning=5), little)) == Plan(), "not given, it stays"
+    assert compare(wish(pool_warning=0), replace(little, pool=replace(little.pool, free=0))).warnings == ()
+    for value in (-1, 91):
+        sentence(lambda value=value: wish(pool_warning=value), "pool_warning")
 
 
 @pytest.mark.parametrize(("option", "params"), [("pool", {"pool": "/data/vps"}), ("pool_file", {"pool_file": "/data/vps.img"})])

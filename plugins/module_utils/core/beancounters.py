@@ -19,9 +19,11 @@ from .errors import VpsError, shown, written
 
 EXACT, APPROXIMATE, UNSUPPORTED = "exact", "approximate", "unsupported"
 V2, V1 = "cgroup v2", "cgroup v1"
-BTRFS, IMAGE = "btrfs", "image"  # the storage drivers
+BTRFS, IMAGE, DIR = "btrfs", "image", "dir"  # the storage drivers
 PLAIN = "image without quota"  # where the node's kernel has no quota_v2
-STORAGES = (BTRFS, IMAGE)
+STORAGES = (BTRFS, IMAGE, DIR)
+_UNBOUND = "a VPS with storage dir takes what it writes; one with storage btrfs or image has a limit"
+_UNCOUNTED = "nobody counts on storage dir; a VPS with storage image has it"
 
 
 class Bound(NamedTuple):
@@ -152,6 +154,7 @@ KEYS: dict[str, Key] = {
         SIZE, "Disk space, the template's data included",
         {
             BTRFS: Fidelity(EXACT, "btrfs qgroup", "one value: there is no soft limit"),
+            DIR: Fidelity(UNSUPPORTED, "", _UNBOUND),
             IMAGE: Fidelity(EXACT, "size of the image, and project quota for a soft limit", _SIZE),
             PLAIN: Fidelity(EXACT, "size of the image", f"{_SIZE}; one value: there is no soft limit"),
         },
@@ -161,6 +164,7 @@ KEYS: dict[str, Key] = {
         COUNT, "Files, directories and other inodes",
         {
             BTRFS: Fidelity(UNSUPPORTED, "", "btrfs has no count of inodes; a VPS with storage image has"),
+            DIR: Fidelity(UNSUPPORTED, "", _UNCOUNTED),
             IMAGE: Fidelity(EXACT, "ext4 project quota", _NOT_ROOT),
             PLAIN: Fidelity(APPROXIMATE, "inodes of the file system", "16 for each 128 MiB at a time, never more than asked; fixed when the VPS is made"),
         },
@@ -170,6 +174,7 @@ KEYS: dict[str, Key] = {
         SECONDS, "Grace time: how long a soft limit of the disk may be exceeded",
         {
             BTRFS: Fidelity(UNSUPPORTED, "", "btrfs has no soft limits; a VPS with storage image has"),
+            DIR: Fidelity(UNSUPPORTED, "", _UNCOUNTED),
             IMAGE: Fidelity(EXACT, "ext4 project quota", _NOT_ROOT),
             PLAIN: Fidelity(UNSUPPORTED, "", _NO_QUOTA),
         },
@@ -179,6 +184,7 @@ KEYS: dict[str, Key] = {
         COUNT, "User and group quota inside the VPS, on where it is above 0; the node sets each one's limits",
         {
             BTRFS: Fidelity(UNSUPPORTED, "", "btrfs has no quota of users; a VPS with storage image has"),
+            DIR: Fidelity(UNSUPPORTED, "", _UNCOUNTED),
             IMAGE: Fidelity(APPROXIMATE, "ext4 usrquota,grpquota", "how many users and groups are counted is not bounded"),
             PLAIN: Fidelity(UNSUPPORTED, "", _NO_QUOTA),
         },

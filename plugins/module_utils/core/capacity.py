@@ -167,6 +167,24 @@ def _check_guarantees(room: Room, before: Limits | None, after: Limits, *, vps: 
         )
 
 
+def nearly_full(size: int, free: int, percent: int) -> tuple[str, ...]:
+    """What is to be said of a pool of `size` bytes of which fewer than `percent` are `free`; nothing of one that nobody has seen."""
+    if size <= 0 or free * 100 >= size * percent:
+        return ()
+    disk = RESOURCES["disk"]
+    return (
+        f"pool: {disk.show(max(0, free))} of {disk.show(size)} is free, less than {percent}% (pool_warning of vps_node); "
+        "enlarge the pool or remove something, because VPSs in a full one cannot write.",
+    )
+
+
+def report_pool(room: Room, used: int, free: int) -> dict[str, int | None]:
+    """The pool as M(vps_info) returns it, in bytes; what is left of it beside promises is less than nothing where too much is promised."""
+    promised = None if room.unknown is not None else _sum("disk", room.promised)[0]
+    size = room.present.disk
+    return {"pool_size": size, "pool_used": used, "pool_free": free, "pool_unpromised": None if promised is None else size - promised}
+
+
 def report(room: Room, used: Mapping[str, int]) -> dict[str, dict[str, int | float | None]]:
     """Each resource as M(vps_info) returns it; `room` has all VPSs, `used` those resources of which that is known, in their units."""
     told: dict[str, dict[str, int | float | None]] = {}

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import addresses, capacity, controls, disk, fidelity, firewall, interfaces, links, parse, pools, rates, reinstall, units
 from . import limits as limits_
-from .beancounters import BTRFS, KEYS, STORAGES, format_value
+from .beancounters import DIR, KEYS, STORAGES, format_value
 from .errors import VpsError, shown
 from .fidelity import Abilities, enforced
 from .limits import Limits, Wish
@@ -41,7 +41,7 @@ AT_START = "start"
 
 def _parse_storage(value: object) -> str:
     if value not in STORAGES:
-        raise VpsError(f"storage: there is no {shown(value)}; there are {' and '.join(STORAGES)}.")
+        raise VpsError(f"storage: there is no {shown(value)}; there are {', '.join(STORAGES)}.")
     return str(value)
 
 
@@ -133,7 +133,8 @@ def compare(desired: Desired, actual: Actual) -> Plan:
     desired = replace(desired, options=links.settle(desired.options, actual.recorded or actual.vps, actual.node))
     desired, warnings = _settle_limits(desired, actual.node)
     plan = _create(desired, actual.node, source) if actual.vps is None else _update(desired, actual, actual.vps)
-    return replace(plan, warnings=(*plan.warnings, *warnings, *disk.warnings(actual.disk)))
+    full = capacity.nearly_full(actual.node.room.present.disk, actual.node.free_bytes, actual.node.pool_warning)
+    return replace(plan, warnings=(*plan.warnings, *warnings, *disk.warnings(actual.disk), *full))
 
 
 def abilities(desired: Desired, actual: Actual) -> Abilities:
@@ -141,7 +142,7 @@ def abilities(desired: Desired, actual: Actual) -> Abilities:
     if actual.vps is not None:
         return actual.node.abilities
     source = actual.node.source if desired.disk.clone_from else None
-    return actual.node.abilities.on(source.storage if source else desired.options.get("storage", BTRFS))
+    return actual.node.abilities.on(source.storage if source else desired.options.get("storage", actual.node.storages[0]))
 
 
 def _settle_limits(desired: Desired, node: NodeFacts) -> tuple[Desired, tuple[str, ...]]:
@@ -180,6 +181,12 @@ def _create(desired: Desired, node: NodeFacts, source: Vps | None) -> Plan:
     links.check(desired.options, desired.name, node)
     if source is None:
         disk.check_new(enforced(desired.options.get("limits", Limits()), node.abilities), node.abilities, least=node.images.get(base["template"], 0))
+    if node.abilities.storage not in node.storages:
+        raise VpsError(
+            f"storage: {node.abilities.storage} is not to be had in this node's pool, which is a directory on any file system (pool_kind of vps_node); "
+            f"choose {' or '.join(node.storages)}, or leave the option out."
+        )
+    _check_storage(node.abilities, privileged=desired.options.get("privileged", False))
     if node.damaged:
         raise VpsError(node.damaged)
     reinstall.check_room(node, f"name: VPS '{desired.name}'")
@@ -187,7 +194,7 @@ def _create(desired: Desired, node: NodeFacts, source: Vps | None) -> Plan:
         raise VpsError("name: all id ranges of the node are in use; give the role mainline.vps.node a larger node_id_count.")
     named = dict(desired.options)
     capacity.check(node.room, None, named.get("limits", Limits()), vps=desired.name)
-    vps = Vps(**{"name": desired.name, **base, "hostname": desired.name, **named})
+    vps = Vps(**{"name": desired.name, "storage": node.storages[0], **base, "hostname": desired.name, **named})
     _check_wait(desired, vps.boots)
     if source is not None:
         reinstall.check_copy(source, vps, node)
@@ -200,6 +207,14 @@ def _create(desired: Desired, node: NodeFacts, source: Vps | None) -> Plan:
         elif named.get(option) is not None:
             changes += _changes(option, None, named[option], LIVE)
     return Plan(changes=tuple(changes), steps=(Create(vps, source.name if source else None), *run_steps), warnings=tuple(links.warnings(vps, node)))
+
+
+def _check_storage(can: Abilities, *, privileged: bool) -> None:
+    """Refuse what this kernel has no overlays for."""
+    if can.storage == DIR and not can.overlay:
+        raise VpsError("storage: dir needs overlayfs, which this node's kernel has not; choose btrfs or image.")
+    if can.storage == DIR and not can.layers and not privileged:
+        raise VpsError("storage: dir needs Linux 5.19 or later for a VPS that is not privileged, and this node's kernel is older; choose btrfs or image.")
 
 
 def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
@@ -218,6 +233,7 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
         """Now, and at the next start: the kernel has it and the record too."""
         return named[option] == getattr(vps, option) == getattr(recorded, option)
 
+    _check_storage(actual.node.abilities, privileged=named.get("privileged", vps.privileged))
     differing = [option for option in OPTIONS if option in named and not is_so(option)]
     links.check({option: named[option] for option in differing}, vps.name, actual.node, recorded)
 

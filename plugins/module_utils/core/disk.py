@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from . import units
-from .beancounters import BTRFS, Bound, format_value
+from .beancounters import BTRFS, IMAGE, Bound, format_value
 from .errors import VpsError
 from .fidelity import Abilities, Held
 from .limits import Limits
@@ -86,7 +86,7 @@ def quota_of(limits: Limits) -> Quota:
 
 def observed(kept: Limits, disk: Disk, abilities: Abilities) -> dict[str, object]:
     """Those of the disk's limits that are not what the record says. What a number is rounded to is no difference."""
-    if abilities.storage == BTRFS:
+    if abilities.storage != IMAGE:
         return {} if disk.size == kept.disk_bytes() else {"diskspace": None if disk.size is None else Bound(disk.size, disk.size)}
     found: dict[str, object] = {}
     if disk.size != image_size(kept, disk.size):
@@ -127,7 +127,7 @@ def held(limits: Limits, disk: Disk, abilities: Abilities) -> dict[str, Held]:
 
 def check_new(limits: Limits, abilities: Abilities, *, least: int = 0, prefix: str = "limits.") -> None:
     """Refuse limits that no new image can be made with; `least` bytes are in the template."""
-    if abilities.storage == BTRFS:
+    if abilities.storage != IMAGE:
         return
     size = image_size(limits, None)
     if size < LEAST_SIZE:
@@ -141,7 +141,7 @@ def check_new(limits: Limits, abilities: Abilities, *, least: int = 0, prefix: s
 
 def check_change(before: Limits, after: Limits, disk: Disk, abilities: Abilities, *, runs: bool, prefix: str = "limits.") -> None:
     """Refuse a change of limits that an image cannot take, or not while the VPS runs. `before` and `after` are kept ones."""
-    if abilities.storage == BTRFS:
+    if abilities.storage != IMAGE:
         return
     check_new(after, abilities, prefix=prefix)
     now = disk.size or 0
@@ -173,7 +173,7 @@ def attainable(limits: Limits, disk: Disk, abilities: Abilities, *, runs: bool) 
     A run may have been killed before it resized the image of a VPS that was stopped, and somebody may have started that: this must
     not keep the next run from stopping it.
     """
-    if abilities.storage == BTRFS or not runs or disk.size is None:
+    if abilities.storage != IMAGE or not runs or disk.size is None:
         return limits
     size = image_size(limits, disk.size)
     if size < disk.size or (size > disk.size and not abilities.raises):

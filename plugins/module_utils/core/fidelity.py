@@ -33,6 +33,7 @@ class Abilities:
     `raises`: we may give processes back more than they have (CAP_SYS_RESOURCE); `cpus` and `mems` are those that are online,
     as the kernel lists them, empty where that is unknown; `units`: each VPS is a unit of systemd's. `storage` is the driver of the
     VPS that is asked about; `quota`: an image is, or would be, made with quota. `most_files`: no process may have more open (fs.nr_open).
+    `overlay`: the kernel has overlayfs, and `layers`: with ids that are not those on disk (storage dir).
     `hard_limits`, by getrlimit(2)'s names and in the kernel's units, are those that no VPS can go beyond; empty where `raises`.
     """
 
@@ -48,6 +49,8 @@ class Abilities:
     units: bool = False
     quota: bool = True
     most_files: int = 1 << 20
+    overlay: bool = True
+    layers: bool = True
     hard_limits: Mapping[str, int] = field(default_factory=dict)
 
     @property

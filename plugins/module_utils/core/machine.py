@@ -24,6 +24,8 @@ MAKING, REMOVING = ".new", ".del"  # a pool's file while it is being made, and f
 FOLDERS = ("vps", "templates")
 MODE = 0o711  # passable for an unprivileged VPS's root, which is nobody here; not readable
 LEAST_POOL = 256 << 20  # bytes; below, a btrfs has no room for its own tables
+# Of which overlays have no use as their upper layer, or which are somebody else's: they keep no trusted attributes, or no devices.
+NO_OVERLAY = frozenset({"overlay", "nfs", "nfs4", "cifs", "smb3", "9p", "vfat", "exfat", "ntfs3", "fuse", "fuseblk", "squashfs", "iso9660", "ceph"})
 DEFAULT_POOL_FILE = "/var/lib/vps.img"
 DEFAULT_POOL_SIZE = 20 << 30
 # What has to be installed, and the Debian packages that have it.
@@ -44,7 +46,7 @@ _PATH = re.compile(r"(?:/[A-Za-z0-9_+][A-Za-z0-9._+-]*)+")
 
 @dataclass(frozen=True)
 class Desired:
-    """What a playbook asks of the machine. `pool_size` is in bytes; None where it is not named, as with `plans` and `overcommit`."""
+    """What a playbook asks of the machine. `pool_size` is in bytes; None where it is not named, as with `plans`, `overcommit` and `pool_warning` (percent)."""
 
     state: str
     pool: str
@@ -56,12 +58,17 @@ class Desired:
     nat: bool
     plans: Mapping[str, Limits] | None = None
     overcommit: Mapping[str, int] | None = None
+    pool_warning: int | None = None
+    pool_kind: str | None = None
     name: str = "settings"  # of the lock: one run at a time changes a machine
 
 
 @dataclass(frozen=True)
 class Pool:
-    """The place of a pool. `backing` is the file that is mounted there, where it is a file; `folders` those that are right."""
+    """The place of a pool. `backing` is the file that is mounted there, where it is a file; `folders` those that are right.
+
+    `size` is what its file system has, `free` what VPSs can still take of that; both in bytes; `kind` is that file system's.
+    """
 
     path: str
     directory: bool = False
@@ -72,6 +79,9 @@ class Pool:
     mode: int = 0
     folders: tuple[str, ...] = ()
     parent: bool = True
+    size: int = 0
+    free: int = 0
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -257,7 +267,16 @@ def parse_machine(params: Mapping[str, Any]) -> Desired:
         nat=bool(params["nat"]),
         plans=None if params.get("plans") is None else parse_plans(params["plans"]),
         overcommit=None if params.get("overcommit") is None else parse_overcommit(params["overcommit"]),
+        pool_warning=None if params.get("pool_warning") is None else parse_warning(params["pool_warning"]),
+        pool_kind=params.get("pool_kind"),
     )
+
+
+def parse_warning(value: int) -> int:
+    """Percent of the pool."""
+    if not 0 <= value <= 90:
+        raise VpsError(f"pool_warning: {value} is no such share of the pool; write a number of percent from 0 to 90.")
+    return value
 
 
 def settled(settings: Settings) -> Desired:

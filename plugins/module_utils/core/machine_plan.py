@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from . import bridge_plan, enterfile, limits, machine, nodefiles, ruleset, unitfiles, units
+from . import bridge_plan, capacity, enterfile, limits, machine, nodefiles, pool_plan, ruleset, unitfiles
 from .addresses import is_ipv6, overlap, within
-from .errors import VpsError, shown
+from .beancounters import DIR
+from .errors import VpsError
 from .limits import Limits
-from .machine import Actual, Desired, Pool, PoolFile, SetFile
+from .machine import Actual, Desired, SetFile
 from .model import ID_RANGE
 from .networks import bridges_of, networks_of
 from .places import BOOT_UNIT, HOST_PREFIX
@@ -68,7 +69,7 @@ def compare(desired: Desired, actual: Actual) -> Plan:
     items = Items(actual.texts)
     made = actual.settings.made if actual.settings else Made()
     _decided(items, desired, actual.settings)
-    made = _pool(items, desired, actual, made)
+    made = pool_plan.pool(items, desired, actual, made)
     made = _ids(items, desired, actual, made)
     made = _sysctls(items, desired, actual, made)
     items.own_file("seccomp", nodefiles.seccomp_profile(actual.common_seccomp))
@@ -80,14 +81,18 @@ def compare(desired: Desired, actual: Actual) -> Plan:
     _boot(items, desired, actual)
 
     plans, overcommit = _policies(items, desired, actual.settings)
+    warning = pool_plan.warning(items, desired, actual.settings)
     others = actual.settings.others if actual.settings else ()
     followed = actual.settings.followed if actual.settings else None
-    settings = Settings(desired.pool, desired.id_start, desired.id_count, desired.networks, desired.nat, plans, overcommit, others, made, followed)
+    kind = pool_plan.kind(desired, actual.settings)
+    ids = (desired.id_start, desired.id_count)
+    settings = Settings(desired.pool, *ids, desired.networks, desired.nat, plans, overcommit, others, made, followed, warning, kind)
     if settings != actual.settings:
         if not items.changes:
             items.changes.append(Change("settings", "of an older release", "current"))
         items.before.append(items.set_file("settings", settings.to_text()))
-    return Plan(tuple(items.changes), (*items.before, *items.steps), warnings=_warnings(actual))
+    full = capacity.nearly_full(actual.pool.size, actual.pool.free, warning)
+    return Plan(tuple(items.changes), (*items.before, *items.steps), warnings=(*_warnings(actual), *full))
 
 
 # -- what cannot be ---------------------------------------------------------------------------------------------------
@@ -174,78 +179,6 @@ def _policies(items: Items, desired: Desired, old: Settings | None) -> tuple[Map
                 items.add(f"overcommit.{name}", overcommit.get(name), desired.overcommit.get(name))
         overcommit = desired.overcommit
     return plans, overcommit
-
-
-def _pool(items: Items, desired: Desired, actual: Actual, made: Made) -> Made:
-    pool, file = actual.pool, actual.file
-    mounted = file.ours and pool.backing == file.path
-    if pool.btrfs and not mounted and made.pool_file is None:
-        _foreign_pool(items, pool)
-        return made
-    size = desired.pool_size
-    if not mounted:
-        _refuse_pool(actual)
-        if not file.exists:
-            size = _new_size(desired, pool, file)
-    whole = mounted and pool.quota and pool.mode == machine.MODE and pool.folders == machine.FOLDERS
-    grows = size is not None and size > file.size
-    if not whole:
-        items.add("pool", "incomplete" if mounted else "not mounted" if file.exists else _NONE, pool.path)
-    if grows:
-        items.add("pool_size", units.format_size(file.size) if file.exists else None, units.format_size(size))
-    if grows or not whole:
-        items.steps.append(machine.EnsurePool(pool.path, file.path, size if grows else None))
-    _fstab(items, pool.path, file.path)
-    return replace(made, pool_file=file.path, pool_folder=made.pool_folder or not pool.directory)
-
-
-def _foreign_pool(items: Items, pool: Pool) -> None:
-    """A btrfs of somebody else's: used as it is. Switching quota on changes how it works, so that stays its owner's decision."""
-    if not pool.quota:
-        raise VpsError(
-            f"pool: {pool.path} is on a btrfs without quota, which the disk limits of VPSs need; run 'btrfs quota enable {pool.path}', "
-            "or name another pool."
-        )
-    if not pool.mode & 0o001:
-        raise VpsError(f"pool: {pool.path} lets nobody but its owner pass, so no VPS could start; run 'chmod o+x {pool.path}'.")
-    if pool.folders != machine.FOLDERS:
-        items.add("pool", _NONE, pool.path, machine.EnsurePool(pool.path))
-
-
-def _refuse_pool(actual: Actual) -> None:
-    """A pool of our own that is not mounted must have its place and its file to itself."""
-    old, pool, file = actual.settings, actual.pool, actual.file
-    if old is not None and old.made.pool_file is None:
-        raise VpsError(f"pool: {pool.path} was an existing btrfs and is not mounted now; mount it again, then run this again.")
-    if not pool.empty and pool.backing != file.path + machine.REMOVING:
-        raise VpsError(f"pool: {pool.path} has files in it, which a pool mounted there would hide; name an empty folder, or a btrfs.")
-    if file.exists and not file.ours:
-        raise VpsError(f"pool_file: {file.path} exists, and was not made by this collection; remove it, or name another one.")
-
-
-def _new_size(desired: Desired, pool: Pool, file: PoolFile) -> int:
-    """How large a pool's file is made, for which there must be a place."""
-    size = desired.pool_size or machine.DEFAULT_POOL_SIZE
-    if not pool.parent:
-        raise VpsError(f"pool: there is no directory for {pool.path}; make the one above it, or name another place.")
-    if not file.folder:
-        raise VpsError(f"pool_file: there is no directory for {file.path}; make it, or name another file.")
-    if size > file.room:
-        raise VpsError(
-            f"pool_size: {units.format_size(size)} is more than the {units.format_size(file.room >> 20 << 20)} that are free for {file.path}; "
-            "ask for less, because a pool whose disk is full is damaged."
-        )
-    return size
-
-
-def _fstab(items: Items, pool: str, file: str) -> None:
-    text, wanted = items.texts.get("fstab"), nodefiles.fstab_line(pool, file)
-    ours, others = nodefiles.fstab_lines_at(text, pool, file)
-    if others:
-        raise VpsError(f"pool: /etc/fstab mounts something else at {pool} ({shown(others[0])}); name another pool.")
-    if ours != [wanted]:
-        edited = nodefiles.edit_lines(text, drop=ours, add=[wanted])
-        items.add("fstab", ours[0] if ours else None, wanted, items.set_file("fstab", edited))
 
 
 def _ids(items: Items, desired: Desired, actual: Actual, made: Made) -> Made:
@@ -354,7 +287,8 @@ def _remove(actual: Actual) -> Plan:
     made = settings.made
     items = Items(actual.texts)
     items.add("state", _FOUND, _NONE)
-    items.add("pool", settings.pool, None, machine.RemovePool(settings.pool, made.pool_file, folder=made.pool_folder))
+    gone, last = machine.RemovePool(settings.pool, made.pool_file, folder=made.pool_folder), settings.pool_kind == DIR
+    items.add("pool", settings.pool, None, *(() if last else (gone,)))
     ours, _others = nodefiles.fstab_lines_at(actual.texts.get("fstab"), settings.pool, made.pool_file)
     if ours:
         items.add("fstab", ours[0], None, items.set_file("fstab", nodefiles.edit_lines(actual.texts["fstab"], drop=ours)))
@@ -380,7 +314,7 @@ def _remove(actual: Actual) -> Plan:
         items.add("boot", "enabled" if actual.boot.enabled else "incomplete", "disabled", machine.SetBoot(enabled=False))
     for name in ("sysctl", "seccomp", "network", "bridged", "bridges", *enterfile.PATHS, *unitfiles.PATHS):
         items.own_file(name, None)
-    items.steps.append(items.set_file("settings", None))
+    items.steps += [*((gone,) if last else ()), items.set_file("settings", None)]  # a pool without its folders is one that is not mounted
     return Plan(tuple(items.changes), tuple(items.steps))
 
 

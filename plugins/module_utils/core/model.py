@@ -198,6 +198,8 @@ class NodeFacts:
     named sets of limits of this node; `room` is what it may promise besides what the other VPSs have. `published` are the ports of the node that
     lead to other VPSs, by their names; `listening` those at which the node itself does, as in C(tcp/22). `neighbours` are all other VPSs.
     `source` is the VPS that a new one is to be copied from, for who asks, and `source_size` the bytes that a copy of its disk has at least.
+    `storages` are those of its pool, the first of them that of who does not ask for another. `pool_warning` is the percent of the pool below
+    which what is free there is to be told.
     """
 
     templates: Mapping[str, str] = field(default_factory=dict)
@@ -209,6 +211,8 @@ class NodeFacts:
     plans: Mapping[str, Limits] = field(default_factory=dict)
     room: Room = Room()
     free_bytes: int = 1 << 62
+    pool_warning: int = 0
+    storages: tuple[str, ...] = STORAGES
     free_id_ranges: int = 1
     foreign: str | None = None  # why the asked name is not ours to touch
     pools: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

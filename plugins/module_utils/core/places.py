@@ -21,6 +21,7 @@ HOST_PREFIX = "vps"  # what the node's ends of all VPSs' links are called, and n
 
 LXCPATH = "/var/lib/lxc"
 SNAPSHOTS, SNAPSHOT = "snapshots", "snapshot.json"  # the folder, in a VPS's directory, of its snapshots; the record of each
+LAYER = ".layer-"  # before the name of what VPSs of storage dir lie on, beside the templates
 DISK = "disk"  # the hook, in a VPS's directory, that mounts what its storage has to have mounted
 # Folders in it: with what it boots in rescue, with what is to take the place of its disk, with what was there before.
 RESCUE, NEXT, PREVIOUS = "rescue", "next", "previous"

@@ -12,8 +12,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from .beancounters import BTRFS
 from .limits import Limits
 from .networks import Network, networks_of
+
+
+DEFAULT_WARNING = 10  # percent
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,11 @@ class Made:
 
 @dataclass(frozen=True)
 class Settings:
-    """`pool` is a mounted btrfs; `id_start` and `id_count` bound the uids and gids of all VPSs; `networks` are subnets.
+    """`pool` is where VPSs and templates are; `id_start` and `id_count` bound the uids and gids of all VPSs; `networks` are subnets.
 
-    `others` are networks besides that one; `followed` what they were when the VPSs last followed them, until they do again.
-    `plans` are named sets of limits; `overcommit` is how much of a resource may be promised,
-    in percent of what there is.
+    `others` are networks besides that one; `followed` what they were when the VPSs last followed them, until they do again. `plans` are named
+    sets of limits; `overcommit` is how much of a resource may be promised, in percent of what there is. `pool_warning` is the percent of the
+    pool below which what is free is told as a warning; `pool_kind` is btrfs, or dir for a directory on any file system.
     """
 
     pool: str
@@ -52,6 +56,8 @@ class Settings:
     others: tuple[Network, ...] = ()
     made: Made = Made()
     followed: tuple[Network, ...] | None = None
+    pool_warning: int = DEFAULT_WARNING
+    pool_kind: str = BTRFS
 
     @property
     def all_networks(self) -> tuple[Network, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import resource
 
 from ..core.fidelity import Abilities
@@ -34,6 +35,8 @@ def read(pool: str, *, version: int, controllers: frozenset[str], swap: bool) ->
         mems=(files.read("/sys/devices/system/node/online") or "0").strip(),
         units=tools.has_systemd(),
         quota=has_quota(),
+        overlay=_has_overlay(),
+        layers=_maps_layers(),
         most_files=int(files.read("/proc/sys/fs/nr_open") or 1 << 20),
         hard_limits={} if raises else _hard_limits(),
     )
@@ -76,7 +79,22 @@ def has_quota() -> bool:
     """Whether this kernel has the format of quota that ext4 keeps; loaded, built in, or as a module."""
     if os.path.isdir("/sys/module/quota_v2"):
         return True
+    return _has_module("fs/quota/quota_v2")
+
+
+def _has_overlay() -> bool:
+    return "\toverlay\n" in (files.read("/proc/filesystems") or "") or _has_module("fs/overlayfs/overlay")
+
+
+def _maps_layers() -> bool:
+    """Whether overlayfs takes layers that are mounted with other ids (kernel 5.19)."""
+    numbers = [int(word) for word in re.findall(r"[0-9]+", os.uname().release)[:2]]
+    return numbers >= [5, 19]
+
+
+def _has_module(name: str) -> bool:
+    """Whether this kernel has a module of its own, by its path without an ending; built in or to be loaded."""
     modules = f"/lib/modules/{os.uname().release}"
-    if "/fs/quota/quota_v2.ko" in (files.read(f"{modules}/modules.builtin") or ""):
+    if f"/{name}.ko" in (files.read(f"{modules}/modules.builtin") or ""):
         return True
-    return bool(glob.glob(f"{modules}/kernel/fs/quota/quota_v2.ko*"))
+    return bool(glob.glob(f"{modules}/kernel/{name}.ko*"))

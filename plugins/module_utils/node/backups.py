@@ -148,7 +148,7 @@ class Backups(Node):
                 raise VpsError(f"name: VPS '{name}' has been removed meanwhile; there is nothing to make a backup of.")
             folder, driver = self._begin(name), parts.driver(vps)
             try:
-                driver.snapshot(parts.root(name), os.path.join(folder, ROOT))
+                parts.keep(vps, os.path.join(folder, ROOT), option="name")
                 parts.vps.store(vps, folder)
             except BaseException:
                 self._end(folder)

@@ -76,7 +76,7 @@ def _golden(parts: Parts, template: Template, root: str, scratch: str) -> None:
         if vps is None:
             raise VpsError(f"vps: there is no VPS '{name}' on this node.")
         driver, kept = parts.driver(vps), os.path.join(scratch, "rootfs")
-        driver.snapshot(parts.root(name), kept)
+        parts.keep(vps, kept, option="vps")
     try:
         if driver is parts.storage:
             parts.storage.clone(kept, root, Limits())

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from ..core.beancounters import DIR
 from ..core.errors import VpsError
 from ..core.model import BUSYBOX, FROZEN, ID_RANGE, RUNNING, STOPPED, Vps
 from ..core.places import GROUP, GROUP_VARIABLE, LXCPATH, ORDER_KEY, OWN, RESCUE, RUNTIME, STOP_TIMEOUT, unit_of
@@ -46,7 +47,7 @@ def render(vps: Vps, *, directory: str, seccomp: str, parts: Iterable[Mapping[st
         *([] if vps.privileged else [("lxc.include", f"{LXC_CONFIG}/userns.conf")]),
         ("lxc.uts.name", vps.hostname),
         *_roots(vps, directory),
-        *([] if vps.privileged else _idmap(vps)),
+        *([] if vps.privileged else _idmap(vps, mounted=vps.storage == DIR and vps.rescue is None)),
         ("lxc.seccomp.profile", seccomp),
         *_apparmor(),
         # Bounded on disk: a guest may print for ever.
@@ -289,13 +290,14 @@ def is_privileged(pid: int) -> bool:
         return file.readline().split()[1] == "0"
 
 
-def _idmap(vps: Vps) -> list[tuple[str, str]]:
+def _idmap(vps: Vps, *, mounted: bool) -> list[tuple[str, str]]:
+    """`mounted`: its storage has mounted the tree for its ids, as LXC could not."""
     mapping = f"0 {vps.id_base} {ID_RANGE}"
     return [
         ("lxc.idmap", f"u {mapping}"),
         ("lxc.idmap", f"g {mapping}"),
         # The tree on disk is owned by 0 and shared with the template; the mount maps it.
-        ("lxc.rootfs.options", "idmap=container"),
+        *([] if mounted else [("lxc.rootfs.options", "idmap=container")]),
     ]
 
 
@@ -303,7 +305,8 @@ def _roots(vps: Vps, directory: str) -> list[tuple[str, str]]:
     """What it boots. In rescue that is not its own disk, which is mounted in it then; nothing of it is run, and no device in it opened."""
     if vps.rescue is None:
         return [("lxc.rootfs.path", f"dir:{directory}/rootfs")]
-    options = "bind,nodev,create=dir" + ("" if vps.privileged else ",idmap=container")
+    mapped = vps.privileged or vps.storage == DIR  # by nobody, or by its storage
+    options = "bind,nodev,create=dir" + ("" if mapped else ",idmap=container")
     return [
         ("lxc.rootfs.path", f"dir:{directory}/{RESCUE}/rootfs"),
         ("lxc.mount.entry", f"{directory}/rootfs {vps.rescue.place[1:]} none {options} 0 0"),

@@ -6,25 +6,43 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+
+from . import spares
 
 
 def write(path: str, text: str, *, mode: int = 0o644) -> None:
-    """Replace a file by one rename. An OSError says which."""
-    staging = f"{path}.new"
-    descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    """Replace a file by one rename; in a full pool, by one whose blocks are there already. An OSError says which."""
+    staging, content = f"{path}.new", text.encode("utf-8", "surrogateescape")
     try:
-        with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-            os.fchmod(descriptor, mode)
-            file.write(text)
-            file.flush()
-            os.fsync(descriptor)
+        try:
+            _fill(staging, content, mode)
+        except OSError as error:
+            if error.errno not in spares.FULL or not spares.take(staging, len(content)):
+                raise
+            _fill(staging, content, mode)
         os.replace(staging, path)
     except OSError as error:
         os.unlink(staging)
         raise OSError(error.errno, error.strerror, path) from None
     except BaseException:
-        os.unlink(staging)
+        with suppress(FileNotFoundError):
+            os.unlink(staging)
         raise
+
+
+def _fill(path: str, content: bytes, mode: int) -> None:
+    """Write a file that is there or not, where its blocks lie if it has any."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode)
+    try:
+        os.fchmod(descriptor, mode)
+        done = 0
+        while done < len(content):
+            done += os.pwrite(descriptor, content[done:], done)
+        os.ftruncate(descriptor, len(content))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def overwrite(path: str, text: str) -> None:

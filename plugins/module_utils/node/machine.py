@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from ..core import machine as steps
 from ..core import enterfile, nodefiles, unitfiles, units
+from ..core.beancounters import DIR
 from ..core.errors import VpsError
 from ..core.machine import Actual, Desired
 from ..core.model import Vps
@@ -114,11 +115,13 @@ class Machine:
         if known is None:
             return None
         place = pool.read(known.pool)
-        size = os.statvfs(known.pool) if place.btrfs else None
         return {
             "pool": known.pool,
             "pool_file": known.made.pool_file,
-            "pool_size": units.format_size(size.f_blocks * size.f_frsize) if size else None,
+            "pool_size": units.format_size(place.size) if place.size else None,
+            "pool_free": units.format_size(place.free >> 20 << 20) if place.size else None,
+            "pool_kind": known.pool_kind,
+            "pool_warning": known.pool_warning,
             "id_start": known.id_start,
             "id_count": known.id_count,
             "networks": list(known.networks),
@@ -185,9 +188,11 @@ def _occupants(known: Settings | None) -> tuple[tuple[Vps, ...] | None, tuple[st
     if known is None:
         return (), ()
     place, file = pool.read(known.pool), known.made.pool_file
-    mounted = place.btrfs if file is None else place.backing in (file, file + steps.REMOVING)
+    mounted = (place.directory if known.pool_kind == DIR else place.btrfs) if file is None else place.backing in (file, file + steps.REMOVING)
     if mounted and os.path.isdir(os.path.join(known.pool, "vps")):
         return tuple(Parts.of(known).reserved()), tuple(TemplateRecords(known.pool).names())
+    if known.pool_kind == DIR:
+        return None, None
     if mounted or (file is not None and not os.path.lexists(file)):
         return (), ()  # a killed run had not come to make its folders, or had begun to take it away
     return None, None

@@ -19,7 +19,7 @@ from ..core import capacity, networks
 from ..core import command as commands
 from ..core import plan as steps
 from ..core import usage as counts
-from ..core.beancounters import BTRFS
+from ..core.beancounters import BTRFS, DIR, STORAGES
 from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
@@ -171,6 +171,8 @@ class Node:
             plans=known.plans,
             room=self._parts.room(others, damaged),
             free_bytes=self._parts.storage.free_bytes(),
+            pool_warning=known.pool_warning,
+            storages=(DIR,) if known.pool_kind == DIR else STORAGES,
             free_id_ranges=known.id_count // ID_RANGE - len({vps.name for vps in reserved}),
             published={vps.name: vps.publish for vps in others if vps.publish},
             listening=network.listening() if "publish" in asked else frozenset(),
@@ -209,11 +211,14 @@ class Node:
 
     def describe_vps(self, vps: Vps) -> dict[str, object]:
         """Where a VPS is on this machine: what a person wants to know besides what was asked."""
-        return {
-            "directory": self._parts.vps.path(vps.name),
-            "host_interface": link_of(vps.id_base),
-            "disk_used": self._parts.driver(vps).usage(self._parts.root(vps.name)),
-        }
+        used = None
+        with suppress(tools.TooLate):  # what it has on its disk must not keep anybody from stopping it
+            used = self._parts.driver(vps).usage(self._parts.root(vps.name))
+        return {"directory": self._parts.vps.path(vps.name), "host_interface": link_of(vps.id_base), "disk_used": used}
+
+    def disk_exclusive(self, vps: Vps) -> int:
+        """Bytes that would be free if a VPS were removed; for some storages all its files are looked at."""
+        return self._parts.driver(vps).exclusive(self._parts.root(vps.name))
 
     def use_of_previous(self, vps: Vps) -> int:
         """Bytes of the pool that would be free without the root file system that a VPS had before."""
@@ -253,17 +258,22 @@ class Node:
 
     def summary(self) -> dict[str, object]:
         """What this node is made of."""
+        room, used = self._all_room(), resources.used(self._parts.settings.pool)
         return {
             "pool": self._parts.settings.pool,
-            "pool_free": self._parts.storage.free_bytes(),
+            **capacity.report_pool(room, used["disk"], self._parts.storage.free_bytes()),
             "networks": [network.named for network in self._parts.settings.all_networks],
             "cgroup_version": cgroup.version(),
-            "capacity": self._capacity(),
+            "capacity": capacity.report(room, used),
         }
 
-    def _capacity(self) -> dict[str, dict]:
+    def nearly_full(self) -> tuple[str, ...]:
+        """What is to be said of a pool that has little left."""
+        return capacity.nearly_full(self._parts.present.disk, self._parts.storage.free_bytes(), self._parts.settings.pool_warning)
+
+    def _all_room(self) -> capacity.Room:
+        """What all VPSs have been promised."""
         try:
-            room = self._parts.room(self._parts.reserved())
+            return self._parts.room(self._parts.reserved())
         except VpsError as error:
-            room = self._parts.room((), str(error))
-        return capacity.report(room, resources.used(self._parts.settings.pool))
+            return self._parts.room((), str(error))

@@ -11,15 +11,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..core import fidelity, networks
-from ..core.beancounters import BTRFS, IMAGE
+from ..core.beancounters import BTRFS, DIR, IMAGE
 from ..core.capacity import Present, Room
 from ..core.disk import Disk
+from ..core.errors import VpsError
 from ..core.model import Manifest, Vps
 from ..core.rates import Rates
 from ..core.settings import Settings
 from . import abilities, cgroup, engine, files, locks, resources
 from .record import Shelf, TemplateRecords, VpsRecords
-from .storage import image
+from .storage import directory, image, plain
 from .storage.btrfs import Btrfs
 from .storage.driver import Startup, Storage, image_of
 
@@ -34,7 +35,7 @@ class Parts:
     settings: Settings
     vps: VpsRecords
     templates: TemplateRecords
-    storage: Btrfs
+    storage: Btrfs | plain.Plain
     lock: int = -1
     lock_timeout: float = 60
     found: engine.Status | None = None
@@ -42,7 +43,8 @@ class Parts:
     @classmethod
     def of(cls, settings: Settings) -> Parts:
         """The parts of the node with these settings."""
-        return cls(settings, VpsRecords(settings.pool), TemplateRecords(settings.pool), Btrfs(settings.pool))
+        storage = plain.Plain(settings.pool) if settings.pool_kind == DIR else Btrfs(settings.pool)
+        return cls(settings, VpsRecords(settings.pool), TemplateRecords(settings.pool), storage)
 
     @property
     def backups(self) -> Shelf:
@@ -70,12 +72,20 @@ class Parts:
 
     @cached_property
     def drivers(self) -> dict[str, Storage]:
-        """The storage drivers, by their names; in the order in which what is left of a root file system is theirs to delete."""
-        return {IMAGE: image.Image(quota=self.abilities.quota), BTRFS: self.storage}
+        """The storage drivers of the pool, by their names; in the order in which what is left of a root file system is theirs to delete."""
+        if isinstance(self.storage, plain.Plain):
+            return {DIR: directory.Directory(self.settings.pool)}
+        return {IMAGE: image.Image(quota=self.abilities.quota), DIR: directory.Directory(self.settings.pool), BTRFS: self.storage}
 
     def driver(self, vps: Vps) -> Storage:
         """The driver of a VPS's disk."""
-        return self.storage if vps.storage == BTRFS else self.drivers[vps.storage]  # most need no other
+        if vps.storage == DIR:  # which is mounted for the ids of a VPS
+            return directory.Directory(self.settings.pool, first_id=vps.id_base or 0, mapped=not vps.privileged)
+        if vps.storage == BTRFS and isinstance(self.storage, Btrfs):  # most need no other
+            return self.storage
+        if vps.storage not in self.drivers:
+            raise VpsError(f"storage: VPS '{vps.name}' has its disk on {vps.storage}, which this node's pool does not know; move it to a pool on btrfs.")
+        return self.drivers[vps.storage]
 
     def abilities_of(self, vps: Vps) -> fidelity.Abilities:
         """What this machine can limit of a VPS."""
@@ -127,6 +137,16 @@ class Parts:
     def users(self, template: str) -> tuple[str, ...]:
         """The names of the VPSs that came from a template."""
         return tuple(vps.name for vps in self.reserved() if vps.template == template)
+
+    def keep(self, vps: Vps, into: str, *, option: str) -> None:
+        """Keep its root file system as it is at this instant at another place. Raises VpsError, about an option, where its storage takes longer."""
+        driver = self.driver(vps)
+        if not driver.instant and engine.status(vps.name).pid is not None:
+            raise VpsError(
+                f"{option}: the disk of VPS '{vps.name}' is of storage {vps.storage}, of which nobody can have a copy of one instant; "
+                "stop the VPS first, or have vps_snapshot hold it still."
+            )
+        driver.snapshot(self.root(vps.name), into)
 
     def root(self, name: str) -> str:
         """The root file system of a VPS."""

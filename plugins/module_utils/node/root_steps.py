@@ -19,6 +19,7 @@ from ..core.model import Kept, Vps
 from ..core.places import NEXT, PREVIOUS, RESCUE
 from . import configuration, keeping, roots
 from .parts import Parts
+from .storage.btrfs import Btrfs
 from .sweep import erase
 
 RESCUE_ROOM = 1 << 30  # bytes that may be written to what a VPS boots in rescue, besides what the template has
@@ -82,6 +83,8 @@ def drop_previous(parts: Parts, step: steps.DropPrevious) -> None:
 def enter_rescue(parts: Parts, step: steps.EnterRescue) -> None:
     """Always a subvolume, whatever the VPS's own disk is: it costs nothing, and nothing has to be mounted for it."""
     vps = parts.vps.known(step.name)
+    if not isinstance(parts.storage, Btrfs):
+        raise VpsError("state: rescue needs a pool on btrfs, and this node's is a directory; enter the stopped VPS with vps_command instead.")
     _erase(parts, roots.settle(parts, vps.name))
     made = replace(vps, template=step.rescue.template, init=step.rescue.init, storage=parts.storage.name, rescue=None)
     directory = parts.vps.begin(vps.name)

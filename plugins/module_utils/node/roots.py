@@ -70,7 +70,7 @@ def copy(parts: Parts, vps: Vps, source: str, root: str) -> None:
             raise VpsError(f"clone_from: VPS '{source}' has been removed meanwhile; there is nothing to copy.")
         if other.storage != vps.storage:
             raise VpsError(f"clone_from: VPS '{source}' has been made anew on another storage meanwhile; run this again.")
-        driver.snapshot(parts.root(source), os.path.join(kept, "rootfs"))
+        parts.keep(other, os.path.join(kept, "rootfs"), option="clone_from")
     driver.clone(os.path.join(kept, "rootfs"), root, vps.limits)
     driver.delete(os.path.join(kept, "rootfs"))
     shutil.rmtree(kept)

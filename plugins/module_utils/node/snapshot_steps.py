@@ -77,7 +77,8 @@ def take(parts: Parts, step: steps.TakeSnapshot) -> None:
     run = vps_steps.status(step.vps).run
     directory = shelf.begin(step.name)
     try:
-        with _standing_still(parts, step.vps, directory) if step.freeze and run == RUNNING else nullcontext():
+        still = step.freeze or not parts.driver(vps).instant
+        with _standing_still(parts, step.vps, directory) if still and run == RUNNING else nullcontext():
             created = round(time.time(), 3)
             parts.driver(vps).snapshot(parts.root(vps.name), os.path.join(directory, "rootfs"))
         expires = None if step.lifetime is None else created + step.lifetime

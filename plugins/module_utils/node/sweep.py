@@ -12,10 +12,11 @@ from contextlib import contextmanager, nullcontext, suppress
 
 from ..core.errors import VpsError
 from ..core.model import FROZEN, STOPPED, Vps
-from ..core.places import NEXT, OFFLINE, RESCUE, SNAPSHOTS
-from . import cgroup, engine, files, filtering, locks, roots, tools, unit
+from ..core.places import LAYER, NEXT, OFFLINE, RESCUE, SNAPSHOTS
+from . import cgroup, engine, files, filtering, locks, roots, spares, tools, unit
 from .mounts import points_below
 from .parts import Parts
+from .storage import directory
 
 # What a run leaves in a staging directory when it is killed while a VPS is frozen, or stopped, for its sake.
 THAW_AGAIN, START_AGAIN = "thaw-again", "start-again"
@@ -46,10 +47,12 @@ def sweep(parts: Parts) -> list[str]:
         if os.path.basename(point) == "rootfs":
             _release(parts, point)
     warnings += _settle_roots(parts)
+    _drop_layers(parts)
     if os.path.exists(_mark(parts)):
         protect(parts)
     if filtering.was_left(parts):
         warnings += [f"The packet filter stays as it is, whatever is changed, until this is mended: {reason}" for reason in _finish_rules(parts)]
+    spares.keep(parts.settings.pool)
     if parts.storage.recount():
         warnings.append("pool: the kernel had lost count of what the VPSs keep on disk, and no disk limit held; it is counting again now.")
     return warnings
@@ -125,6 +128,14 @@ def _release(parts: Parts, root: str) -> None:
                 driver.release(root)
 
 
+def _drop_layers(parts: Parts) -> None:
+    """Of templates that are gone, or are others by now, what no VPS lies on any more."""
+    if not any(entry.startswith(LAYER) for entry in os.listdir(parts.templates.folder)):
+        return  # most nodes: no need to load that driver
+    for remains in directory.Directory(parts.settings.pool).unused():
+        erase(parts, remains)
+
+
 def _sweep_one(parts: Parts, kind: str, name: str, path: str, lock: int) -> list[str]:
     """Under the lock of what it is of. Gives warnings."""
     if not os.path.exists(path):  # its own run came first
@@ -163,26 +174,29 @@ def erase_vps(parts: Parts, name: str, remains: str) -> None:
         engine.unlink(name, parts.vps.path(name))
         cgroup.sweep(name)
     erase(parts, remains)  # last: as long as it is there, the next run knows what to sweep
+    _drop_layers(parts)
 
 
-def erase(parts: Parts, directory: str) -> None:
+def erase(parts: Parts, folder: str) -> None:
     """Delete the directory of one thing, its root file system first and its record last."""
-    inner = [entry.path for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False) and entry.name != "rootfs"]
-    for folder in (directory, *inner):
+    inner = [entry.path for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False) and entry.name != "rootfs"]
+    for place in (folder, *inner):
         for driver in parts.drivers.values():
-            driver.delete(os.path.join(folder, "rootfs"))
-    for name in _entries(os.path.join(directory, SNAPSHOTS)):
-        erase(parts, os.path.join(directory, SNAPSHOTS, name))
-    for entry in sorted(os.listdir(directory), key=lambda name: name.endswith(".json")):
-        path = os.path.join(directory, entry)
+            driver.delete(os.path.join(place, "rootfs"))
+        if not any(driver is parts.storage for driver in parts.drivers.values()):  # a pool that is no driver of VPSs has templates all the same
+            parts.storage.delete(os.path.join(place, "rootfs"))
+    for name in _entries(os.path.join(folder, SNAPSHOTS)):
+        erase(parts, os.path.join(folder, SNAPSHOTS, name))
+    for entry in sorted(os.listdir(folder), key=lambda name: name.endswith(".json")):
+        path = os.path.join(folder, entry)
         if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path, ignore_errors=True)  # what a killed builder had in its scratch; the node's own files
         else:
             os.unlink(path)
     try:
-        os.rmdir(directory)
+        os.rmdir(folder)
     except OSError as error:
-        raise VpsError(f"pool: {directory} cannot be removed: {error.strerror}.") from None
+        raise VpsError(f"pool: {folder} cannot be removed: {error.strerror}.") from None
 
 
 def _entries(folder: str) -> list[str]:

@@ -170,7 +170,7 @@ class Tree:
 
 
 def _replace(directory: int, name: str, text: str, mode: int, keep_owner: bool) -> None:
-    owner = (0, 0)
+    owner = None
     if keep_owner:
         try:
             there = os.stat(name, dir_fd=directory, follow_symlinks=False)
@@ -186,7 +186,8 @@ def _replace(directory: int, name: str, text: str, mode: int, keep_owner: bool) 
         pass
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(staging, flags, 0o600, dir_fd=directory), "w", encoding="utf-8", errors="surrogateescape") as file:
-        os.fchown(file.fileno(), *owner)
+        root = os.fstat(file.fileno()).st_uid  # by whatever number it goes here: who works in the tree makes files as that
+        os.fchown(file.fileno(), *(owner or (root, root)))
         os.fchmod(file.fileno(), mode)
         file.write(text)
         file.flush()

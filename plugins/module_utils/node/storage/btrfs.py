@@ -41,6 +41,7 @@ class Btrfs:
     """The storage of a pool that is, or lies on, a btrfs with quota enabled; and the pool itself, whatever else is in it."""
 
     name = BTRFS
+    instant = True
 
     def __init__(self, pool: str) -> None:
         self.pool = pool

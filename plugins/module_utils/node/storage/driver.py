@@ -40,6 +40,7 @@ class Storage(Protocol):
     """The driver of one kind of storage."""
 
     name: str
+    instant: bool  # whether a snapshot is of one instant, whatever goes on in the VPS; with another one, who wants that holds it still
 
     def ready(self, source: str) -> bool:
         """Whether a template's root file system can be cloned at once."""
@@ -75,7 +76,7 @@ class Storage(Protocol):
         """Whether the tree is at its place, to be read, without anybody's doing."""
 
     def opened(self, root: str) -> AbstractContextManager[None]:
-        """Have the tree at its place for the node to write to, even where the VPS has filled its disk."""
+        """Have the tree at its place for the node to write to, even where the VPS has filled its disk, and make files as the VPS's root."""
 
     def limit(self, root: str, limits: Limits) -> None:
         """Hold the VPS to the limits of its disk. Raises NothingDone where it cannot."""

@@ -45,6 +45,7 @@ class Image:
     """The storage of VPSs whose disks are files in the pool."""
 
     name = IMAGE
+    instant = True
 
     def __init__(self, *, quota: bool) -> None:
         self.quota = quota  # whether the kernel has it; an image is made for the one or the other

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from ...core.errors import VpsError
 from ...core.machine import DEFAULT_POOL_SIZE, FOLDERS, MAKING, MODE, REMOVING, Pool, PoolFile
-from .. import files, tools
+from .. import files, spares, tools
 from ..mounts import mount_of
 from .btrfs import filesystem_id
 
@@ -40,7 +40,10 @@ def read(path: str) -> Pool:
         backing=_backing(source) if btrfs and mount_point == os.path.realpath(path) else None,
         quota=btrfs and _has_quota(path),
         mode=stat.S_IMODE(status.st_mode),
-        folders=tuple(name for name in FOLDERS if _is_right(os.path.join(path, name))) if btrfs else (),
+        size=_size(path),
+        free=_free(path),
+        kind=kind,
+        folders=tuple(name for name in FOLDERS if _is_right(os.path.join(path, name))),
     )
 
 
@@ -129,6 +132,7 @@ def remove(path: str, file: str | None, *, folder: bool) -> None:
     if file is None:
         for name in FOLDERS:
             _remove_empty(os.path.join(path, name))
+        spares.drop(path)
         return
     if os.path.lexists(file) and _label(file) == LABEL:
         os.rename(file, file + REMOVING)
@@ -159,6 +163,11 @@ def _has_quota(path: str) -> bool:
 def _size(path: str) -> int:
     status = os.statvfs(path)
     return status.f_blocks * status.f_frsize
+
+
+def _free(path: str) -> int:
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize
 
 
 def _is_right(folder: str) -> bool:

@@ -366,7 +366,7 @@ def test_a_full_pool(tiny_pool):
     tiny_pool("btrfs", "filesystem", "sync", str(tiny_pool.pool))
     assert kit.ok("vps_template", wrap=wrap, name="it-more", source="minimal")["template"]
     kit.ok("vps_container", wrap=wrap, name="it-late", template="it-more", state="present")
-    assert not [line for line in tiny_pool("find", str(tiny_pool.pool), "-maxdepth", "2", "-name", ".*").splitlines() if line]
+    assert not [line for line in tiny_pool("find", str(tiny_pool.pool), "-mindepth", "2", "-maxdepth", "2", "-name", ".*").splitlines() if line]
 
 
 def test_no_id_range_left(tiny_pool):

@@ -17,7 +17,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.node import settings
 from ansible_collections.mainline.vps.plugins.module_utils.node.parts import Parts
 from ansible_collections.mainline.vps.plugins.module_utils.node.storage.image import Image
 
-DRIVERS = ("btrfs", "image")
+DRIVERS = ("btrfs", "image", "dir")
 MIB = 1 << 20
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Both storage drivers on this machine's kernel: what a guest feels, what is shared, and that nothing is left.
+"""The storage drivers on this machine's kernel: what a guest feels, what is shared, and that nothing is left.
 
 What needs the kernel's quota is in tests/node/test_quota.py. The seed of the kills is printed, and taken from the
 environment (VPS_TEST_SEED) to try the same moments again.
@@ -26,6 +26,7 @@ import vps_kit as kit
 MIB = 1 << 20
 SEED = int(os.environ.get("VPS_TEST_SEED") or time.time_ns() % 1_000_000)
 FULL = {"btrfs": "quota exceeded", "image": "No space left"}
+ALL = (*FULL, "dir")  # which nothing bounds
 MAY_GROW = int(kit.run("sh", "-c", "sed -n 's/^CapEff:\t//p' /proc/self/status"), 16) >> 24 & 1  # CAP_SYS_RESOURCE
 
 
@@ -49,12 +50,17 @@ def size_inside(name: str) -> int:
     return int(kit.said(name, "df", "-k", "/").splitlines()[-1].split()[-5]) << 10
 
 
+def _size(storage: str, size: str) -> dict[str, str]:
+    """Limits with a size of the disk, where that has one."""
+    return {"diskspace": size} if storage in FULL else {}
+
+
 def nothing_is_left() -> None:
     """Neither of VPSs, nor of their mounts and loop devices; a file system goes some time after its last mount."""
     kit.until("nothing is left", lambda: not kit.remains(), seconds=10)
 
 
-# -- both ----------------------------------------------------------------------------------------------------------------
+# -- all -----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("storage", FULL)
@@ -74,9 +80,9 @@ def test_a_full_disk_keeps_nobody_from_changing_the_password(minimal, storage):
     assert "full.example.com" in kit.said("it-storage", "cat", "/etc/hostname")
 
 
-@pytest.mark.parametrize("storage", FULL)
+@pytest.mark.parametrize("storage", ALL)
 def test_what_is_in_it_outlives_reboot_restart_and_stop(minimal, storage):
-    new("it-storage", minimal, storage, limits={"diskspace": "100M"})
+    new("it-storage", minimal, storage, limits=_size(storage, "100M"))
     kit.shell("it-storage", "echo mine >/mine; sync")
     init = kit.pid("it-storage")
     kit.inside("it-storage", "reboot", check=False)
@@ -96,7 +102,7 @@ def test_what_is_in_it_outlives_reboot_restart_and_stop(minimal, storage):
     nothing_is_left()
 
 
-@pytest.mark.parametrize("storage", FULL)
+@pytest.mark.parametrize("storage", ALL)
 def test_it_can_be_written_to_after_a_reboot_from_inside(minimal, storage):
     new("it-storage", minimal, storage)
     init = kit.pid("it-storage")
@@ -106,7 +112,7 @@ def test_it_can_be_written_to_after_a_reboot_from_inside(minimal, storage):
     kit.shell("it-storage", "echo mine >/mine")
 
 
-@pytest.mark.parametrize("storage", FULL)
+@pytest.mark.parametrize("storage", ALL)
 def test_a_limit_of_io_is_for_the_disk_that_the_vps_writes_to(minimal, storage):
     """At start, changed live, and at the next start. Never faster than asked: a busy machine makes it slower only."""
     new("it-storage", minimal, storage, limits={"iolimit_write": "5M"})
@@ -125,21 +131,21 @@ def _seconds_for_20_mib(name: str) -> float:
     return time.monotonic() - started
 
 
-@pytest.mark.parametrize("storage", FULL)
+@pytest.mark.parametrize("storage", ALL)
 def test_a_vps_keeps_its_storage(minimal, storage):
     new("it-storage", minimal, storage, state="stopped")
-    other = next(each for each in FULL if each != storage)
+    other = next(each for each in ALL if each != storage)
     with kit.Untouched():
         assert f"has its disk on {storage} and cannot change to {other}" in kit.fails("vps_container", name="it-storage", storage=other)
     assert kit.foretold("vps_container", name="it-storage", state="stopped")["vps"]["storage"] == storage
 
 
-@pytest.mark.parametrize("storage", FULL)
+@pytest.mark.parametrize("storage", ALL)
 def test_killed_at_any_moment_the_next_run_converges_and_nothing_is_left(minimal, storage):
     """Made, changed and removed, each killed at random moments."""
     chance = random.Random(SEED)
-    task = {"name": "it-storage", "template": minimal, "storage": storage, "hostname": "one", "limits": {"diskspace": "100M"}, "wait": "booted"}
-    changed = {**task, "hostname": "two", "state": "stopped", "stop_timeout": 0, "limits": {"diskspace": "150M"}}
+    task = {"name": "it-storage", "template": minimal, "storage": storage, "hostname": "one", "limits": _size(storage, "100M"), "wait": "booted"}
+    changed = {**task, "hostname": "two", "state": "stopped", "stop_timeout": 0, "limits": _size(storage, "150M")}
     kit.ok("vps_container", **task)
     kit.ok("vps_container", name="it-storage", state="absent")
     wholes = {}

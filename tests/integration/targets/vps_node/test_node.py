@@ -209,7 +209,7 @@ def test_an_existing_btrfs_is_used_and_left_behind_as_it_was(btrfs):
     done = foretold(pool=btrfs)
     assert done["node"]["pool_file"] is None
     assert lines("/etc/fstab") == fstab and not os.path.exists(FILE)
-    assert sorted(os.listdir(btrfs)) == ["his", "templates", "vps"]
+    assert sorted(os.listdir(btrfs)) == [".spare", "his", "templates", "vps"]
 
 
 # -- what is not ours ---------------------------------------------------------------------------------------------------
