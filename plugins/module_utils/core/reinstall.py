@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import disk, parse, units
-from .beancounters import BTRFS
+from .beancounters import BTRFS, DIR
 from .errors import VpsError, shown
 from .fidelity import enforced
 from .model import IDENTITY, STOPPED, Actual, Kept, NodeFacts, Rescue, Vps
@@ -188,6 +188,8 @@ def _root(wish: Wish, template: str | None, actual: Actual, recorded: Vps) -> Mo
 
 def _reinstall(wish: Wish, template: str, actual: Actual, recorded: Vps) -> Moves:
     _refuse_protected(recorded, "reinstalled")
+    if wish.keep_paths and recorded.storage == DIR:
+        raise VpsError("keep_paths: of a disk on storage dir nothing can be kept; take a backup of it with vps_backup, and restore the paths from that.")
     init = known_template(template, actual.node)
     can = actual.node.abilities
     disk.check_new(enforced(recorded.limits, can), can, least=actual.node.images.get(template, 0))

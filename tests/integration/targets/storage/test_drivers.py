@@ -105,7 +105,7 @@ def test_a_snapshot_costs_what_has_changed_since(driver, place, minimal):
     with driver.opened(root):
         pathlib.Path(root, "big").write_bytes(os.urandom(16 * MIB))
     os.sync()
-    assert 15 * MIB < driver.exclusive(kept) < 20 * MIB
+    assert 4 * MIB < driver.exclusive(kept) < 20 * MIB  # an extent of which the other has a part still is shared as a whole
 
 
 def test_nothing_is_deleted_where_nothing_is(driver, place):
@@ -118,9 +118,11 @@ def test_two_root_file_systems_change_places_with_their_limits(driver, place, mi
         driver.clone(template(minimal), root, Limits(diskspace=Bound(size, size)))
         driver.limit(root, Limits(diskspace=Bound(size, size)))
         write(driver, root, os.path.basename(os.path.dirname(root)))
+    sizes = driver.read(one).size, driver.read(two).size
+    assert sizes == ((None, None) if driver.name == "dir" else (256 * MIB, 384 * MIB))
     driver.exchange(one, two)
     assert (read(driver, one), read(driver, two)) == ("two", "one")
-    assert (driver.read(one).size, driver.read(two).size) == (384 * MIB, 256 * MIB)
+    assert (driver.read(two).size, driver.read(one).size) == sizes
     driver.exchange(one, two)
     assert (read(driver, one), read(driver, two)) == ("one", "two")
 
