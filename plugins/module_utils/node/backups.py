@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from ..core import backup as backups
 from ..core import plan as steps
@@ -200,8 +200,7 @@ class Backups(Node):
 
     def restore(self, wish: Wish, found: Found, patience: int) -> dict[str, Any]:
         """Make a VPS of a backup, or put it into the place of one, or give files of it back to the VPS that it is of."""
-        tool, meant = restic.Restic(wish.repository, timeout=wish.timeout, patience=patience), found.meant
-        assert meant is not None
+        tool, meant = restic.Restic(wish.repository, timeout=wish.timeout, patience=patience), cast(Backup, found.meant)  # look_at has found it
         told = {"backup": meant.named, "backups": [one.named for one in found.backups]}
         if wish.paths:
             self._give_back(tool, meant, wish, patience)
@@ -282,8 +281,7 @@ class Backups(Node):
 
     def try_out(self, wish: Wish, found: Found, patience: int) -> dict[str, Any]:
         """Make a VPS of a backup, have all of it compared, boot it, and remove it again."""
-        tool, meant = restic.Restic(wish.repository, timeout=wish.timeout, patience=patience), found.meant
-        assert meant is not None
+        tool, meant = restic.Restic(wish.repository, timeout=wish.timeout, patience=patience), cast(Backup, found.meant)  # look_at has found it
         with self.lock("vps", wish.target, timeout=patience):
             warnings = self.sweep()
             record = read_record(tool.read(meant, f"/{RECORD}"))

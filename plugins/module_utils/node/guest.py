@@ -19,7 +19,6 @@ from . import tools
 from .tree import Tree
 
 
-
 def prepare(tree: Tree, vps: Vps, nameservers: tuple[str, ...], options: frozenset[str] = frozenset(IDENTITY)) -> None:
     """Give a fresh clone all that makes it one of a kind; of the options those that it has not got already."""
     apply(tree, vps, options, nameservers)

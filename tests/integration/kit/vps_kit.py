@@ -143,6 +143,23 @@ def _server() -> subprocess.Popen:
     )
 
 
+def kills(few: int) -> int:
+    """How many runs a test kills: few, so that all targets together are through in time, or as many as VPS_TEST_KILLS says.
+
+    ansible-test passes no such variable on; ../../kit/run-pytest does, in the folder of a target.
+    """
+    return int(os.environ.get("VPS_TEST_KILLS") or few)
+
+
+def kill_when(happened: Callable[[], Any], module: str, **params: Any) -> None:
+    """Start a module and kill its process as soon as something has happened, where random moments seldom hit; or when it has ended."""
+    run = launch(module, **params)
+    while run.poll() is None and not happened():
+        pass
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+
+
 def result(process: subprocess.Popen, *, timeout: float = 600) -> dict:
     """What a module printed, which is JSON and nothing else."""
     return _told(*process.communicate(timeout=timeout))

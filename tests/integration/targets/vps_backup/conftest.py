@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import shutil
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
@@ -21,12 +22,27 @@ NAME, COPY = "it-bak-a", "it-bak-copy"
 PASSWORD = "correct horse battery"
 
 
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory) -> pathlib.Path:
+    """A repository without any backup. Making one takes seconds, in which restic tries how costly its password can be made."""
+    path = tmp_path_factory.mktemp("empty") / "repository"
+    subprocess.run(["restic", "--repo", str(path), "init"], env={**os.environ, "RESTIC_PASSWORD": PASSWORD}, stdout=subprocess.DEVNULL, check=True)
+    return path
+
+
 @pytest.fixture
-def repository(tmp_path) -> Iterator[dict]:
-    """The options that every task of a test has: a repository of its own, which is made with the first backup."""
+def nowhere(tmp_path) -> Iterator[dict]:
+    """The options that every task of a test has, where there is no repository before the first backup."""
     yield {"repository": str(tmp_path / "repository"), "password": PASSWORD}
     kit.until("no snapshot is left where backups are made from", lambda: staged() == [])
     assert staging_mounts() == []
+
+
+@pytest.fixture
+def repository(nowhere, empty) -> dict:
+    """The same, with a repository of the test's own."""
+    shutil.copytree(empty, nowhere["repository"])
+    return nowhere
 
 
 @pytest.fixture

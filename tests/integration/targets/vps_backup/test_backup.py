@@ -84,29 +84,29 @@ def test_little_is_read_and_little_moves_when_little_has_changed(minimal, reposi
     assert third["files_changed"] <= 1, f"the record alone may be a new file: {third}"
 
 
-def test_a_young_backup_is_enough(minimal, repository):
+def test_a_young_backup_is_enough(minimal, nowhere):
     stopped(minimal)
-    first = backup(repository, max_age="1h")
-    again = backup(repository, max_age="1h")
+    first = backup(nowhere, max_age="1h")
+    again = backup(nowhere, max_age="1h")
     assert first["changed"] and not again["changed"]
     assert again["backup"] == again["backups"][-1] and again["backup"]["id"] == first["backup"]["id"]
-    assert backup(repository, max_age="0")["changed"]
+    assert backup(nowhere, max_age="0")["changed"]
 
 
-def test_check_mode_writes_nothing_and_says_what_would_be_done(minimal, repository):
+def test_check_mode_writes_nothing_and_says_what_would_be_done(minimal, nowhere):
     """Neither into the pool nor into the repository, which it does not even make."""
     stopped(minimal)
     with kit.Untouched():
-        assert backup(repository, check=True)["changed"]
-        assert not os.path.exists(repository["repository"])
-    backup(repository)
-    before = files_of(repository["repository"])
+        assert backup(nowhere, check=True)["changed"]
+        assert not os.path.exists(nowhere["repository"])
+    backup(nowhere)
+    before = files_of(nowhere["repository"])
     with kit.Untouched():
-        assert backup(repository, check=True)["changed"]
-        assert not backup(repository, check=True, max_age="1h")["changed"]
-        assert backup(repository, check=True, state="restored", target=COPY)["changed"]
-        assert not backup(repository, check=True, state="verified")["changed"]
-    assert files_of(repository["repository"]) == before
+        assert backup(nowhere, check=True)["changed"]
+        assert not backup(nowhere, check=True, max_age="1h")["changed"]
+        assert backup(nowhere, check=True, state="restored", target=COPY)["changed"]
+        assert not backup(nowhere, check=True, state="verified")["changed"]
+    assert files_of(nowhere["repository"]) == before
 
 
 def test_retention_keeps_what_it_says_of_this_vps_alone(minimal, repository):
@@ -150,24 +150,24 @@ def test_a_program_runs_before(minimal, repository, restic):
     assert len(backup(repository, max_age="1d")["backups"]) == 1
 
 
-def test_what_cannot_be_is_an_error_that_says_what_to_do(minimal, repository, tmp_path):
+def test_what_cannot_be_is_an_error_that_says_what_to_do(minimal, nowhere, tmp_path):
     stopped(minimal)
-    assert "make it with vps_container" in kit.fails("vps_backup", name=COPY, **repository)
-    assert kit.fails("vps_backup", name=NAME, state="restored", target=COPY, **repository).startswith("repository: there is none")
-    backup(repository)
-    wrong = {**repository, "password": "wrong"}
+    assert "make it with vps_container" in kit.fails("vps_backup", name=COPY, **nowhere)
+    assert kit.fails("vps_backup", name=NAME, state="restored", target=COPY, **nowhere).startswith("repository: there is none")
+    backup(nowhere)
+    wrong = {**nowhere, "password": "wrong"}
     message = kit.fails("vps_backup", name=NAME, **wrong)
     assert message.startswith("password: ") and "wrong" not in message
-    assert "already" in kit.fails("vps_backup", name=NAME, state="restored", **repository)
-    assert kit.fails("vps_backup", name=NAME, state="restored", target=COPY, backup="0123456789", **repository).startswith("backup: no backups")
-    assert kit.fails("vps_backup", name="it-bak-none", state="tested", **repository).startswith("backup: there is no complete backup")
-    inside = {**repository, "repository": str(kit.pool() / "vps" / NAME / "rootfs" / "repository")}
+    assert "already" in kit.fails("vps_backup", name=NAME, state="restored", **nowhere)
+    assert kit.fails("vps_backup", name=NAME, state="restored", target=COPY, backup="0123456789", **nowhere).startswith("backup: no backups")
+    assert kit.fails("vps_backup", name="it-bak-none", state="tested", **nowhere).startswith("backup: there is no complete backup")
+    inside = {**nowhere, "repository": str(kit.pool() / "vps" / NAME / "rootfs" / "repository")}
     assert "keep backups elsewhere" in kit.fails("vps_backup", name=NAME, **inside)
     (tmp_path / "link").symlink_to(kit.pool() / "vps" / NAME)
-    assert "keep backups elsewhere" in kit.fails("vps_backup", name=NAME, **{**repository, "repository": str(tmp_path / "link" / "rootfs" / "x")})
-    message = kit.fails("vps_backup", name=NAME, **{**repository, "repository": "sftp:nobody@127.0.0.1:/x"}, ssh_arguments=["-p", "1"])
+    assert "keep backups elsewhere" in kit.fails("vps_backup", name=NAME, **{**nowhere, "repository": str(tmp_path / "link" / "rootfs" / "x")})
+    message = kit.fails("vps_backup", name=NAME, **{**nowhere, "repository": "sftp:nobody@127.0.0.1:/x"}, ssh_arguments=["-p", "1"])
     assert message.startswith("repository: restic could not open the repository")
-    assert len(backup(repository, max_age="1d")["backups"]) == 1
+    assert len(backup(nowhere, max_age="1d")["backups"]) == 1
 
 
 def test_a_guest_leads_nobody_out_of_its_tree_and_keeps_nobody_waiting(minimal, repository, restic):

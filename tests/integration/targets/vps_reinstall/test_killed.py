@@ -4,6 +4,7 @@
 """Killed at random moments, a VPS has the old root file system or the new one, whole, and the next run converges.
 
 The seed is printed, and taken from the environment (VPS_TEST_SEED) to try the same moments again.
+Six runs of each kind are killed; VPS_TEST_KILLS=20 asks for more.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 import guest_tree
 import vps_kit as kit
 
-KILLS = 20
+KILLS = kit.kills(6)
 SEED = int(os.environ.get("VPS_TEST_SEED") or time.time_ns() % 1_000_000)
 NAME, COPY = "it-rei-k", "it-rei-l"
 
@@ -25,15 +26,6 @@ def kill_after(seconds: float, **params) -> None:
     """Start vps_container and kill its process after some time."""
     run = kit.launch("vps_container", **params)
     time.sleep(seconds)
-    run.send_signal(signal.SIGKILL)
-    run.communicate()
-
-
-def kill_when(folder: str, **params) -> None:
-    """Kill it as soon as there is a folder: where the random ones seldom hit."""
-    run = kit.launch("vps_container", **params)
-    while run.poll() is None and not os.path.exists(kit.pool() / "vps" / folder):
-        pass
     run.send_signal(signal.SIGKILL)
     run.communicate()
 
@@ -57,6 +49,7 @@ def test_while_a_disk_is_made_anew_and_put_back(minimal, other, storage):
     kit.container(NAME, template=minimal, storage=storage, limits={"diskspace": "300M"}, wait="booted")
     guest_tree.plant(kit.rootfs(NAME) / "srv/site")
     kept = guest_tree.taken(kit.rootfs(NAME) / "srv")
+    folder, record = kit.pool() / "vps" / NAME, kit.pool() / "vps" / NAME / "vps.json"
     base = {"name": NAME, "restart_policy": "if_needed", "stop_timeout": 0, "wait": "booted"}
     anew = {**base, "reinstall": "if_template_differs", "keep_paths": ["/srv"]}
     times = [duration(**anew, template=name) for name in (other, minimal)]
@@ -68,7 +61,9 @@ def test_while_a_disk_is_made_anew_and_put_back(minimal, other, storage):
         wanted = minimal if before == other else other
         kit.shell(NAME, f"echo {number} >/generation; sync")
         if number % 4 == 1:
-            kill_when(f"{NAME}/next", **anew, template=wanted)
+            kit.kill_when((folder / "next").exists, "vps_container", **anew, template=wanted)
+        elif number % 4 == 2:  # its record is of the new one
+            kit.kill_when(lambda: f'"template": "{wanted}"' in record.read_text(encoding="utf-8"), "vps_container", **anew, template=wanted)
         else:
             kill_after(chance.uniform(0.3, 1.2) * whole, **anew, template=wanted)
         now = kit.ok("vps_container", name=NAME, state="started", stop_timeout=0, wait="booted")["vps"]  # a task that knows nothing of it
@@ -84,7 +79,7 @@ def test_while_a_disk_is_made_anew_and_put_back(minimal, other, storage):
         assert guest_tree.taken(kit.rootfs(NAME) / "srv") == kept, where
         if number % 2:
             if number % 4 == 1:
-                kill_when(f"{NAME}/next", **base, reinstall="undo")
+                kit.kill_when((folder / "next").exists, "vps_container", **base, reinstall="undo")
             else:
                 kill_after(chance.uniform(0.3, 1.1) * back, **base, reinstall="undo")
             kit.ok("vps_container", **base, reinstall="undo")

@@ -4,6 +4,7 @@
 """vps_snapshot killed at random moments: the VPS has the old or the new disk whole, the next run converges, nothing is left over.
 
 The seed is printed, and taken from the environment (VPS_TEST_SEED) to try the same moments again.
+Six runs of each kind are killed; VPS_TEST_KILLS=20 asks for more.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import time
 import pytest
 import vps_kit as kit
 
-KILLS = 20
+KILLS = kit.kills(6)
 SEED = int(os.environ.get("VPS_TEST_SEED") or time.time_ns() % 1_000_000)
 NAME = "it-snap-killed"
 STORAGES = ("btrfs", "image")
@@ -76,7 +77,10 @@ def test_killed_while_it_rolls_back(vps):
         mark("new")
         moment = chance.uniform(0.2, 1.2) * whole
         where = f"seed {SEED}, kill {number} after {moment:.3f} of {whole:.3f} s"
-        killed += kill_after(moment, **task)
+        if number % 3 == 2:  # with a disk that is ready and not yet in its place
+            kit.kill_when(staged, "vps_snapshot", vps=NAME, **task)
+        else:
+            killed += kill_after(moment, **task)
         found["half"] += bool(staged())
         if number % 2:  # whoever comes next has it run again, with the one disk or the other
             kit.ok("vps_container", name=NAME, state="present", lock_timeout=120)
@@ -96,8 +100,8 @@ def test_killed_while_it_rolls_back(vps):
         assert number % 5 or "new" in contents, f"{where}: {contents}"
         for name in kept:
             kit.ok("vps_snapshot", vps=NAME, name=name, state="absent")
-    print(f"seed {SEED}: {killed} of {KILLS} killed on the way, {found}")
-    assert killed > KILLS // 3 and found["half"], f"seed {SEED}: the moments were badly chosen: {killed}, {found}"
+    print(f"seed {SEED}: {killed} killed on the way, {found}")
+    assert killed and found["half"], f"seed {SEED}: the moments were badly chosen: {killed}, {found}"
     kit.ok("vps_container", name=NAME, state="absent")
     kit.until("nothing is left", lambda: not kit.remains(), seconds=10)
 

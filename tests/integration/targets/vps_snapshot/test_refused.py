@@ -13,7 +13,7 @@ import os
 import pytest
 import vps_kit as kit
 from ansible_collections.mainline.vps.plugins.module_utils import runner, snapshot_subject
-from ansible_collections.mainline.vps.plugins.module_utils.core import container
+from ansible_collections.mainline.vps.plugins.module_utils.core import snapshots
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.node import engine, guest, locks, snapshot_steps, vps_steps
 from ansible_collections.mainline.vps.plugins.module_utils.node.node import Node
@@ -71,7 +71,7 @@ def test_it_has_what_it_had(vps, monkeypatch, place):
 
 
 def test_a_pool_that_fills_up_after_it_was_looked_at_leaves_all_as_it_is(vps, monkeypatch):
-    monkeypatch.setattr(container, "LEAST_FREE", 0)
+    monkeypatch.setattr(snapshots, "LEAST_FREE", 0)
     monkeypatch.setattr(guest, "apply", _full)
     monkeypatch.setattr(engine, "stop", _full)
     with pytest.raises(OSError, match="No space"):
