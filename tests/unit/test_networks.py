@@ -186,6 +186,10 @@ def test_a_pool_gives_the_first_address_that_nobody_has():
     assert given({"pool": "public", "family": 6}, {"pool": "public"}) == ("2001:db8:1::1", "203.0.113.1")
 
 
+def test_who_has_addresses_of_several_kinds_keeps_first_what_that_pool_has_given():
+    assert given({"pool": "few"}, has=["203.0.113.10", "203.0.113.11"], pooled=[("203.0.113.11", "few")]) == ("203.0.113.11",)
+
+
 def test_who_has_one_keeps_it():
     had = {"has": ["203.0.113.11"], "pooled": [("203.0.113.11", "few")]}
     assert given({"pool": "few"}, **had) == ("203.0.113.11",)

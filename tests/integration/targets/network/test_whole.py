@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
+import re
 import signal
 import socket
 import threading
@@ -125,6 +127,20 @@ def test_a_closed_port_never_opens_and_an_open_one_never_closes_while_rules_are_
     with receiving(a) as got:
         lab.outcomes([lab.Try(host, a.at(family), "udp/8000") for host in (lab.OUT1, b) for family in (4, 6)], silent=range(4))
     assert len(got) == 4, "this test would not see what gets through"
+
+
+def test_a_change_of_rules_is_made_in_the_table_that_is_there(hosts):
+    """One that is deleted lets pass what meets it in that moment. The kernel numbers what it makes anew: chains of hooks and sets stay."""
+
+    def numbers() -> set[str]:
+        told = json.loads(kit.run("nft", "--json", "list", "table", "inet", "mainline_vps"))["nftables"]
+        return {f"{kind} {body['name']} {body['handle']}" for one in told for kind, body in one.items() if kind in ("chain", "set", "map")}
+
+    before = {each for each in numbers() if not re.search("_it-net-|is_", each)}
+    kit.container(A, firewall={"in": {"default": "drop"}}, labels={"tier": "web"}, publish=[{"host": 8080, "guest": 80}])
+    assert before and before <= numbers()
+    kit.container(A, **NEW)
+    assert before <= numbers()
 
 
 def test_runs_side_by_side_leave_rules_for_all_of_their_records(hosts):
