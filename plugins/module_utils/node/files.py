@@ -19,11 +19,10 @@ def write(path: str, text: str, *, mode: int = 0o644) -> None:
             file.flush()
             os.fsync(descriptor)
         os.replace(staging, path)
-    except OSError as error:
+    except BaseException as error:
         os.unlink(staging)
-        raise OSError(error.errno, error.strerror, path) from None
-    except BaseException:
-        os.unlink(staging)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, path) from None
         raise
 
 
