@@ -118,6 +118,8 @@ def test_a_small_mtu_is_refused_whoever_gives_the_address_of_ipv6():
     for six in ("fd92::10", {"pool": "lan", "family": 6}):
         sentence(lambda six=six: interfaces.parse_interfaces([{**small, "addresses": [six]}]), "interfaces[0].mtu")
     assert interfaces.parse_interfaces([{**small, "addresses": [{"pool": "lan"}]}])[0].mtu == 576
+    given = ETH1._replace(mtu=576, addresses=("fd92::10",))  # by a pool that has addresses of IPv6 alone
+    sentence(lambda: interfaces.check_bridges([given], {"lan": Bridge("lan", LAN.subnets, LAN.gateways)}), "interfaces[0].mtu")
 
 
 def test_what_a_bridge_cannot_give_is_refused():

@@ -115,13 +115,17 @@ def within(address: str, networks: Iterable[str]) -> bool:
     return any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in networks)
 
 
+def subnets_own(text: str) -> tuple[str, ...]:
+    """The addresses of a subnet that mean all of it, on a link that hosts share: the first and the last one of IPv4 (RFC 919)."""
+    subnet = ipaddress.ip_network(text)
+    return (str(subnet[0]), str(subnet[-1])) if subnet.version == 4 and subnet.prefixlen < 31 else ()
+
+
 def refuse_subnets_own(address: str, subnets: Iterable[str], option: str) -> None:
-    """On a link that hosts share, the first and the last address of a subnet of IPv4 mean all of it."""
+    """Raise VpsError for one of those."""
     for text in subnets:
-        subnet = ipaddress.ip_network(text)
-        if subnet.version == 4 and subnet.prefixlen < 31 and within(address, [text]):
-            if address in (str(subnet.network_address), str(subnet.broadcast_address)):
-                raise VpsError(f"{option}: {address} means the whole of {text}, and can be nobody's own; give another one.")
+        if address in subnets_own(text):
+            raise VpsError(f"{option}: {address} means the whole of {text}, and can be nobody's own; give another one.")
 
 
 def with_prefix(address: str, subnets: Iterable[str] = ()) -> str:

@@ -256,8 +256,8 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
             )
             back |= {name for name in actual.at_restart if name.startswith("limits.") and name not in due}
         else:
-            late = option == "interfaces" and actual.run != STOPPED and links.lacks_routed(vps, named[option])
-            late = late or option in actual.at_restart  # a guest without the link that they would be changed at
+            lacks = option == "interfaces" and actual.run != STOPPED and links.lacks_routed(vps, named[option])
+            late = lacks or option in actual.at_restart  # a guest without the link that they would be changed at
             changes += _changes(option, before, named[option], LIVE if option in back else AT_RESTART if late else _effect(option, actual.run))
     for option in sorted(actual.stale - set(differing)):
         changes.append(Change(option, "not applied", "applied", _effect(option, actual.run)))

@@ -17,7 +17,7 @@ from . import parse
 from .addresses import is_ipv6, refuse_subnets_own, within
 from .errors import VpsError, shown, written
 from .places import HOST_PREFIX, link_of
-from .pools import parse_wishes
+from .pools import Wanted, parse_wishes
 
 if TYPE_CHECKING:
     from .model import Vps
@@ -97,13 +97,15 @@ def _parse(section: object, place: str) -> Interface:
         raise VpsError(f"{place}.name: {shown(name)} is no name for an interface in a VPS; write for example eth1.")
     if section.get("network") is None:
         raise VpsError(f"{place}.network: needed, a bridged network that vps_network has made.")
+    network = parse.parse_name(written(section["network"]), option=f"{place}.network")
+    addresses = _parse_addresses(section.get("addresses"), f"{place}.addresses")
     return Interface(
         name,
-        parse.parse_name(written(section["network"]), option=f"{place}.network"),
-        _parse_addresses(section.get("addresses"), f"{place}.addresses"),
+        network,
+        addresses,
         _parse_mac(section.get("mac"), f"{place}.mac"),
         _parse_number(section.get("vlan"), 1, 4094, f"{place}.vlan"),
-        _parse_mtu(section, place),
+        _parse_mtu(section.get("mtu"), addresses, f"{place}.mtu"),
         _parse_host_name(section.get("host_name"), f"{place}.host_name"),
     )
 
@@ -135,12 +137,9 @@ def _parse_number(value: object, least: int, most: int, option: str) -> int | No
     return int(text)
 
 
-def _parse_mtu(section: Mapping, place: str) -> int | None:
-    def has_six(address: object) -> bool:
-        return str(address.get("family")) == "6" if isinstance(address, Mapping) else is_ipv6(written(address))
-
-    six = any(map(has_six, section.get("addresses") or ()))
-    return _parse_number(section.get("mtu"), LEAST_MTU6 if six else LEAST_MTU, MOST_MTU, f"{place}.mtu")
+def _parse_mtu(value: object, addresses: Iterable[str | Wanted], option: str) -> int | None:
+    six = any(address.family == 6 if isinstance(address, Wanted) else is_ipv6(address) for address in addresses)
+    return _parse_number(value, LEAST_MTU6 if six else LEAST_MTU, MOST_MTU, option)
 
 
 def _parse_host_name(value: object, option: str) -> str | None:
@@ -243,6 +242,7 @@ def check_bridges(interfaces: Sequence[Interface], bridges: Mapping[str, Bridge]
             raise VpsError(f"{option}.vlan: the bridge of network '{one.network}' keeps no VLANs apart; switch its vlan_filtering on, or leave vlan out.")
         if one.mtu is not None and one.mtu > bridge.mtu:
             raise VpsError(f"{option}.mtu: {one.mtu} is more than the {bridge.mtu} bytes of the bridge of network '{one.network}'; ask for less.")
+        _parse_mtu(one.mtu, one.addresses, f"{option}.mtu")  # a pool has said by now which family it gives
         for address in one.addresses:
             if not within(address, bridge.subnets):
                 raise VpsError(f"{option}.addresses: {address} is not in network '{one.network}' ({', '.join(bridge.subnets)}).")

@@ -374,10 +374,10 @@ def reserved(networks: Iterable[Network]) -> dict[str, str]:
     """Addresses in the networks that no VPS can have, and what they are."""
     found = {}
     for one in networks:
-        for subnet in map(ipaddress.ip_network, one.subnets if one.bridge is not None else ()):
-            if subnet.prefixlen < subnet.max_prefixlen - 1:  # RFC 919; RFC 4291, 2.6.1: any router answers to it
-                found[str(subnet[0])] = f"the whole of {subnet}"
-                found.update({str(subnet[-1]): f"the whole of {subnet}"} if subnet.version == 4 else {})
+        for text in one.subnets if one.bridge is not None else ():
+            subnet = ipaddress.ip_network(text)
+            anycast = [str(subnet[0])] if subnet.version == 6 and subnet.prefixlen < 127 else []  # any router answers to it (RFC 4291, 2.6.1)
+            found.update({address: f"the whole of {text}" for address in (*addresses.subnets_own(text), *anycast)})
         found.update({gateway: f"the gateway of network '{one.name}'" for gateway in one.gateways})
     return found
 

@@ -22,12 +22,11 @@ def write(path: str, text: str, *, mode: int = 0o644) -> None:
                 raise
             _fill(staging, content, mode)
         os.replace(staging, path)
-    except OSError as error:
-        os.unlink(staging)
-        raise OSError(error.errno, error.strerror, path) from None
-    except BaseException:
-        with suppress(FileNotFoundError):
+    except BaseException as error:
+        with suppress(FileNotFoundError):  # it may not have been made
             os.unlink(staging)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, path) from None
         raise
 
 
