@@ -20,7 +20,6 @@ from . import tools
 from .syscalls import open_in_root
 
 _TIMEOUT = 12 * 3600  # s: there may be terabytes
-_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")  # what we have open it has by our number, which may be somebody else's afterwards
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
@@ -55,7 +54,8 @@ def _copy(old_root: int, new_root: int, path: str, keep_open: int) -> bool:
             ["cp", "-dR", "--preserve=mode,ownership,timestamps,links,xattr", "--reflink=auto", "--no-target-directory", "--",
              _by_descriptor(source, name), place],
         ):
-            code, output = tools.attempt([*_WITH_US, *command], timeout=_TIMEOUT, keep_open=keep_open)
+            # With us: what we have open it has by our number, which may be somebody else's afterwards.
+            code, output = tools.attempt([*tools.WITH_US, *command], timeout=_TIMEOUT, keep_open=keep_open)
             if code != 0:
                 raise _refused(path, tools.last_words(output, lines=1), output=output[-4000:])
     return True

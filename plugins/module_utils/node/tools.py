@@ -20,6 +20,7 @@ from ..core.errors import VpsError
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
 OUTPUT_LIMIT = 1 << 20
+WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")  # before a command that is to end when its run is killed
 _CHUNK = 1 << 16
 
 

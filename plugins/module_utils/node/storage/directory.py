@@ -110,9 +110,9 @@ class Directory:
             tools.run(["umount", "--lazy", root])
         for path in (_changes(root) + MAKING, _changes(root)):
             if os.path.lexists(path):
-                _remove(path)
                 with suppress(FileNotFoundError):
-                    os.rmdir(root)
+                    os.rmdir(root)  # first: where it is not, nobody mounts anything
+                _remove(path)
 
     def is_there(self, root: str) -> bool:
         """Where it is mounted."""
@@ -181,7 +181,7 @@ class Directory:
         raise GuestInTheWay("guest: / in the VPS changes its owner all the time, and is left as it is; stop the VPS first.")
 
     def _mount(self, root: str) -> None:
-        code, output = tools.attempt(command(root, self._layers, _changes(root), self._first_id))
+        code, output = tools.attempt([*tools.WITH_US, *command(root, self._layers, _changes(root), self._first_id)])
         if code != 0:
             raise VpsError(f"storage: {root} cannot be mounted: {tools.last_words(output)}; see also the kernel's log.", output=output)
 
