@@ -58,6 +58,8 @@ TARGETS = {
     "storage": "../../kit/run-pytest",
     "vps_command": "../../kit/run-pytest -k 'not groups_needs and not examples'",
     "vps_limits": "../../kit/run-pytest",
+    "vps_reinstall": "../../kit/run-pytest -k 'not killed'",
+    "vps_snapshot": "../../kit/run-pytest -k 'not killed'",
 }
 
 
