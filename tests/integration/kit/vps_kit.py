@@ -564,14 +564,21 @@ def is_locked(kind: str, name: str) -> bool:
 
 
 def subvolumes() -> dict[int, str]:
-    """Number → path of the subvolumes of the pool."""
+    """Number → path of the subvolumes of the pool; none where that is a plain directory."""
+    if not on_btrfs():
+        return {}
     lines = run("btrfs", "subvolume", "list", str(pool())).splitlines()
     return {int(line.split()[1]): line.split(" path ", 1)[1] for line in lines}
 
 
+def on_btrfs() -> bool:
+    """Whether the pool is."""
+    return run("stat", "--file-system", "--format=%T", str(pool())).strip() == "btrfs"
+
+
 def _quota() -> list[str]:
     """The limits of the tests' subvolumes, where the pool has some."""
-    if run("stat", "--file-system", "--format=%T", str(pool())).strip() != "btrfs":
+    if not on_btrfs():
         return []
     lines = run("btrfs", "qgroup", "show", "-r", "--raw", str(pool())).splitlines()
     limits = {line.split()[0]: line.split()[3] for line in lines if line.startswith("0/")}
@@ -633,7 +640,7 @@ def loops() -> list[str]:
 
 def lost_count() -> bool:
     """Whether the kernel has given up counting what is in the pool, or is at it from the start: it holds nobody to a disk limit then."""
-    said = run("sh", "-c", f"btrfs qgroup show {pool()} 2>&1")
+    said = run("sh", "-c", f"btrfs qgroup show {pool()} 2>&1") if on_btrfs() else ""
     return "inconsistent" in said or "rescan is running" in said
 
 
