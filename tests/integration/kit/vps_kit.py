@@ -17,6 +17,7 @@ import ipaddress
 import json
 import os
 import pathlib
+import random
 import re
 import select
 import signal
@@ -149,6 +150,12 @@ def kills(few: int) -> int:
     ansible-test passes no such variable on; ../../kit/run-pytest does, in the folder of a target.
     """
     return int(os.environ.get("VPS_TEST_KILLS") or few)
+
+
+def moments(count: int, first: float, last: float, *, seed: int) -> list[float]:
+    """Random moments between two, one in each of as many equal parts of the time: few of them are not all early or all late."""
+    chance = random.Random(seed)
+    return [first + (last - first) * (number + chance.random()) / count for number in range(count)]
 
 
 def kill_when(happened: Callable[[], Any], module: str, **params: Any) -> None:

@@ -12,6 +12,7 @@ import os
 import pathlib
 import stat
 import struct
+import tempfile
 from collections.abc import Iterator
 
 import vps_kit as kit
@@ -80,21 +81,25 @@ def listing(root: pathlib.Path) -> dict[str, tuple]:
 
 @contextlib.contextmanager
 def opened(root: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The tree of a VPS that does not run, at its place, with the owners that it has inside; found without the code that is tested."""
+    """The tree of a VPS that does not run, with the owners that it has inside; found without the code that is tested.
+
+    What has to be mounted is mounted elsewhere: at its place the next run of a module, whoever's it is, takes it for what a killed one has left.
+    """
     image, changes = root.with_name("root.img"), root.with_name("changes")
     if image.exists():
-        kit.run("mount", "-o", "loop", str(image), str(root))
+        what = ["-o", "loop", str(image)]
     elif changes.exists():
         layer = kit.pool() / f"templates/.layer-{json.loads((changes / 'lower').read_text(encoding='ascii'))['id']}/rootfs"
-        folders = {"lowerdir": layer, "upperdir": changes / "upper", "workdir": changes / "work"}
-        options = ",".join(f"{name}={path}" for name, path in folders.items())
-        kit.run("mount", "-t", "overlay", "-o", f"redirect_dir=on,index=off,metacopy=off,{options}", "overlay", str(root))
+        folders = f"lowerdir={layer},upperdir={changes / 'upper'},workdir={changes / 'work'}"
+        what = ["-t", "overlay", "-o", f"redirect_dir=on,index=off,metacopy=off,{folders}", "overlay"]
     else:
         yield root
         return
-    try:
-        yield root
-    finally:
-        kit.run("umount", str(root))
-        # Somebody's mount namespace that was made meanwhile has a copy of the mount, which goes with that.
-        kit.until("nobody has it mounted", lambda: str(image) not in kit.loops(), seconds=60)
+    with tempfile.TemporaryDirectory(prefix="it-tree-") as place:
+        kit.run("mount", *what, place)
+        try:
+            yield pathlib.Path(place)
+        finally:
+            kit.run("umount", place)
+    # Somebody's mount namespace that was made meanwhile has a copy of the mount, which goes with that.
+    kit.until("nobody has it mounted", lambda: str(image) not in kit.loops(), seconds=60)

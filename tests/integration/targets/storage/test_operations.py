@@ -4,12 +4,15 @@
 """All that the modules do with a VPS's disk, on each storage: the same tasks, with the same results.
 
 They run twice (runme.sh), on a pool on btrfs with all storages, and on one that is a plain directory on ext4, which has storage dir alone.
-What one of them cannot do is refused before anything is touched, in check mode too.
+What one of them cannot do is refused before anything is touched, in check mode too. Runs are killed on storage dir, and with VPS_TEST_KILLS=20, as
+often as that, on each; the seed of the moments is told with an error, and taken from VPS_TEST_SEED.
 """
 
 from __future__ import annotations
 
 import os
+import signal
+import time
 
 import pytest
 import vps_kit as kit
@@ -19,6 +22,7 @@ from conftest import KIND
 PLAIN = KIND == "dir"
 STORAGES = ("dir",) if PLAIN else ("btrfs", "image", "dir")
 NAME, COPY, TEMPLATE = (f"{kit.PREFIX}op{end}" for end in ("", "-copy", "-t"))
+SEED = int(os.environ.get("VPS_TEST_SEED") or time.time_ns() % 1_000_000)
 RESTART = {"restart_policy": "if_needed", "stop_timeout": 0}
 
 
@@ -78,10 +82,10 @@ def spoil() -> None:
         (root / "srv/passwd").unlink()
 
 
-@pytest.fixture
-def repository(tmp_path) -> dict:
-    """The options of a task about backups."""
-    return {"repository": str(tmp_path / "repository"), "password": "correct horse"}
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory) -> dict:
+    """The options of a task about backups. One for all, because making one takes seconds, in which restic tries how costly its password can be made."""
+    return {"repository": str(tmp_path_factory.mktemp("backups") / "repository"), "password": "correct horse"}
 
 
 # -- snapshots ---------------------------------------------------------------------------------------------------------
@@ -137,6 +141,18 @@ def test_a_copy_has_all_of_it_and_is_somebody_else(vps, runs):
     kit.ok("vps_container", name=NAME, state="absent")
     kit.container(COPY, state="started", wait="booted")
     assert kit.said(COPY, "hostname") == COPY and kit.said(COPY, "stat", "-c", "%u:%g", "/srv/odd", "/bin/busybox").split() == ["1234:4321", "12:13"]
+
+
+def test_what_a_killed_run_has_had_stand_still_goes_on(vps, storage, repository):
+    kit.container(NAME, state="started", wait="booted")
+    init, mark = kit.pid(NAME), kit.pool() / f"vps/.new-{NAME}@.hold/thaw-again"
+    for module, task in (("vps_container", {"name": COPY, "clone_from": NAME}), ("vps_backup", {"name": NAME, **repository})):
+        kit.kill_when(mark.exists, module, **task)  # where a copy takes no time nobody stands still, and the run ends
+        assert mark.exists() is (storage == "dir")
+        kit.ok("vps_container", name=NAME)
+        assert (kit.info(NAME)["state"], kit.pid(NAME)) == ("started", init) and not mark.parent.exists()
+        assert kit.said(NAME, "echo", "alive") == "alive"
+        kit.ok("vps_container", name=COPY, state="absent")
 
 
 def test_a_golden_image_has_the_owners_that_are_seen_inside(vps):
@@ -211,6 +227,58 @@ def test_a_backup_is_restored_to_another_name_and_in_its_own_place(vps, reposito
     kit.container(NAME, state="stopped")
     assert same(content(NAME), vps)
     assert kit.ok("vps_backup", name=NAME, state="tested", stop_timeout=0, **repository)["boot"] == "running"
+
+
+# -- killed ------------------------------------------------------------------------------------------------------------
+
+
+def killed_storages() -> tuple[str, ...]:
+    """Those that no other target kills runs on; all of them where VPS_TEST_KILLS asks for many."""
+    return tuple(one for one in STORAGES if PLAIN or kit.kills(0))
+
+
+@pytest.mark.parametrize("storage", killed_storages())
+@pytest.mark.parametrize("what", ["rolled back", "made anew", "copied", "backed up", "replaced by its backup", "restored"])
+def test_killed_at_any_moment_the_next_run_gets_through(template, storage, repository, what):
+    """And until then the VPS has one disk or the other, whole, and runs as it did."""
+    kit.container(NAME, template=template, storage=storage, state="stopped")
+    with trees.opened(kit.rootfs(NAME)) as root:
+        (root / "srv").mkdir()
+        trees.fill(root / "srv/odd")
+        before = trees.listing(root / "srv")
+    kit.ok("vps_snapshot", vps=NAME, name="one")
+    kit.ok("vps_backup", name=NAME, **repository)
+    kit.container(NAME, state="started", wait="booted")
+    module, task = {
+        "rolled back": ("vps_snapshot", {"vps": NAME, "name": "one", "state": "rolled_back", "keep_current": "before", "stop_timeout": 0}),
+        "made anew": ("vps_container", {"name": NAME, "reinstall": "always", "keep_paths": ["/srv"], **RESTART}),
+        "copied": ("vps_container", {"name": COPY, "clone_from": NAME, "state": "stopped"}),
+        "backed up": ("vps_backup", {"name": NAME, **repository}),
+        "replaced by its backup": ("vps_backup", {"name": NAME, "state": "restored", "replace": True, "stop_timeout": 0, **repository}),
+        "restored": ("vps_backup", {"name": NAME, "target": COPY, "state": "restored", "addresses": [], **repository}),
+    }[what]
+    started = time.monotonic()
+    told = kit.result(kit.launch(module, **task))
+    assert not told.get("failed"), told["msg"]
+    whole = time.monotonic() - started
+    for moment in kit.moments(kit.kills(2), 0.25 * whole, whole, seed=SEED):
+        where = f"seed {SEED}, {what} on {storage}, killed after {moment:.3f}"
+        kit.ok("vps_container", name=COPY, state="absent")
+        kit.shell(NAME, "echo mine >/mark; mkdir -p /far; echo mine >/far/mark; sync")
+        run = kit.launch(module, **task)
+        time.sleep(moment)
+        run.send_signal(signal.SIGKILL)
+        run.communicate()
+        kit.ok("vps_container", name=NAME, state="started", lock_timeout=120, wait="booted")
+        assert kit.shell(NAME, "cat /mark /far/mark", check=False).stdout in ("mine\nmine\n", ""), where
+        assert not kit.call(module, **task).get("failed"), where
+        kit.container(NAME, state="stopped")
+        with trees.opened(kit.rootfs(COPY if task.get("target") or task.get("clone_from") else NAME)) as root:
+            assert trees.listing(root / "srv") == before, where
+        kit.container(NAME, state="started", wait="booted")
+    kit.remove_all()
+    kit.until("nothing is left", lambda: not kit.remains() and not os.listdir(kit.pool() / "vps"), seconds=60)
+    assert not [path.name for path in (kit.pool() / "templates").iterdir() if path.name.startswith(".")]
 
 
 # -- what is protected ---------------------------------------------------------------------------------------------------
