@@ -261,7 +261,7 @@ def test_killed_at_any_moment_the_next_run_gets_through(template, storage, repos
     told = kit.result(kit.launch(module, **task))
     assert not told.get("failed"), told["msg"]
     whole = time.monotonic() - started
-    for moment in kit.moments(kit.kills(2), 0.25 * whole, whole, seed=SEED):
+    for moment in kit.moments(kit.kills(1), 0.25 * whole, whole, seed=SEED):
         where = f"seed {SEED}, {what} on {storage}, killed after {moment:.3f}"
         kit.ok("vps_container", name=COPY, state="absent")
         kit.shell(NAME, "echo mine >/mark; mkdir -p /far; echo mine >/far/mark; sync")
@@ -271,7 +271,8 @@ def test_killed_at_any_moment_the_next_run_gets_through(template, storage, repos
         run.communicate()
         kit.ok("vps_container", name=NAME, state="started", lock_timeout=120, wait="booted")
         assert kit.shell(NAME, "cat /mark /far/mark", check=False).stdout in ("mine\nmine\n", ""), where
-        assert not kit.call(module, **task).get("failed"), where
+        if what != "restored" or not kit.info(COPY):  # or it was through, and would not do it once more
+            kit.ok(module, **task)
         kit.container(NAME, state="stopped")
         with trees.opened(kit.rootfs(COPY if task.get("target") or task.get("clone_from") else NAME)) as root:
             assert trees.listing(root / "srv") == before, where
