@@ -16,7 +16,8 @@ description:
   - A backup has all files of the VPS's root file system, with the ids that they have inside, and the VPS's record - limits, addresses, labels and
     all. Another node needs nothing but the repository to make the same VPS of it.
   - It is read from a snapshot, all of one moment, while the VPS goes on. What a program in the VPS has not written to its files by then is not in
-    it, as after a power cut; O(before) is for what has to be written first.
+    it, as after a power cut; O(before) is for what has to be written first. A VPS with storage C(dir) that runs stands still as long as it takes to
+    copy what it has changed.
   - Each run with O(state=present) makes one more backup, unless O(max_age) says that there is one that is young enough.
 options:
   name:
@@ -111,7 +112,8 @@ options:
   replace:
     description:
       - With O(state=restored), allows that O(target) exists. Its disk is exchanged with the backup's, all at once, once that is complete; what is on it is
-        lost. It keeps its addresses, limits and all other options. A running one is stopped for that moment, and started again.
+        lost. It keeps its addresses, limits and all other options. A running one is stopped for that moment, and started again. One that is
+        C(protected) is an error; see M(mainline.vps.vps_container).
     type: bool
     default: false
   addresses:

@@ -30,6 +30,7 @@ options:
       - V(rescue) has it boot a fresh copy of O(rescue_template) in place of its own disk, with the same ids, addresses, keys and limits, and its
         own disk mounted in that at O(rescue_path). It stays in rescue when it reboots from inside and when the node reboots, until a task
         asks for another state than V(rescue) and V(present); what it has booted is deleted then. A VPS that runs is restarted for both.
+        It needs a pool on btrfs, whatever O(storage) the VPS has.
       - V(absent) stops the VPS and deletes it with all its data, its snapshots (M(mainline.vps.vps_snapshot)) included.
     type: str
     choices: [present, started, stopped, restarted, frozen, rescue, absent]
@@ -44,6 +45,7 @@ options:
       - The VPS of this node whose disk a new one gets a copy of, as it is at that instant, whether it runs or not; see O(storage), which it has
         as well. Its password and keys, nameservers and search domains come with the disk where the task does not name them; limits, addresses
         and everything else do not. Host name, machine-id and SSH host keys are its own.
+      - One that runs goes on; with O(storage=dir) it stands still until what it has changed is copied.
       - An existing VPS is left as it is. Not together with O(template), which is that of the source.
     type: str
   reinstall:
@@ -80,7 +82,9 @@ options:
     type: str
   protected:
     description:
-      - Whether the VPS is protected from being removed and from being reinstalled. Both are errors until a task of its own has set this to V(false).
+      - Whether what is on the disk of the VPS now is protected. Removing the VPS and O(reinstall) are errors until a task of its own has set this to
+        V(false); so are O(mainline.vps.vps_snapshot#module:state=rolled_back) of M(mainline.vps.vps_snapshot) and
+        O(mainline.vps.vps_backup#module:replace=true) of M(mainline.vps.vps_backup).
     type: bool
   storage:
     description:
@@ -561,7 +565,7 @@ vps:
       type: bool
       sample: false
     protected:
-      description: Whether it is protected from being removed and reinstalled.
+      description: Whether its disk is protected from being given up.
       type: bool
       sample: false
     rescue:

@@ -12,7 +12,8 @@ short_description: Take and remove snapshots of a VPS, and roll it back to one
 version_added: 0.1.0
 description:
   - A snapshot keeps the disk of a VPS and what is recorded of it (limits, addresses, host name and so on) as they are at one instant, whether
-    the VPS runs or not. It takes a moment, and space for what changes afterwards only.
+    the VPS runs or not. It takes a moment, and space for what changes afterwards only; with storage C(dir) a VPS that runs stands still until
+    what it has changed is copied, which shares blocks where the file system can.
   - What a running VPS has written by then is in it, as after a power cut of its own; databases recover from that. It is no backup - it lies in
     the same pool, and M(mainline.vps.vps_container) with O(mainline.vps.vps_container#module:state=absent) removes it with its VPS.
   - Each run on a VPS also removes those of its snapshots which have expired, and RV(changes) says which.
@@ -34,6 +35,7 @@ options:
       - V(rolled_back) gives the VPS a copy of the snapshot as its disk, each time that it is asked for. A VPS that runs is stopped for
         that (O(stop_timeout)) and started again, one that is stopped stays so. What it has written since the snapshot is gone, unless
         O(keep_current) keeps it. The snapshot stays, and so do all others. Should the run be killed, the VPS has the old or the new disk.
+        Of a VPS that is C(protected) it is an error; see M(mainline.vps.vps_container).
       - After V(rolled_back) the guest has the host name, nameservers, password and keys that are recorded of the VPS, where these have
         changed since the snapshot.
     type: str

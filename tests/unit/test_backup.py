@@ -14,10 +14,13 @@ import pytest
 from ansible_collections.mainline.vps.plugins.module_utils import backup_subject, runner
 from ansible_collections.mainline.vps.plugins.module_utils.core import backup, restoring
 from ansible_collections.mainline.vps.plugins.module_utils.core.backup import Backup, Repository, Wish, parse_wish
+from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import Bound
 from ansible_collections.mainline.vps.plugins.module_utils.core.command import Outcome
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
+from ansible_collections.mainline.vps.plugins.module_utils.core.fidelity import Abilities
 from ansible_collections.mainline.vps.plugins.module_utils.core.firewall import parse_publish
 from ansible_collections.mainline.vps.plugins.module_utils.core.interfaces import Interface
+from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import NodeFacts, Vps
 from ansible_collections.mainline.vps.plugins.module_utils.node import restic, sparse
 from ansible_collections.mainline.vps.plugins.module_utils.node.backups import Found
@@ -275,6 +278,19 @@ def test_another_one_has_another_name_and_hardware_addresses():
     assert (same.interfaces[0].mac, same.interfaces[0].host_name) == ("02:00:00:00:00:01", None)
     named = restoring.reborn(replace(WEB, hostname="www.example.org"), name="other", addresses=(), node=NODE)[0]
     assert named.hostname == "www.example.org"
+
+
+@pytest.mark.parametrize("storage", ["btrfs", "image"])
+def test_where_the_pool_has_not_its_storage_it_gets_another_and_that_is_told(storage):
+    vps = replace(WEB, storage=storage, plan=None, limits=Limits(diskspace=Bound(1 << 30, 1 << 30)), protected=True)
+    made, warnings = restoring.reborn(vps, name="web", addresses=None, node=replace(NODE, storages=("dir",)))
+    assert (made.storage, made.limits, made.protected) == ("dir", vps.limits, True)
+    assert [warning.split(": ")[0] for warning in warnings] == ["storage", "limits.diskspace"]
+    assert restoring.reborn(vps, name="web", addresses=None, node=NODE)[0].storage == storage
+    test = restoring.for_test(vps, name="web-test", node=replace(NODE, storages=("dir",)))
+    assert (test.storage, test.protected) == ("dir", False), "what a killed test leaves goes as anything does"
+    with pytest.raises(VpsError, match="^storage: dir needs overlayfs"):
+        restoring.reborn(replace(vps, storage="dir"), name="web", addresses=None, node=replace(NODE, abilities=Abilities(overlay=False)))
 
 
 def test_other_addresses_come_without_the_ports_of_the_original():

@@ -197,3 +197,10 @@ def test_a_record_with_a_strange_rescue_is_not_ours(record):
 def test_a_record_keeps_rescue():
     vps = replace(WEB, rescue=INSIDE, protected=True)
     assert Vps.from_record(vps.to_record()) == vps and vps.boots == "systemd"
+
+
+def test_rescue_is_refused_where_the_pool_is_no_btrfs():
+    plain = replace(NODE, storages=("dir",))
+    for run in (STOPPED, RUNNING):
+        assert "needs a pool on btrfs" in sentence(lambda: plan("rescue", run, replace(WEB, storage="dir"), node=plain), "state")
+    assert plan("rescue", vps=replace(WEB, storage="dir")).changed

@@ -277,3 +277,16 @@ def test_a_name_that_has_grown_too_long_is_refused():
     task = parsed(name="a", state="rolled_back", keep_current="b" * 63)
     with pytest.raises(VpsError, match="^keep_current: "):
         snapshots.compare(task, there(one("a"), one("b" * 63)))
+
+
+@pytest.mark.parametrize("task", [{}, {"keep_current": "now"}, {"restore_configuration": True}])
+def test_who_is_protected_is_not_rolled_back(task):
+    """Whatever would be kept of what it has now, and whatever was recorded with the snapshot. All else is done."""
+    guarded = replace(WEB, protected=True)
+    for run in (STOPPED, RUNNING):
+        message = sentence(lambda: snapshots.compare(parsed(name="a", state="rolled_back", **task), there(one("a"), run=run, vps=guarded)), "protected")
+        assert message == "protected: VPS 'web' is protected, and is not rolled back to snapshot 'a'; set protected to false first, in a task of its own."
+    assert snapshots.compare(parsed(name="a", state="absent"), there(one("a"), vps=guarded)).changed
+    assert snapshots.compare(parsed(name="b"), there(one("a"), vps=guarded)).changed
+    was = one("a", vps=guarded)
+    assert snapshots.compare(parsed(name="a", state="rolled_back", restore_configuration=True), there(was)).changed, "it is not any more"

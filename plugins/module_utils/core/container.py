@@ -164,7 +164,7 @@ def settled(desired: Desired) -> Desired:
 def _remove(desired: Desired, actual: Actual) -> Plan:
     if actual.vps is None:
         return Plan()
-    reinstall.refuse_removal(actual.recorded or actual.vps)
+    reinstall.refuse_protected(actual.recorded or actual.vps, "removed")
     steps: list[object] = []
     if actual.run == FROZEN:
         steps.append(Thaw(desired.name))  # cgroup v1 keeps even SIGKILL from a frozen process
@@ -186,7 +186,7 @@ def _create(desired: Desired, node: NodeFacts, source: Vps | None) -> Plan:
             f"storage: {node.abilities.storage} is not to be had in this node's pool, which is a directory on any file system (pool_kind of vps_node); "
             f"choose {' or '.join(node.storages)}, or leave the option out."
         )
-    _check_storage(node.abilities, privileged=desired.options.get("privileged", False))
+    check_storage(node.abilities, privileged=desired.options.get("privileged", False))
     if node.damaged:
         raise VpsError(node.damaged)
     reinstall.check_room(node, f"name: VPS '{desired.name}'")
@@ -209,7 +209,7 @@ def _create(desired: Desired, node: NodeFacts, source: Vps | None) -> Plan:
     return Plan(changes=tuple(changes), steps=(Create(vps, source.name if source else None), *run_steps), warnings=tuple(links.warnings(vps, node)))
 
 
-def _check_storage(can: Abilities, *, privileged: bool) -> None:
+def check_storage(can: Abilities, *, privileged: bool) -> None:
     """Refuse what this kernel has no overlays for."""
     if can.storage == DIR and not can.overlay:
         raise VpsError("storage: dir needs overlayfs, which this node's kernel has not; choose btrfs or image.")
@@ -233,7 +233,7 @@ def _update(desired: Desired, actual: Actual, vps: Vps) -> Plan:
         """Now, and at the next start: the kernel has it and the record too."""
         return named[option] == getattr(vps, option) == getattr(recorded, option)
 
-    _check_storage(actual.node.abilities, privileged=named.get("privileged", vps.privileged))
+    check_storage(actual.node.abilities, privileged=named.get("privileged", vps.privileged))
     differing = [option for option in OPTIONS if option in named and not is_so(option)]
     links.check({option: named[option] for option in differing}, vps.name, actual.node, recorded)
 

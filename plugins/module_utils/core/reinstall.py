@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import disk, parse, units
-from .beancounters import BTRFS, DIR
+from .beancounters import BTRFS
 from .errors import VpsError, shown
 from .fidelity import enforced
 from .model import IDENTITY, STOPPED, Actual, Kept, NodeFacts, Rescue, Vps
@@ -187,9 +187,7 @@ def _root(wish: Wish, template: str | None, actual: Actual, recorded: Vps) -> Mo
 
 
 def _reinstall(wish: Wish, template: str, actual: Actual, recorded: Vps) -> Moves:
-    _refuse_protected(recorded, "reinstalled")
-    if wish.keep_paths and recorded.storage == DIR:
-        raise VpsError("keep_paths: of a disk on storage dir nothing can be kept; take a backup of it with vps_backup, and restore the paths from that.")
+    refuse_protected(recorded, "reinstalled")
     init = known_template(template, actual.node)
     can = actual.node.abilities
     disk.check_new(enforced(recorded.limits, can), can, least=actual.node.images.get(template, 0))
@@ -207,7 +205,7 @@ def _reinstall(wish: Wish, template: str, actual: Actual, recorded: Vps) -> Move
 
 def _go_back(actual: Actual, recorded: Vps, previous: Kept) -> Moves:
     """The guest's own files are then as they were; what the playbook has said since of who it is has to be said again."""
-    _refuse_protected(recorded, "put back to what it was")
+    refuse_protected(recorded, "put back to what it was")
     changes = [Change("root", recorded.template, f"{previous.template}, as before"), Change("previous", previous.template, None)]
     if previous.template != recorded.template:
         changes.insert(0, Change("template", recorded.template, previous.template))
@@ -217,14 +215,10 @@ def _go_back(actual: Actual, recorded: Vps, previous: Kept) -> Moves:
     )
 
 
-def _refuse_protected(vps: Vps, what: str) -> None:
+def refuse_protected(vps: Vps, what: str) -> None:
+    """Raise VpsError where what is on a VPS's disk now is not to be given up; `what` would be done to the VPS."""
     if vps.protected:
         raise VpsError(f"protected: VPS '{vps.name}' is protected, and is not {what}; set protected to false first, in a task of its own.")
-
-
-def refuse_removal(vps: Vps) -> None:
-    """Raise VpsError where a VPS may not be deleted."""
-    _refuse_protected(vps, "removed")
 
 
 def _rescue(wish: Wish, state: str, actual: Actual, found: Moves) -> Moves:
@@ -234,6 +228,8 @@ def _rescue(wish: Wish, state: str, actual: Actual, found: Moves) -> Moves:
         place = wish.rescue_path or (before.place if before else PLACE)
         after = before
         if before is None or (template, place) != (before.template, before.place):
+            if BTRFS not in actual.node.storages:
+                raise VpsError("state: rescue needs a pool on btrfs, and this node's is a directory; enter the stopped VPS with vps_command instead.")
             option = "rescue_template" if wish.rescue_template else "template"
             after = Rescue(template, known_template(template, actual.node, option=option), place)
             check_room(actual.node, f"state: what VPS '{vps.name}' is to boot in rescue")

@@ -15,8 +15,9 @@ from typing import Any
 
 from . import disk, links
 from .backup import TEST_LABEL
+from .container import check_storage
 from .errors import NOT_OURS, VpsError, shown
-from .fidelity import enforced
+from .fidelity import check, enforced
 from .firewall import Firewall
 from .model import NodeFacts, Vps
 from .rates import Rates
@@ -37,7 +38,10 @@ def reborn(vps: Vps, *, name: str, addresses: Sequence[Any] | None, node: NodeFa
     """
     warnings = []
     known = {address: pool for address, pool in vps.pooled if pool in node.pools}
-    fresh = _fresh(vps, name)
+    fresh = _fresh(vps, name, node)
+    if fresh.storage != vps.storage:
+        warnings.append(f"storage: this node's pool has no {vps.storage}; the VPS gets {fresh.storage}.")
+        warnings += check(fresh.limits, node.abilities.on(fresh.storage), "warn", prefix="limits.")
     if addresses is None:
         fresh = replace(fresh, interfaces=tuple(one._replace(host_name=None) for one in fresh.interfaces))
         options: dict[str, Any] = {"addresses": fresh.addresses, "interfaces": fresh.interfaces, "publish": fresh.publish}
@@ -55,19 +59,20 @@ def reborn(vps: Vps, *, name: str, addresses: Sequence[Any] | None, node: NodeFa
 def for_test(vps: Vps, *, name: str, node: NodeFacts) -> Vps:
     """The same for a VPS that is there for a test alone: it talks to nobody, and does not start with the node. Raises VpsError likewise."""
     fresh = replace(
-        _fresh(vps, name), addresses=(), interfaces=(), publish=(), pooled=(), rates=Rates(), firewall=Firewall(), onboot=False,
-        labels=((TEST_LABEL, vps.name),), plan=vps.plan if vps.plan in node.plans else None,
+        _fresh(vps, name, node), addresses=(), interfaces=(), publish=(), pooled=(), rates=Rates(), firewall=Firewall(), onboot=False,
+        labels=((TEST_LABEL, vps.name),), protected=False, plan=vps.plan if vps.plan in node.plans else None,
     )
     _check({}, fresh, node)
     return fresh
 
 
-def _fresh(vps: Vps, name: str) -> Vps:
+def _fresh(vps: Vps, name: str, node: NodeFacts) -> Vps:
     """What it takes from the node that it was on, it does not have on this one."""
+    storage = vps.storage if vps.storage in node.storages else node.storages[0]
     own = {} if name == vps.name else {"interfaces": tuple(one._replace(mac=None) for one in vps.interfaces)}
     if name != vps.name and vps.hostname == vps.name:
         own["hostname"] = name  # type: ignore[assignment]
-    return replace(vps, name=name, id_base=None, unfinished=(), leaving=(), **own)  # type: ignore[arg-type]
+    return replace(vps, name=name, storage=storage, id_base=None, unfinished=(), leaving=(), **own)  # type: ignore[arg-type]
 
 
 def _check(options: dict[str, Any], vps: Vps, node: NodeFacts) -> None:
@@ -76,5 +81,6 @@ def _check(options: dict[str, Any], vps: Vps, node: NodeFacts) -> None:
     if node.damaged:
         raise VpsError(node.damaged)
     can = node.abilities.on(vps.storage)
+    check_storage(can, privileged=vps.privileged)
     disk.check_new(enforced(vps.limits, can), can)
     links.check(options, vps.name, node)

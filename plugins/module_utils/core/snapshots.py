@@ -19,7 +19,7 @@ from .errors import VpsError, shown, written
 from .live import Live
 from .model import FROZEN, IDENTITY, OTHER_INIT, RUNNING, STOPPED, Actual, Vps
 from .plan import LIVE, Change, ChangeSnapshot, Freeze, Plan, RemoveSnapshot, RollBack, TakeSnapshot, Update, Wait
-from .reinstall import LEAST_FREE
+from .reinstall import LEAST_FREE, refuse_protected
 
 ENDLESS = "never"
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
@@ -291,6 +291,7 @@ def _roll_back(desired: Desired, actual: SnapshotsActual, vps: Vps, named: Snaps
         raise VpsError(f"name: snapshot '{named.name}' is of storage {named.vps.storage}, and VPS '{vps.name}' has {vps.storage}; choose another one.")
     if desired.settled:
         return Plan(_restoration(named, actual, actual.vps).changes) if desired.restore else Plan()
+    refuse_protected(vps, f"rolled back to snapshot '{named.name}'")
     runs = actual.vps.run != STOPPED
     if runs and desired.wait == "booted" and named.vps.init == OTHER_INIT:
         raise VpsError("wait: this VPS's init has no way to say that it has booted; wait for network or running instead.")

@@ -20,15 +20,15 @@ from ..core import plan as steps
 from ..core.backup import Backup, Wish
 from ..core.errors import VpsError, shown
 from ..core.model import FROZEN, OTHER_INIT, STOPPED, Actual, Vps
+from ..core.reinstall import refuse_protected
 from ..core.restoring import for_test, read_record, reborn
 from ..core.units import format_size
-from . import guest, locks, restic, sparse, vps_steps
+from . import guest, locks, restic, roots, sparse, vps_steps
+from .holding import keep
 from .node import Node
 from .parts import node_nameservers
 from .returning import give_back
-from .storage.driver import image_of
 from .sweep import erase
-from .syscalls import exchange
 from .tree import Tree
 
 ROOT, RECORD = "rootfs", "vps.json"  # what is in a backup
@@ -88,6 +88,7 @@ class Backups(Node):
             return actual, *reborn(record, name=wish.target, addresses=wish.addresses, node=actual.node)
         if not wish.replace:
             raise VpsError(f"target: there is a VPS '{wish.target}' already; set replace to put the backup into its place, or name another target.")
+        refuse_protected(there, "replaced by its backup")
         if wish.addresses is not None:
             raise VpsError(f"addresses: VPS '{wish.target}', which is replaced, keeps its own; change them with vps_container, and leave the option out.")
         return actual, there, []
@@ -142,19 +143,19 @@ class Backups(Node):
     def _kept(self, name: str, patience: int) -> Iterator[tuple[str, Vps]]:
         """A snapshot of a VPS, and its record beside it, for as long as they are read."""
         parts = self._parts
-        with locks.hold("vps", name, timeout=patience):
+        with locks.hold("vps", name, timeout=patience) as lock:
             vps = parts.vps.load(name)
             if vps is None:
                 raise VpsError(f"name: VPS '{name}' has been removed meanwhile; there is nothing to make a backup of.")
             folder, driver = self._begin(name), parts.driver(vps)
             try:
-                parts.keep(vps, os.path.join(folder, ROOT), option="name")
+                keep(parts, vps, os.path.join(folder, ROOT), lock=lock)
                 parts.vps.store(vps, folder)
             except BaseException:
                 self._end(folder)
                 raise
         try:
-            with driver.opened(os.path.join(folder, ROOT)):
+            with driver.opened(os.path.join(folder, ROOT), mapped=False):
                 yield folder, vps
         finally:
             self._end(folder)
@@ -243,7 +244,7 @@ class Backups(Node):
         if not tool.makes_holes and tool.size(meant) > free:
             raise VpsError(f"backup: its files have {format_size(tool.size(meant))}, and the pool has {format_size(free)} free; enlarge it, or remove a VPS.")
         driver.create(root, vps.limits)
-        with driver.opened(root):
+        with driver.opened(root, mapped=False):
             tool.restore(meant, [f"/{ROOT}"], os.path.dirname(root), verify=verify)
             if not tool.makes_holes:
                 sparse.make_holes(root)
@@ -267,11 +268,9 @@ class Backups(Node):
             try:
                 if ran:
                     vps_steps.stop(parts, steps.Stop(vps.name, wish.stop_timeout))
-                driver.release(place)
-                if _entry(place) != place and driver.is_there(place):
-                    raise VpsError(f"target: the disk of VPS '{vps.name}' is still in use; end what uses it (fuser -vm {place}), then run this again.")
-                exchange(_entry(root), _entry(place))
+                driver.exchange(place, root)
                 parts.vps.store(replace(vps, template=record.template, init=record.init))
+                roots.put(parts, parts.vps.known(vps.name))  # how a disk is mounted may depend on which it is
                 parts.storage.sync()
             finally:
                 if ran and vps_steps.status(vps.name).run == STOPPED:
@@ -306,9 +305,3 @@ class Backups(Node):
         if run != STOPPED:
             vps_steps.stop(self._parts, steps.Stop(wish.target, wish.stop_timeout))
         vps_steps.destroy(self._parts, steps.Destroy(wish.target))
-
-
-def _entry(root: str) -> str:
-    """What a root file system is on disk: one name, which can be exchanged."""
-    image = image_of(root)
-    return image if os.path.lexists(image) else root

@@ -16,6 +16,7 @@ from ..core.limits import Limits
 from ..core.model import SKIP, Template
 from ..core.units import LARGEST_SIZE
 from . import guest, locks
+from .holding import keep
 from .parts import Parts
 from .record import SCRATCH
 from .sources import archive, debian, lxc_images, minimal, oci
@@ -71,19 +72,19 @@ def build(parts: Parts, template: Template, directory: str) -> None:
 def _golden(parts: Parts, template: Template, root: str, scratch: str) -> None:
     """A VPS's root file system as it is at this instant, and nothing in it that is this VPS's alone."""
     name = template.vps or ""
-    with locks.hold("vps", name, timeout=parts.lock_timeout):
+    with locks.hold("vps", name, timeout=parts.lock_timeout) as lock:
         vps = parts.vps.load(name)
         if vps is None:
             raise VpsError(f"vps: there is no VPS '{name}' on this node.")
         driver, kept = parts.driver(vps), os.path.join(scratch, "rootfs")
-        parts.keep(vps, kept, option="vps")
+        keep(parts, vps, kept, lock=lock)
     try:
         if driver is parts.storage:
             parts.storage.clone(kept, root, Limits())
         else:
             parts.storage.create(root)
             whole = replace(template, special_files=SKIP, max_size=LARGEST_SIZE, max_entries=1 << 31)
-            with driver.opened(kept):
+            with driver.opened(kept, mapped=False):
                 archive.copy(whole, kept, root, option="vps")
     finally:
         with suppress(VpsError):  # who removes the template's staging directory tells

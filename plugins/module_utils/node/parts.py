@@ -138,16 +138,6 @@ class Parts:
         """The names of the VPSs that came from a template."""
         return tuple(vps.name for vps in self.reserved() if vps.template == template)
 
-    def keep(self, vps: Vps, into: str, *, option: str) -> None:
-        """Keep its root file system as it is at this instant at another place. Raises VpsError, about an option, where its storage takes longer."""
-        driver = self.driver(vps)
-        if not driver.instant and engine.status(vps.name).pid is not None:
-            raise VpsError(
-                f"{option}: the disk of VPS '{vps.name}' is of storage {vps.storage}, of which nobody can have a copy of one instant; "
-                "stop the VPS first, or have vps_snapshot hold it still."
-            )
-        driver.snapshot(self.root(vps.name), into)
-
     def root(self, name: str) -> str:
         """The root file system of a VPS."""
         return os.path.join(self.vps.path(name), "rootfs")

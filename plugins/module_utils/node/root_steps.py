@@ -36,7 +36,7 @@ def reinstall(parts: Parts, step: steps.Reinstall) -> dict[str, object]:
     try:
         roots.fill(parts, kept, root)
         if step.keep_paths:
-            with driver.opened(parts.root(vps.name)), driver.opened(root):
+            with driver.opened(parts.root(vps.name), mapped=False), driver.opened(root, mapped=False):
                 there = keeping.copy(parts.root(vps.name), root, step.keep_paths, keep_open=parts.lock)
         driver.limit(root, kept.limits)
         parts.storage.sync()  # all of it, before it is anybody's disk; and counted from here on

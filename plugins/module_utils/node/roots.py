@@ -19,6 +19,7 @@ from ..core.model import Kept, Vps
 from ..core.places import NEXT, PREVIOUS, RESCUE
 from ..core.reinstall import AGAIN
 from . import configuration, files, guest, locks, tree
+from .holding import keep
 from .parts import Parts, node_nameservers
 from .record import Shelf
 
@@ -64,13 +65,13 @@ def copy(parts: Parts, vps: Vps, source: str, root: str) -> None:
     """
     driver, kept = parts.driver(vps), os.path.join(os.path.dirname(root), "source")
     os.mkdir(kept, 0o700)
-    with locks.hold("vps", source, timeout=parts.lock_timeout):
+    with locks.hold("vps", source, timeout=parts.lock_timeout) as lock:
         other = parts.vps.load(source)
         if other is None:
             raise VpsError(f"clone_from: VPS '{source}' has been removed meanwhile; there is nothing to copy.")
         if other.storage != vps.storage:
             raise VpsError(f"clone_from: VPS '{source}' has been made anew on another storage meanwhile; run this again.")
-        parts.keep(other, os.path.join(kept, "rootfs"), option="clone_from")
+        keep(parts, other, os.path.join(kept, "rootfs"), lock=lock)
     driver.clone(os.path.join(kept, "rootfs"), root, vps.limits)
     driver.delete(os.path.join(kept, "rootfs"))
     shutil.rmtree(kept)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 
 from ..core import plan as steps
@@ -24,10 +24,10 @@ from ..core.limits import Limits
 from ..core.model import FROZEN, IDENTITY, RUNNING, STOPPED, Actual
 from ..core.snapshots import Snapshot, SnapshotsActual, refuse_full
 from . import configuration, engine, files, guest, tree, vps_steps
+from .holding import standing_still
 from .parts import Parts, node_nameservers
 from .snapshots import SnapshotRecords
-from .sweep import START_AGAIN, THAW_AGAIN, boot, erase
-from .syscalls import sync_filesystem
+from .sweep import START_AGAIN, boot, erase
 
 ROLL_BACK = ".rollback"  # no snapshot has such a name
 
@@ -78,7 +78,7 @@ def take(parts: Parts, step: steps.TakeSnapshot) -> None:
     directory = shelf.begin(step.name)
     try:
         still = step.freeze or not parts.driver(vps).instant
-        with _standing_still(parts, step.vps, directory) if still and run == RUNNING else nullcontext():
+        with standing_still(parts, step.vps, directory, parts.lock) if still and run == RUNNING else nullcontext():
             created = round(time.time(), 3)
             parts.driver(vps).snapshot(parts.root(vps.name), os.path.join(directory, "rootfs"))
         expires = None if step.lifetime is None else created + step.lifetime
@@ -88,21 +88,6 @@ def take(parts: Parts, step: steps.TakeSnapshot) -> None:
         raise
     shelf.commit(step.name)
     parts.storage.sync()
-
-
-@contextmanager
-def _standing_still(parts: Parts, name: str, directory: str) -> Iterator[None]:
-    """Have a running VPS frozen. Should we be killed meanwhile, the next run thaws it."""
-    sync_filesystem(parts.root(name))  # what waits to be written is not waited for while the VPS stands still
-    mark = os.path.join(directory, THAW_AGAIN)
-    files.write(mark, "")
-    try:
-        engine.freeze(name, keep_open=parts.lock)
-        yield
-    finally:
-        if engine.status(name).run == FROZEN:
-            engine.thaw(name)
-        os.unlink(mark)
 
 
 def change(parts: Parts, step: steps.ChangeSnapshot) -> None:

@@ -14,12 +14,12 @@ from ..core.errors import VpsError
 from ..core.model import FROZEN, STOPPED, Vps
 from ..core.places import LAYER, NEXT, OFFLINE, RESCUE, SNAPSHOTS
 from . import cgroup, engine, files, filtering, locks, roots, spares, tools, unit
+from .holding import THAW_AGAIN
 from .mounts import points_below
 from .parts import Parts
 from .storage import directory
 
-# What a run leaves in a staging directory when it is killed while a VPS is frozen, or stopped, for its sake.
-THAW_AGAIN, START_AGAIN = "thaw-again", "start-again"
+START_AGAIN = "start-again"  # in a staging directory, as long as a VPS is stopped for its sake
 
 
 def sweep(parts: Parts) -> list[str]:

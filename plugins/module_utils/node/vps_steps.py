@@ -20,31 +20,9 @@ from ..core.model import ID_RANGE, RUNNING, STOPPED, Vps
 from ..core.places import PACKET_FILTER
 from . import cgroup, configuration, controls, engine, files, filtering, guest, locks, network, probe, processes, rates, roots, tools, traffic, tree
 from . import interfaces as ports
+from .holding import status
 from .parts import Parts, node_nameservers
 from .sweep import erase_vps, protecting
-
-SETTLE_TIMEOUT = 30  # s, for LXC's monitor between two states
-
-
-def status(name: str, *, before: engine.Status | None = None) -> engine.Status:
-    """Whether a VPS runs. One that is between two states, such as a reboot from inside, is waited for.
-
-    One whose init has ended, and which does not go, has something in it that is frozen; it is let go. `before` is what this run has
-    seen, and done nothing about: as long as that init runs, LXC is not asked again.
-    """
-    if before is not None and before.pid is not None and not processes.is_ending(before.pid):
-        return before
-    deadline = time.monotonic() + SETTLE_TIMEOUT
-    while True:
-        found = engine.status(name)
-        if found.pid is not None and processes.is_ending(found.pid):
-            cgroup.thaw(name)
-            if time.monotonic() > deadline:
-                raise VpsError(f"state: the init of VPS '{name}' has ended, but something in the VPS does not end; see the kernel's log on the node.")
-        elif found.run != STOPPED or time.monotonic() > deadline or not (engine.is_in_hand(name) or cgroup.is_watched(name)):
-            return found
-        time.sleep(0.02)
-
 
 def create(parts: Parts, step: steps.Create) -> None:
     """Make it from its template, or as a copy of another VPS."""

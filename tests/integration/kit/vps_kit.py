@@ -17,6 +17,7 @@ import ipaddress
 import json
 import os
 import pathlib
+import random
 import re
 import select
 import signal
@@ -149,6 +150,12 @@ def kills(few: int) -> int:
     ansible-test passes no such variable on; ../../kit/run-pytest does, in the folder of a target.
     """
     return int(os.environ.get("VPS_TEST_KILLS") or few)
+
+
+def moments(count: int, first: float, last: float, *, seed: int) -> list[float]:
+    """Random moments between two, one in each of as many equal parts of the time: few of them are not all early or all late."""
+    chance = random.Random(seed)
+    return [first + (last - first) * (number + chance.random()) / count for number in range(count)]
 
 
 def kill_when(happened: Callable[[], Any], module: str, **params: Any) -> None:
@@ -564,14 +571,21 @@ def is_locked(kind: str, name: str) -> bool:
 
 
 def subvolumes() -> dict[int, str]:
-    """Number → path of the subvolumes of the pool."""
+    """Number → path of the subvolumes of the pool; none where that is a plain directory."""
+    if not on_btrfs():
+        return {}
     lines = run("btrfs", "subvolume", "list", str(pool())).splitlines()
     return {int(line.split()[1]): line.split(" path ", 1)[1] for line in lines}
 
 
+def on_btrfs() -> bool:
+    """Whether the pool is."""
+    return run("stat", "--file-system", "--format=%T", str(pool())).strip() == "btrfs"
+
+
 def _quota() -> list[str]:
     """The limits of the tests' subvolumes, where the pool has some."""
-    if run("stat", "--file-system", "--format=%T", str(pool())).strip() != "btrfs":
+    if not on_btrfs():
         return []
     lines = run("btrfs", "qgroup", "show", "-r", "--raw", str(pool())).splitlines()
     limits = {line.split()[0]: line.split()[3] for line in lines if line.startswith("0/")}
@@ -633,7 +647,7 @@ def loops() -> list[str]:
 
 def lost_count() -> bool:
     """Whether the kernel has given up counting what is in the pool, or is at it from the start: it holds nobody to a disk limit then."""
-    said = run("sh", "-c", f"btrfs qgroup show {pool()} 2>&1")
+    said = run("sh", "-c", f"btrfs qgroup show {pool()} 2>&1") if on_btrfs() else ""
     return "inconsistent" in said or "rescan is running" in said
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import pathlib
 import stat
 import struct
+import tempfile
 from collections.abc import Iterator
 
 import vps_kit as kit
@@ -58,7 +60,7 @@ def spoil(folder: pathlib.Path) -> None:
 
 
 def listing(root: pathlib.Path) -> dict[str, tuple]:
-    """Everything that a tree is; hard links by the first of their names, sparse files by the blocks that they have."""
+    """Everything that a tree is; hard links by the first of their names and how many there are, sparse files by the blocks that they have."""
     found, names = {}, {}
     for folder, folders, files in os.walk(root):
         for entry in sorted((*folders, *files)):
@@ -71,23 +73,33 @@ def listing(root: pathlib.Path) -> dict[str, tuple]:
             if stat.S_ISREG(status.st_mode):
                 special = hashlib.sha256(path.read_bytes()).hexdigest(), status.st_size > 2 * status.st_blocks * 512
             xattrs = {} if path.is_symlink() else {key: os.getxattr(path, key) for key in sorted(os.listxattr(path)) if not key.startswith("btrfs.")}
-            first = names.setdefault(status.st_ino, name)
-            links = None if stat.S_ISDIR(status.st_mode) else (first, status.st_nlink)
-            found[name] = (status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, special, links, xattrs)
-    return found
+            same = names.setdefault((status.st_dev, status.st_ino), [])
+            same.append(name)
+            found[name] = (status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, special, same, xattrs)
+    return {name: (*told[:5], (told[5][0], len(told[5])), told[6]) for name, told in found.items()}
 
 
 @contextlib.contextmanager
 def opened(root: pathlib.Path) -> Iterator[pathlib.Path]:
-    """The tree of a VPS that does not run, at its place, found without the code that is tested."""
-    image = root.with_name("root.img")
-    if not image.exists():
+    """The tree of a VPS that does not run, with the owners that it has inside; found without the code that is tested.
+
+    What has to be mounted is mounted elsewhere: at its place the next run of a module, whoever's it is, takes it for what a killed one has left.
+    """
+    image, changes = root.with_name("root.img"), root.with_name("changes")
+    if image.exists():
+        what = ["-o", "loop", str(image)]
+    elif changes.exists():
+        layer = kit.pool() / f"templates/.layer-{json.loads((changes / 'lower').read_text(encoding='ascii'))['id']}/rootfs"
+        folders = f"lowerdir={layer},upperdir={changes / 'upper'},workdir={changes / 'work'}"
+        what = ["-t", "overlay", "-o", f"redirect_dir=on,index=off,metacopy=off,{folders}", "overlay"]
+    else:
         yield root
         return
-    kit.run("mount", "-o", "loop", str(image), str(root))
-    try:
-        yield root
-    finally:
-        kit.run("umount", str(root))
-        # Somebody's mount namespace that was made meanwhile has a copy of the mount, which goes with that.
-        kit.until("nobody has it mounted", lambda: str(image) not in kit.loops(), seconds=60)
+    with tempfile.TemporaryDirectory(prefix="it-tree-") as place:
+        kit.run("mount", *what, place)
+        try:
+            yield pathlib.Path(place)
+        finally:
+            kit.run("umount", place)
+    # Somebody's mount namespace that was made meanwhile has a copy of the mount, which goes with that.
+    kit.until("nobody has it mounted", lambda: str(image) not in kit.loops(), seconds=60)

@@ -105,7 +105,7 @@ class Btrfs:
         return os.path.isdir(root)
 
     @contextmanager
-    def opened(self, root: str) -> Iterator[None]:
+    def opened(self, root: str, *, mapped: bool = True) -> Iterator[None]:
         """It is always at its place. A VPS that has filled its disk must not keep the node from it: a little more, for the moment.
 
         Who is killed meanwhile has to have the limit set again by the next run.

@@ -59,8 +59,9 @@ class Directory:
         """It is."""
 
     def create(self, root: str, _limits: Limits | None = None) -> None:
-        """There is nothing that it could lie on."""
-        raise VpsError("storage: a disk of storage dir is made from a template alone; restore it on a pool on btrfs.")
+        """Nothing, over a layer of nothing: all that comes into it is its own."""
+        tools.require(_PROGRAMS)
+        self._make(root, None)
 
     def clone(self, source: str, root: str, _limits: Limits | None = None) -> None:
         """Nothing changed yet, over the template's layer; of a snapshot, a copy of what had changed, over the same layer."""
@@ -68,6 +69,9 @@ class Directory:
         if os.path.exists(_changes(source)):
             self.snapshot(source, root)
             return
+        self._make(root, source)
+
+    def _make(self, root: str, source: str | None) -> None:
         with _made(root) as staging:
             like = os.stat(self._put_on_layer(source, os.path.join(staging, LOWER)))
             upper = os.path.join(staging, UPPER)  # whose own directory is that of the overlay
@@ -119,11 +123,13 @@ class Directory:
         return is_mounted(root)
 
     @contextmanager
-    def opened(self, root: str) -> Iterator[None]:
+    def opened(self, root: str, *, mapped: bool = True) -> Iterator[None]:
         """Mount it, unless it is, and work in it as the root that it has: by the number of the VPS's, where it is mounted for that."""
+        if not mapped and is_mounted(root):  # for its ids, by somebody who has left it so
+            _unmount(root)
         mounted = is_mounted(root)
         if not mounted:
-            self._mount(root)
+            self._mount(root, self._first_id if mapped else None)
         try:
             with as_owner(self._root_of(root)):
                 yield
@@ -180,13 +186,13 @@ class Directory:
                 return number
         raise GuestInTheWay("guest: / in the VPS changes its owner all the time, and is left as it is; stop the VPS first.")
 
-    def _mount(self, root: str) -> None:
-        code, output = tools.attempt([*tools.WITH_US, *command(root, self._layers, _changes(root), self._first_id)])
+    def _mount(self, root: str, first_id: int | None) -> None:
+        code, output = tools.attempt([*tools.WITH_US, *command(root, self._layers, _changes(root), first_id)])
         if code != 0:
             raise VpsError(f"storage: {root} cannot be mounted: {tools.last_words(output)}; see also the kernel's log.", output=output)
 
-    def _put_on_layer(self, source: str, link: str) -> str:
-        """Link to the layer of a template as it is now, which is made if there is none; gives its tree."""
+    def _put_on_layer(self, source: str | None, link: str) -> str:
+        """Link to the layer of a template as it is now, or to an empty one, which is made if there is none; gives its tree."""
         name = f"layer-{_identity(source)}"
         path = os.path.join(self._layers, f".{name}")
         with locks.hold("template", name, timeout=_PATIENCE):
@@ -195,14 +201,20 @@ class Directory:
             os.link(os.path.join(path, MARK), link)
         return os.path.join(path, "rootfs")
 
-    def _make_layer(self, source: str, path: str, staging: str) -> None:
-        """Another name for the same blocks, or the same files: nobody writes to a template that there is."""
+    def _make_layer(self, source: str | None, path: str, staging: str) -> None:
+        """Another name for the same files, which nobody writes to; or of a template that is a subvolume a copy that shares its blocks.
+
+        Such a copy is in the subvolume that has what VPSs change: an overlay tells the inodes of two apart by nothing, and who looks for hard
+        links, as restic and tar do, takes a file of the one for one of the other.
+        """
         if os.path.lexists(staging):  # of a killed run
             self.discard(staging)
         os.mkdir(staging, 0o700)
         root = os.path.join(staging, "rootfs")
-        if _is_subvolume(source):
-            tools.run(["btrfs", "subvolume", "snapshot", "-r", source, root])
+        if source is None:
+            os.mkdir(root, 0o755)
+        elif _is_subvolume(source):
+            copying.copy(source, root)
         else:
             tools.run(["cp", "--archive", "--link", "--", source, root], timeout=_LONG)
         files.write(os.path.join(staging, MARK), json.dumps({"id": path.rpartition(LAYER)[2], "size": _disk_use(root)}) + "\n", mode=0o600)
@@ -258,8 +270,10 @@ def _is_alone(layer: str) -> bool:
         return False
 
 
-def _identity(source: str) -> str:
-    """Sixteen digits for a template as it is now: one that is built anew has others."""
+def _identity(source: str | None) -> str:
+    """Sixteen digits for a template as it is now: one that is built anew has others. None is what is empty."""
+    if source is None:
+        return hashlib.sha256(b"").hexdigest()[:16]
     status = os.lstat(source)
     told = [files.read(os.path.join(os.path.dirname(source), "template.json")) or "", *map(str, (os.path.dirname(source), status.st_ino, status.st_ctime_ns))]
     return hashlib.sha256("\0".join(told).encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -75,8 +75,11 @@ class Storage(Protocol):
     def is_there(self, root: str) -> bool:
         """Whether the tree is at its place, to be read, without anybody's doing."""
 
-    def opened(self, root: str) -> AbstractContextManager[None]:
-        """Have the tree at its place for the node to write to, even where the VPS has filled its disk, and make files as the VPS's root."""
+    def opened(self, root: str, *, mapped: bool = True) -> AbstractContextManager[None]:
+        """Have the tree at its place for the node to write to, even where the VPS has filled its disk, and make files as the VPS's root.
+
+        With `mapped` False for programs that read or write all of it, while nobody is in it: owners are then those that are seen inside.
+        """
 
     def limit(self, root: str, limits: Limits) -> None:
         """Hold the VPS to the limits of its disk. Raises NothingDone where it cannot."""

@@ -133,7 +133,7 @@ class Image:
         return _mounted(root)
 
     @contextmanager
-    def opened(self, root: str) -> Iterator[None]:
+    def opened(self, root: str, *, mapped: bool = True) -> Iterator[None]:
         """Mount it, unless it is; blocks are reserved for the node's root."""
         if _mounted(root):
             yield

@@ -198,7 +198,6 @@ def test_layouts_that_lie(layout, base, tmp_path):
     assert kit.node_files() == before
 
 
-@pytest.mark.skipif(shutil.which("skopeo") is None or shutil.which("umoci") is None, reason="skopeo and umoci are not installed")
 def test_what_skopeo_and_umoci_make_is_taken(system, tmp_path):
     """An image that umoci makes and skopeo copies: the layout, and the archive of it."""
     archives.furnished(system)

@@ -4,20 +4,19 @@
 """Killed at random moments, a VPS has the old root file system or the new one, whole, and the next run converges.
 
 The seed is printed, and taken from the environment (VPS_TEST_SEED) to try the same moments again.
-Six runs of each kind are killed; VPS_TEST_KILLS=20 asks for more.
+Three runs of each kind are killed; VPS_TEST_KILLS=20 asks for more.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import signal
 import time
 
 import guest_tree
 import vps_kit as kit
 
-KILLS = kit.kills(6)
+KILLS = kit.kills(3)
 SEED = int(os.environ.get("VPS_TEST_SEED") or time.time_ns() % 1_000_000)
 NAME, COPY = "it-rei-k", "it-rei-l"
 
@@ -45,7 +44,6 @@ def left() -> list[str]:
 
 
 def test_while_a_disk_is_made_anew_and_put_back(minimal, other, storage):
-    chance = random.Random(SEED)
     kit.container(NAME, template=minimal, storage=storage, limits={"diskspace": "300M"}, wait="booted")
     guest_tree.plant(kit.rootfs(NAME) / "srv/site")
     kept = guest_tree.taken(kit.rootfs(NAME) / "srv")
@@ -55,7 +53,7 @@ def test_while_a_disk_is_made_anew_and_put_back(minimal, other, storage):
     times = [duration(**anew, template=name) for name in (other, minimal)]
     whole, back = min(times), duration(**base, reinstall="undo")  # it is of `other` now
     found = {"old": 0, "new": 0}
-    for number in range(KILLS):
+    for number, part in enumerate(kit.moments(KILLS, 0.3, 1.2, seed=SEED)):
         where = f"seed {SEED}, kill {number} of {storage}"
         before = kit.info(NAME)["template"]
         wanted = minimal if before == other else other
@@ -65,7 +63,7 @@ def test_while_a_disk_is_made_anew_and_put_back(minimal, other, storage):
         elif number % 4 == 2:  # its record is of the new one
             kit.kill_when(lambda: f'"template": "{wanted}"' in record.read_text(encoding="utf-8"), "vps_container", **anew, template=wanted)
         else:
-            kill_after(chance.uniform(0.3, 1.2) * whole, **anew, template=wanted)
+            kill_after(part * whole, **anew, template=wanted)
         now = kit.ok("vps_container", name=NAME, state="started", stop_timeout=0, wait="booted")["vps"]  # a task that knows nothing of it
         new = now["template"] == wanted
         found["new" if new else "old"] += 1
@@ -81,7 +79,7 @@ def test_while_a_disk_is_made_anew_and_put_back(minimal, other, storage):
             if number % 4 == 1:
                 kit.kill_when((folder / "next").exists, "vps_container", **base, reinstall="undo")
             else:
-                kill_after(chance.uniform(0.3, 1.1) * back, **base, reinstall="undo")
+                kill_after(min(part, 1) * back, **base, reinstall="undo")
             kit.ok("vps_container", **base, reinstall="undo")
             assert (kit.info(NAME)["template"], kit.info(NAME)["previous"]) == (before, None), where
             assert kit.said(NAME, "cat", "/generation") == str(number), f"{where}: it did not come back"
@@ -93,19 +91,18 @@ def test_while_a_disk_is_made_anew_and_put_back(minimal, other, storage):
 
 
 def test_on_the_way_into_rescue_and_out_of_it(minimal, storage):
-    chance = random.Random(SEED + 1)
     kit.container(NAME, template=minimal, storage=storage, limits={"diskspace": "300M"}, wait="booted")
     kit.shell(NAME, "echo mine >/mine; sync")
     task = {"name": NAME, "stop_timeout": 0, "wait": "booted"}
     there, back = duration(**task, state="rescue"), duration(**task, state="started")
-    for number in range(KILLS):
+    for number, part in enumerate(kit.moments(KILLS, 0.25, 1, seed=SEED + 1)):
         where = f"seed {SEED}, kill {number} of {storage}"
-        kill_after(chance.uniform(0.25, 1) * there, **task, state="rescue")
+        kill_after(part * there, **task, state="rescue")
         if number % 2:
             kit.ok("vps_container", **task, state="rescue")
             assert kit.said(NAME, "cat", "/mnt/disk/mine") == "mine", where
             assert not kit.ok("vps_container", **task, state="rescue")["changed"], where
-            kill_after(chance.uniform(0.25, 1) * back, **task, state="started")
+            kill_after(part * back, **task, state="started")
         kit.ok("vps_container", **task, state="started")
         assert kit.said(NAME, "cat", "/mine") == "mine" and kit.info(NAME)["state"] == "started", where
         assert not kit.ok("vps_container", **task, state="started")["changed"], where
@@ -115,15 +112,14 @@ def test_on_the_way_into_rescue_and_out_of_it(minimal, storage):
 
 
 def test_while_a_copy_is_made(minimal, storage):
-    chance = random.Random(SEED + 2)
     kit.container(NAME, template=minimal, storage=storage, wait="booted")
     kit.shell(NAME, "echo mine >/mine; sync")
     task = {"name": COPY, "clone_from": NAME, "stop_timeout": 0, "wait": "booted"}
     whole = duration(**task)
     kit.ok("vps_container", name=COPY, state="absent")
-    for number in range(KILLS):
+    for number, part in enumerate(kit.moments(KILLS, 0.25, 1, seed=SEED + 2)):
         where = f"seed {SEED}, kill {number} of {storage}"
-        kill_after(chance.uniform(0.25, 1) * whole, **task)
+        kill_after(part * whole, **task)
         if number % 2:
             kit.ok("vps_container", **task)
             assert kit.said(COPY, "cat", "/mine") == "mine" and kit.said(COPY, "hostname") == COPY, where

@@ -4,13 +4,12 @@
 """vps_snapshot killed at random moments: the VPS has the old or the new disk whole, the next run converges, nothing is left over.
 
 The seed is printed, and taken from the environment (VPS_TEST_SEED) to try the same moments again.
-Six runs of each kind are killed; VPS_TEST_KILLS=20 asks for more.
+Three runs of each kind are killed; VPS_TEST_KILLS=20 asks for more.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import time
@@ -18,7 +17,7 @@ import time
 import pytest
 import vps_kit as kit
 
-KILLS = kit.kills(6)
+KILLS = kit.kills(3)
 SEED = int(os.environ.get("VPS_TEST_SEED") or time.time_ns() % 1_000_000)
 NAME = "it-snap-killed"
 STORAGES = ("btrfs", "image")
@@ -68,14 +67,12 @@ def duration(**params) -> float:
 
 
 def test_killed_while_it_rolls_back(vps):
-    chance = random.Random(SEED)
     kit.ok("vps_snapshot", vps=NAME, name="one")
     task = {"name": "one", "state": "rolled_back", "keep_current": "before", "stop_timeout": 0, "lock_timeout": 120}
-    whole = max(mark("new") or duration(**task) for _time in range(3))
+    whole = max(mark("new") or duration(**task) for _time in range(2))
     killed, found = 0, {"old": 0, "new": 0, "half": 0}
-    for number in range(KILLS):
+    for number, moment in enumerate(kit.moments(KILLS, 0.2 * whole, 1.2 * whole, seed=SEED)):
         mark("new")
-        moment = chance.uniform(0.2, 1.2) * whole
         where = f"seed {SEED}, kill {number} after {moment:.3f} of {whole:.3f} s"
         if number % 3 == 2:  # with a disk that is ready and not yet in its place
             kit.kill_when(staged, "vps_snapshot", vps=NAME, **task)
@@ -107,12 +104,11 @@ def test_killed_while_it_rolls_back(vps):
 
 
 def test_killed_while_it_takes_and_removes_one(vps):
-    chance = random.Random(SEED + 1)
     wholes = [duration(name="s", frozen=True), duration(name="s", state="absent")]
-    for number in range(KILLS):
+    for number, part in enumerate(kit.moments(2 * KILLS, 0.2, 1.05, seed=SEED + 1)):
         removes = number % 2
         task = {"name": "s", "state": "absent"} if removes else {"name": "s", "frozen": True}
-        moment = chance.uniform(0.2, 1.05) * wholes[removes]
+        moment = part * wholes[removes]
         where = f"seed {SEED}, kill {number} after {moment:.3f} s"
         kill_after(moment, **task)
         done = kit.ok("vps_snapshot", vps=NAME, **task)
