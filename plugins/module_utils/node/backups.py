@@ -271,7 +271,7 @@ class Backups(Node):
                 if _entry(place) != place and driver.is_there(place):
                     raise VpsError(f"target: the disk of VPS '{vps.name}' is still in use; end what uses it (fuser -vm {place}), then run this again.")
                 exchange(_entry(root), _entry(place))
-                parts.vps.store(replace(vps, template=record.template, init=record.init))
+                parts.vps.store(replace(vps, template=record.template, init=record.init, build=record.build))
                 parts.storage.sync()
             finally:
                 if ran and vps_steps.status(vps.name).run == STOPPED:

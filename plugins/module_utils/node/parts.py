@@ -12,6 +12,7 @@ from functools import cached_property
 
 from ..core import fidelity, networks
 from ..core.beancounters import BTRFS, DIR, IMAGE
+from ..core.builds import Build
 from ..core.capacity import Present, Room
 from ..core.disk import Disk
 from ..core.errors import VpsError
@@ -137,6 +138,10 @@ class Parts:
     def users(self, template: str) -> tuple[str, ...]:
         """The names of the VPSs that came from a template."""
         return tuple(vps.name for vps in self.reserved() if vps.template == template)
+
+    def builds(self, template: str) -> dict[str, Build | None]:
+        """The VPSs that came from a template, with the build of it; those whose record is damaged are left out."""
+        return {vps.name: vps.build for vps in self.reserved({}) if vps.template == template}
 
     def keep(self, vps: Vps, into: str, *, option: str) -> None:
         """Keep its root file system as it is at this instant at another place. Raises VpsError, about an option, where its storage takes longer."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from ...core.archive import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, HARD_LINK, SYMLINK, Archive, Entry
@@ -55,7 +55,11 @@ class Unpacker:
     def unpack(self, read: Callable[[int], bytes]) -> None:
         """Unpack one archive. Raises ArchiveError."""
         archive = Archive(read)
-        for entry in archive:
+        self.put_all(archive, archive)
+
+    def put_all(self, archive: Archive, entries: Iterable[Entry]) -> None:
+        """The same of those entries of an archive that somebody lets through, one after the other. Raises ArchiveError."""
+        for entry in entries:
             self._entries += 1
             if self._entries > self._template.max_entries:
                 raise ArchiveError(entry.name, f"is one entry more than 'max_entries' allows ({self._template.max_entries})")
