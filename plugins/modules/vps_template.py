@@ -188,14 +188,14 @@ options:
     choices: [refuse, skip]
   setid_files:
     description:
-      - With the same sources and O(state=imported), what happens to files that run with their owner's rights (set-uid, set-gid, capabilities). V(allow), where it is not
-        given, because no system's C(su) is without; they are of the VPS's users, not the node's. V(refuse) fails at the first.
+      - With the same sources and O(state=imported), what happens to files that run with their owner's rights (set-uid, set-gid, capabilities).
+        V(allow), where it is not given, because no system's C(su) is without; they are of the VPS's users, not the node's. V(refuse) fails at the first.
     type: str
     choices: [allow, refuse]
   max_size:
     description:
-      - With the same sources and O(state=imported), the most bytes that all files may have, holes included, and that the archive itself may have; with a unit, as in V(20G).
-        16G where it is not given.
+      - With the same sources and O(state=imported), the most bytes that all files may have, holes included, and that the archive itself may have; with a unit,
+        as in V(20G). 16G where it is not given.
     type: str
   max_entries:
     description:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from . import parse, snapshots, template_life, template_sources
-from .errors import VpsError
+from .errors import VpsError, shown
 from .model import Template, plain
 from .plan import BuildTemplate, Change, Plan, RemoveTemplate
 from .template_life import ABSENT, EXPORTED, IMPORTED, LATEST, NOBODY, PRESENT, PRUNED, Desired, TemplateActual
@@ -28,14 +29,14 @@ def parse_template(params: Mapping[str, Any], *, now: float = 0.0) -> Desired:
     """The parameters of C(vps_template). `now` is in seconds since 1970."""
     state, name, source = params["state"], params.get("name"), params.get("source")
     _refuse_strangers(state, params)
-    max_age = None if params.get("max_age") in (None, "") else snapshots.parse_duration(params["max_age"], option="max_age")
+    if state == ABSENT and name:
+        return Desired(parse.parse_name(name), state, None)
+    max_age = _max_age(params.get("max_age"))
     if state == PRUNED:
         return Desired(NOBODY, state, None, now, max_age, keep=tuple(parse.parse_name(str(one), option="keep") for one in params.get("keep") or ()))
     if not name:
         raise VpsError(f"name: needed with state {state}; it is that of the template.")
     name, verify = parse.parse_name(name), bool(params.get("verify"))
-    if state == ABSENT:
-        return Desired(name, state, None)
     if state in (EXPORTED, IMPORTED):
         bounds, digest = template_sources.parse_bounds(name, state, params)
         return Desired(name, state, None, now, verify=verify, path=bounds.path, sha256=digest, bounds=bounds)
@@ -43,6 +44,18 @@ def parse_template(params: Mapping[str, Any], *, now: float = 0.0) -> Desired:
         template_sources.refuse_options(params)
         return Desired(name, state, None, now, max_age, verify)
     return Desired(name, state, template_sources.parse_source(name, params), now, max_age, verify)
+
+
+def _max_age(value: Any) -> int | None:
+    """Seconds; C(never) is no age, and would be taken for none at all."""
+    if value in (None, ""):
+        return None
+    age = None
+    with suppress(VpsError):
+        age = snapshots.parse_duration(value, option="max_age")
+    if age is None:
+        raise VpsError(f"max_age: {shown(value)} is not an age; write for example 12h, 7d or 4w.")
+    return age
 
 
 def _refuse_strangers(state: str, params: Mapping[str, Any]) -> None:

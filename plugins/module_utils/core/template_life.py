@@ -102,7 +102,7 @@ def export(desired: Desired, actual: TemplateActual) -> Plan:
     if manifest is None:
         raise VpsError(f"name: there is no template '{desired.name}' on this node; make it with state present first.")
     if manifest.content is None:
-        raise VpsError(f"name: template '{desired.name}' is of an older release, which wrote down nothing of its content; build it anew with state latest first.")
+        raise VpsError(f"name: template '{desired.name}' is of an older release, which kept no account of its content; build it anew with state latest.")
     if archive is None or desired.path is None or (archive.trouble and archive.manifest is None):
         raise VpsError((archive and archive.trouble) or "path: needed with state exported.")
     if archive.manifest == manifest and not archive.trouble:

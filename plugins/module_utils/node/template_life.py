@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -76,7 +77,8 @@ def export(parts: Parts, step: steps.ExportTemplate) -> None:
     if found is None or found:
         told = "has lost the account of its content" if found is None else f"is not as it was built any more ({found})"
         raise VpsError(f"name: template '{step.name}' {told}; state present with verify says what differs, and builds it anew.")
-    exported.write(directory, step.path)
+    with locks.hold("export", hashlib.sha256(os.path.realpath(step.path).encode("utf-8", "surrogateescape")).hexdigest()[:16], timeout=parts.lock_timeout):
+        exported.write(directory, step.path)
 
 
 def import_(parts: Parts, step: steps.ImportTemplate) -> None:
