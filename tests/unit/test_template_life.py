@@ -198,8 +198,13 @@ def test_builds_survive_on_disk():
     assert Manifest.from_record(old).build == Build(1, MADE)
 
 
-@pytest.mark.parametrize("record", [{}, [], "x", {"version": 1}, {"version": "1", "created": MADE}, {"version": True, "created": MADE}, {"version": 1, "created": 1},
-                                    {"version": 1, "created": MADE, "content": 1}, {"version": 1, "created": MADE, "more": 1}])
+@pytest.mark.parametrize(
+    "record",
+    [
+        {}, [], "x", {"version": 1}, {"version": "1", "created": MADE}, {"version": True, "created": MADE}, {"version": 1, "created": 1},
+        {"version": 1, "created": MADE, "content": 1}, {"version": 1, "created": MADE, "more": 1},
+    ],
+)
 def test_what_is_no_build_is_not_taken_for_one(record):
     with pytest.raises(NOT_OURS):
         read_build(record)

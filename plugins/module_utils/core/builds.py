@@ -32,7 +32,8 @@ def read_build(record: Mapping[str, Any] | None) -> Build | None:
     if record is None:
         return None
     build = Build(**record)
-    if type(build.version) is not int or not isinstance(build.created, str) or not isinstance(build.content, (str, type(None))):
+    whole = isinstance(build.version, int) and not isinstance(build.version, bool)
+    if not whole or not isinstance(build.created, str) or not isinstance(build.content, (str, type(None))):
         raise TypeError(f"build: {shown(record)} is none")
     return build
 

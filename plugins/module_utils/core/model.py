@@ -383,7 +383,7 @@ class Manifest:
             if not isinstance(getattr(manifest, name), str):
                 raise TypeError(f"{name}: {shown(getattr(manifest, name))} is none")
         for name, value in (("size", manifest.size), ("version", manifest.version)):
-            if type(value) is not int:
+            if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{name}: {shown(value)} is none")
         if not isinstance(manifest.content, (str, _NONE)):
             raise TypeError(f"content: {shown(manifest.content)} is none")

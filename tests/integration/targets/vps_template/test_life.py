@@ -398,7 +398,8 @@ def test_a_strangers_file_gets_nowhere(minimal, tmp_path, what):
 @pytest.mark.parametrize(
     "record",
     [
-        b"", b"{", b"[" * 100_000, b"{}", b"null", b" " * (2 << 20), {"content": 7}, {"version": "1"}, {"version": -1}, {"template": []}, {"checksum": "x"}, {"a": 1},
+        b"", b"{", b"[" * 100_000, b"{}", b"null", b" " * (2 << 20),
+        {"content": 7}, {"version": "1"}, {"version": -1}, {"template": []}, {"checksum": "x"}, {"a": 1},
     ],
 )
 def test_a_strangers_record_is_a_sentence(minimal, tmp_path, record):
