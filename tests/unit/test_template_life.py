@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,8 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.model import Kep
 from ansible_collections.mainline.vps.plugins.module_utils.core.plan import BuildTemplate, Change, ExportTemplate, ImportTemplate, Plan, PruneTemplate
 from ansible_collections.mainline.vps.plugins.module_utils.core.template_life import Archived, Desired, TemplateActual
 from ansible_collections.mainline.vps.plugins.module_utils.node import content as listing
+from ansible_collections.mainline.vps.plugins.module_utils.node import locks, progress
+from ansible_collections.mainline.vps.plugins.module_utils.node.record import TemplateRecords
 from ansible_collections.mainline.vps.tests.contract import modules
 from ansible_collections.mainline.vps.tests.unit.reading import sentence
 
@@ -274,3 +277,28 @@ def test_a_listing_finds_what_has_become_of_a_tree(tree):
     assert listing.differences(str(tree), "0" * 64) is listing.differences(str(tree), None) is None
     (tree.parent / "content.mtree").unlink()
     assert listing.differences(str(tree), digest) is None
+
+
+# -- what is being made -------------------------------------------------------------------------------------------------
+
+
+def test_what_a_run_makes_is_told_as_long_as_it_is_at_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "FOLDER", str(tmp_path / "locks"))
+    (tmp_path / "templates").mkdir()
+    shelf = TemplateRecords(str(tmp_path))
+    directory = shelf.begin("t")
+    progress.tell(directory, "building")
+    assert progress.running(shelf) == [], "a run that was killed"
+    with locks.hold("template", "t", timeout=0):
+        (told,) = progress.running(shelf)
+        assert (told["name"], told["step"], told["line"]) == ("t", "building", None)
+        os.mkdir(os.path.join(directory, "tmp"))
+        Path(directory, "tmp/output").write_bytes(b"x" * 9000 + b"\nI: one\n10%\r\x1b[31m90%" + b"y" * 500 + b"\n\n")
+        progress.tell(directory, "checking")
+        (later,) = progress.running(shelf)
+        assert later["since"] == told["since"] and later["step"] == "checking" and later["line"].startswith("?[31m90%yyy") and len(later["line"]) == 201
+        Path(directory, "progress.json").write_text("{", encoding="ascii")
+        assert progress.running(shelf) == []
+        progress.done(directory)
+        shelf.commit("t")
+        assert progress.running(shelf) == []
