@@ -131,6 +131,10 @@ class Parts:
         """
         return self.vps.all(unread) + [vps for vps in self.vps.staged(unread) if locks.is_held("vps", vps.name)]
 
+    def builds(self, template: str) -> dict[str, Build | None]:
+        """The VPSs that came from a template, with the build of it; those whose record is damaged are left out."""
+        return {vps.name: vps.build for vps in self.reserved({}) if vps.template == template}
+
     def others(self, name: str) -> list[Vps]:
         """Those but one."""
         return [vps for vps in self.reserved() if vps.name != name]
@@ -138,10 +142,6 @@ class Parts:
     def users(self, template: str) -> tuple[str, ...]:
         """The names of the VPSs that came from a template."""
         return tuple(vps.name for vps in self.reserved() if vps.template == template)
-
-    def builds(self, template: str) -> dict[str, Build | None]:
-        """The VPSs that came from a template, with the build of it; those whose record is damaged are left out."""
-        return {vps.name: vps.build for vps in self.reserved({}) if vps.template == template}
 
     def keep(self, vps: Vps, into: str, *, option: str) -> None:
         """Keep its root file system as it is at this instant at another place. Raises VpsError, about an option, where its storage takes longer."""
