@@ -69,6 +69,7 @@ def describe_manifest(manifest: Manifest, used_by: Iterable[str], outdated: Iter
         "created": manifest.created,
         "version": manifest.version,
         "content": manifest.content,
+        "imported": manifest.imported,
         "used_by": list(used_by),
         "outdated": list(outdated),
     }

@@ -30,7 +30,8 @@ options:
         its source has by now. It is a change each time, unless O(max_age) says that the one there is young enough.
       - V(absent) removes the template; while a VPS that was made from it exists, that is an error.
       - V(exported) has the template in one file on the node, at O(path), for other nodes. Nothing is done where that build is in the file already.
-        The directory has to exist. A file there that is no exported template is left alone, and an error.
+        The directory has to exist. A file there that is no exported template is left alone, and an error. A killed run leaves C(.FILE.vps-new) there
+        for the next one.
       - V(imported) has the template that another node has exported to the file at O(path) on this one. It is the same build then, made from the
         same, so that a task with V(present) leaves it alone. It replaces what has O(name) in one step.
       - V(pruned) removes all templates that no VPS of this node was made from, but for those in O(keep) and those younger than O(max_age).
@@ -69,7 +70,8 @@ options:
       - V(vps) copies O(vps), a VPS of this node, as it is at that instant, running or not. Taken out of the copy are the machine-id, SSH host keys,
         random seeds, logs, DHCP leases, shell histories, everybody's C(.ssh), mail, root's password, temporary files, device nodes and fifos.
         The rest stays, other users and their passwords included.
-      - Needed with O(state=present). With O(state=latest) or O(verify) a template that exists is made from what it was made from, where it is not given.
+      - Needed with O(state=present). With O(state=latest) or O(verify) a template that exists is made from what it was made from, where it is not given;
+        but not one that was imported, for its source is what a file says.
     type: str
     choices: [minimal, debian, ubuntu, tarball, directory, lxc, oci, vps]
   suite:
@@ -391,6 +393,10 @@ template:
       description: Bytes on disk when it was made.
       type: int
       sample: 223346688
+    imported:
+      description: Whether it was imported, and not built on this node.
+      type: bool
+      sample: false
     created:
       description: When it was made, UTC, ISO 8601.
       type: str

@@ -439,7 +439,7 @@ class MemoryNode:
     def _ImportTemplate(self, step: steps.ImportTemplate) -> None:
         kept, there = self.archives[step.path], self.templates.get(step.name)
         version = max(kept.version, there.version + 1 if there else 1)
-        self.templates[step.name] = replace(kept, template=replace(kept.template, name=step.name), version=version)
+        self.templates[step.name] = replace(kept, template=replace(kept.template, name=step.name), version=version, imported=True)
         self.damaged_templates.pop(step.name, None)
 
     # -- what the disk and the kernel say -------------------------------------------------------------------------

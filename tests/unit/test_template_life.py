@@ -108,6 +108,16 @@ def test_the_latest_is_built_each_time_until_it_has_been():
     sentence(lambda: template.compare(wish("latest"), TemplateActual(MANIFEST, missing_tool="no mmdebstrap.")), "source")
 
 
+def test_a_source_that_a_file_has_told_is_not_followed():
+    """It could say what the node's root is to run."""
+    alien = TemplateActual(replace(MANIFEST, imported=True), differences=SPOILED)
+    for asked in (wish("latest"), wish("present", verify=True)):
+        assert "imported" in sentence(lambda asked=asked: template.compare(asked, alien), "source")
+    assert template.compare(wish("latest", max_age=9 * DAY), alien) == Plan()
+    assert template.compare(wish("latest", DEBIAN), alien).steps == (BuildTemplate(DEBIAN),)
+    assert template.compare(wish("present", DEBIAN), alien) == Plan()
+
+
 @pytest.mark.parametrize(
     ("created", "max_age", "built"),
     [(MADE, DAY, False), (MADE, DAY - 1, True), ("2036-01-01T00:00:00+00:00", 1, False), ("yesterday", 9 * DAY, True), ("", 9 * DAY, True)],

@@ -359,7 +359,8 @@ class Manifest:
     """A finished template: what it was made from, when, and what came out.
 
     `checksum` is the SHA-256 of its inputs as JSON, `size` its bytes, `created` UTC in ISO 8601. `version` counts the builds of its name;
-    `content` is the SHA-256 of the listing beside it (core/content.py), None where an older release has made it.
+    `content` is the SHA-256 of the listing beside it (core/content.py), None where an older release has made it. `imported`: what it was made
+    from is the word of whoever has exported it.
     """
 
     template: Template
@@ -369,6 +370,7 @@ class Manifest:
     created: str
     version: int = 1
     content: str | None = None
+    imported: bool = False
 
     @property
     def build(self) -> Build:
@@ -387,4 +389,6 @@ class Manifest:
                 raise TypeError(f"{name}: {shown(value)} is none")
         if not isinstance(manifest.content, (str, _NONE)):
             raise TypeError(f"content: {shown(manifest.content)} is none")
+        if not isinstance(manifest.imported, bool):
+            raise TypeError(f"imported: {shown(manifest.imported)} is none")
         return manifest

@@ -135,6 +135,8 @@ def import_(desired: Desired, actual: TemplateActual, options: tuple[Change, ...
 
 def prune(desired: Desired, actual: TemplateActual) -> Plan:
     """The plan that removes what nobody uses, but for what the task keeps, and what is not old enough."""
+    if desired.settled:  # what is there now has come to be meanwhile, or is used by now
+        return Plan()
     old = [one for one in actual.unused if one.template.name not in desired.keep and (desired.max_age is None or age(one, desired.now) > desired.max_age)]
     changes = tuple(Change(f"templates.{one.template.name}", "present", "absent") for one in old)
     return Plan(changes, tuple(PruneTemplate(one.template.name, one.build) for one in old))

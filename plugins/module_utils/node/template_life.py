@@ -105,7 +105,8 @@ def import_(parts: Parts, step: steps.ImportTemplate) -> None:
         now = content.write(root)
         if now != manifest.content:
             raise VpsError(f"path: what is in {step.path} is not what was exported: its content has the SHA-256 {now}, and not {manifest.content}.")
-        template_steps.put(parts, replace(manifest, template=replace(manifest.template, name=step.name), init=init), directory, least=manifest.version)
+        manifest = replace(manifest, template=replace(manifest.template, name=step.name), init=init, imported=True)
+        template_steps.put(parts, manifest, directory, least=manifest.version)
     except BaseException:
         if os.path.lexists(directory):
             erase(parts, directory)
