@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from .core import addresses, container, fidelity, limits, reading, reinstall, usage
+from .core import addresses, builds, container, fidelity, limits, reading, reinstall, usage
 from .core.beancounters import Bound
 from .core.errors import VpsError
 from .core.model import RUNNING, Actual, Manifest
@@ -25,6 +26,7 @@ def describe_vps(node: Any, actual: Actual) -> dict[str, Any] | None:
         "name": vps.name,
         "state": reinstall.word("started" if actual.run == RUNNING else actual.run, vps),
         "template": vps.template,
+        "template_build": None if vps.build is None else {"version": vps.build.version, "created": vps.build.created, "content": vps.build.content},
         "storage": vps.storage,
         "hostname": vps.hostname,
         "addresses": list(vps.addresses),
@@ -52,7 +54,7 @@ def describe_vps(node: Any, actual: Actual) -> dict[str, Any] | None:
     }
 
 
-def describe_manifest(manifest: Manifest, used_by: tuple[str, ...]) -> dict[str, Any]:
+def describe_manifest(manifest: Manifest, used_by: Iterable[str], outdated: Iterable[str]) -> dict[str, Any]:
     """A template's manifest and who uses it, as modules return it."""
     return {
         "name": manifest.template.name,
@@ -65,8 +67,16 @@ def describe_manifest(manifest: Manifest, used_by: tuple[str, ...]) -> dict[str,
         "checksum": manifest.checksum,
         "size": manifest.size,
         "created": manifest.created,
+        "version": manifest.version,
+        "content": manifest.content,
+        "imported": manifest.imported,
         "used_by": list(used_by),
+        "outdated": list(outdated),
     }
+
+
+def _described(manifest: Manifest, users: Mapping[str, builds.Build | None]) -> dict[str, Any]:
+    return describe_manifest(manifest, users, builds.outdated(manifest.build, users))
 
 
 def read_info(node: Any, params: Any) -> dict[str, Any]:
@@ -100,7 +110,8 @@ def read_info(node: Any, params: Any) -> dict[str, Any]:
             for vps in vpss
             for address in (*vps["addresses"], *(address for one in vps["interfaces"] for address in one.get("addresses", ())))
         ],
-        "templates": [describe_manifest(manifest, users.get(manifest.template.name, ())) for manifest in manifests],
+        "templates": [_described(manifest, users.get(manifest.template.name, {})) for manifest in manifests],
+        "building": node.building(),
         "node": node.summary(),
         **({"warnings": warnings} if warnings else {}),
     }

@@ -493,6 +493,12 @@ vps:
       description: The template it was made from.
       type: str
       sample: debian
+    template_build:
+      description:
+        - Which build of it that was - C(version) counts those of its name, C(created) is when it was built, C(content) the SHA-256 of what was in it.
+          Null where an older release has made the VPS.
+      type: dict
+      sample: {version: 3, created: "2026-11-23T22:10:27+00:00", content: 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752}
     storage:
       description: What its disk is, C(btrfs), C(image) or C(dir).
       type: str

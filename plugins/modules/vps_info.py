@@ -204,6 +204,26 @@ templates:
   type: list
   elements: dict
   sample: [{name: minimal, source: minimal, used_by: [web1]}]
+building:
+  description:
+    - The templates that are being built or imported just now, by whichever run. What a killed run has left is not among them.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{name: debian, since: "2026-11-26T22:10:27+00:00", step: building, line: "I: downloading packages with apt..."}]
+  contains:
+    name:
+      description: The template.
+      type: str
+    since:
+      description: When it was begun, UTC, ISO 8601.
+      type: str
+    step:
+      description: What is being done - C(building), C(fetching), C(unpacking), C(checking) (its content is written down) or C(making an image).
+      type: str
+    line:
+      description: The last line that its builder has printed, or how many bytes have been fetched; null where there is nothing to tell.
+      type: str
 node:
   description: The node.
   returned: success

@@ -8,26 +8,55 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: vps_template
-short_description: Build and remove the templates that VPSs are made from
+short_description: Build, renew, verify, move and remove the templates that VPSs are made from
 version_added: 0.1.0
 description:
   - A template is a read-only root file system in the node's pool, with a manifest of what it was made from. A VPS is a
     copy-on-write clone of it.
   - The same inputs do nothing the second time. Other inputs build the template anew beside the old one, which it then
     replaces in one step; VPSs keep what they were made of.
-  - A template has no machine-id and no SSH host keys. Each VPS gets its own.
+  - A template has no machine-id, no SSH host keys and no device nodes. Each VPS gets its own.
+  - Each build of a name has a number (C(version)), a time and the SHA-256 of its content. A VPS's record says which build it was made from.
 options:
   name:
     description:
       - The name of the template. Up to 63 characters of C(a-z), C(0-9), C(-) and C(.).
+      - Needed, but with O(state=pruned).
     type: str
-    required: true
   state:
     description:
+      - V(present) builds the template if there is none, or if it was made from something else.
+      - V(latest) builds it anew beside the old one, which it then replaces in one step, even if it was made from the same - for the updates that
+        its source has by now. It is a change each time, unless O(max_age) says that the one there is young enough.
       - V(absent) removes the template; while a VPS that was made from it exists, that is an error.
+      - V(exported) has the template in one file on the node, at O(path), for other nodes. Nothing is done where that build is in the file already.
+        The directory has to exist. A file there that is no exported template is left alone, and an error. A killed run leaves C(.FILE.vps-new) there
+        for the next one.
+      - V(imported) has the template that another node has exported to the file at O(path) on this one. It is the same build then, made from the
+        same, so that a task with V(present) leaves it alone. It replaces what has O(name) in one step.
+      - V(pruned) removes all templates that no VPS of this node was made from, but for those in O(keep) and those younger than O(max_age).
     type: str
-    choices: [present, absent]
+    choices: [present, latest, absent, exported, imported, pruned]
     default: present
+  max_age:
+    description:
+      - With O(state=latest), how old the template may be before it is built anew; with O(state=pruned), how old one that nobody uses may become. A number
+        with C(s), C(m), C(h), C(d) or C(w) for seconds, minutes, hours, days or weeks. Without it, each is old enough.
+      - Counted from its build, on whichever node that was.
+    type: str
+  verify:
+    description:
+      - Look at every file of the template. One that is not as it was built is a change, and the template is built anew, or imported anew with
+        O(state=imported). In check mode nothing is done, and RV(differences) says which files differ. Takes about a second for 500 MB.
+      - Content, mode, owner, links, ACLs, capabilities and C(user) attributes are looked at, times are not.
+      - A template whose record is damaged is built anew, too. Without O(verify) it is an error.
+    type: bool
+    default: false
+  keep:
+    description:
+      - With O(state=pruned), the names of templates that stay whether they are used or not.
+    type: list
+    elements: str
   source:
     description:
       - V(minimal) is a static busybox as init, built from the node's own in a moment, without a network.
@@ -41,7 +70,8 @@ options:
       - V(vps) copies O(vps), a VPS of this node, as it is at that instant, running or not. Taken out of the copy are the machine-id, SSH host keys,
         random seeds, logs, DHCP leases, shell histories, everybody's C(.ssh), mail, root's password, temporary files, device nodes and fifos.
         The rest stays, other users and their passwords included.
-      - Needed with O(state=present).
+      - Needed with O(state=present). With O(state=latest) or O(verify) a template that exists is made from what it was made from, where it is not given;
+        but not one that was imported, for its source is what a file says.
     type: str
     choices: [minimal, debian, ubuntu, tarball, directory, lxc, oci, vps]
   suite:
@@ -102,7 +132,8 @@ options:
     elements: list
   path:
     description:
-      - On the node, the archive of O(source=tarball), the tree of O(source=directory), or the image layout of O(source=oci).
+      - On the node, the archive of O(source=tarball), the tree of O(source=directory), or the image layout of O(source=oci); or the file of
+        O(state=exported) and O(state=imported), a tar archive compressed by zstd whatever it is called, which root alone may read.
       - What a template of O(source=directory) or O(source=oci) was made of is not looked at again, as long as the options are the same.
     type: path
   url:
@@ -115,6 +146,8 @@ options:
   sha256:
     description:
       - The SHA-256 of the archive, in hexadecimal digits. With O(source=lxc) that of the root file system's archive, which pins the image.
+      - With O(state=imported) that of the file, as RV(archive) of the export told it. A file is verified without it, too, but says itself what should
+        be in it.
     type: str
   signature:
     description:
@@ -157,18 +190,18 @@ options:
     choices: [refuse, skip]
   setid_files:
     description:
-      - With the same sources, what happens to files that run with their owner's rights (set-uid, set-gid, capabilities). V(allow), where it is not
-        given, because no system's C(su) is without; they are of the VPS's users, not the node's. V(refuse) fails at the first.
+      - With the same sources and O(state=imported), what happens to files that run with their owner's rights (set-uid, set-gid, capabilities).
+        V(allow), where it is not given, because no system's C(su) is without; they are of the VPS's users, not the node's. V(refuse) fails at the first.
     type: str
     choices: [allow, refuse]
   max_size:
     description:
-      - With the same sources, the most bytes that all files may have, holes included, and that the archive itself may have; with a unit, as in V(20G).
-        16G where it is not given.
+      - With the same sources and O(state=imported), the most bytes that all files may have, holes included, and that the archive itself may have; with a unit,
+        as in V(20G). 16G where it is not given.
     type: str
   max_entries:
     description:
-      - With the same sources, the most files, links and directories. 1000000 where it is not given.
+      - With the same sources and O(state=imported), the most files, links and directories. 1000000 where it is not given.
     type: int
 notes:
   - An archive is taken for a stranger's. Names that are absolute or have C(..) in them, links that lead out of it, files behind links, owners beyond the
@@ -235,6 +268,45 @@ EXAMPLES = r"""
     name: golden
     source: vps
     vps: web1
+
+- name: The same with this week's updates; to be run as often as one likes
+  mainline.vps.vps_template:
+    name: debian
+    state: latest
+    max_age: 7d
+
+- name: See whether any file of it has changed on the disk
+  mainline.vps.vps_template:
+    name: debian
+    verify: true
+  check_mode: true
+  register: verified
+  failed_when: verified.changed
+
+- name: Build it anew if so
+  mainline.vps.vps_template:
+    name: debian
+    verify: true
+
+- name: Have it in a file
+  mainline.vps.vps_template:
+    name: debian
+    state: exported
+    path: /srv/debian.tar.zst
+  register: export
+
+- name: On another node, have it from that file, which has been copied there
+  mainline.vps.vps_template:
+    name: debian
+    state: imported
+    path: /srv/debian.tar.zst
+    sha256: 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752  # export.archive.sha256
+
+- name: Remove what nobody has used for a month, but for what this playbook makes
+  mainline.vps.vps_template:
+    state: pruned
+    max_age: 30d
+    keep: [debian, minimal]
 
 - name: Remove it
   mainline.vps.vps_template:
@@ -304,6 +376,15 @@ template:
       description: Which init it boots - C(systemd), C(busybox) or C(other).
       type: str
       sample: systemd
+    version:
+      description: Which build of this name it is; the first is 1. An imported one keeps its number, where that is higher than those before it.
+      type: int
+      sample: 3
+    content:
+      description:
+        - SHA-256 of what is in it, the same on every node; of the listing C(content.mtree) beside it. Null where an older release has built it.
+      type: str
+      sample: 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752
     checksum:
       description: SHA-256 of its inputs.
       type: str
@@ -312,15 +393,66 @@ template:
       description: Bytes on disk when it was made.
       type: int
       sample: 223346688
+    imported:
+      description: Whether it was imported, and not built on this node.
+      type: bool
+      sample: false
     created:
       description: When it was made, UTC, ISO 8601.
       type: str
       sample: "2026-11-23T22:10:27+00:00"
     used_by:
-      description: The VPSs of this node that were made from it.
+      description: The VPSs of this node that were made from it, whichever build it was.
       type: list
       elements: str
       sample: [web1, web2]
+    outdated:
+      description: Those of them that were made from an earlier build with another content. A reinstall gives them this one.
+      type: list
+      elements: str
+      sample: [web2]
+archive:
+  description: The file; null where there is none that could be told of, as in check mode before the first export.
+  returned: with O(state=exported)
+  type: dict
+  contains:
+    path:
+      description: Where it is.
+      type: str
+      sample: /srv/debian.tar.zst
+    sha256:
+      description: SHA-256 of the file, for O(sha256) on other nodes.
+      type: str
+      sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    size:
+      description: Its bytes.
+      type: int
+      sample: 78643200
+differences:
+  description:
+    - What is not as it was built, after the task; in check mode, as it is now. Null where nobody knows, because an older release has built it, or its
+      listing is gone. RV(changes) has what was there before.
+  returned: with O(verify)
+  type: dict
+  contains:
+    count:
+      description: How many files differ.
+      type: int
+      sample: 1
+    changed:
+      description: Of the first 100 that changed, what of each.
+      type: dict
+      sample: {/etc/passwd: [size, content]}
+    missing:
+      description: The first 100 that are gone.
+      type: list
+      elements: str
+      sample: []
+    extra:
+      description: The first 100 that the build did not have.
+      type: list
+      elements: str
+      sample: []
 """
 
 from ansible_collections.mainline.vps.plugins.module_utils.runner import run
@@ -332,8 +464,11 @@ def main() -> None:
     run(
         TEMPLATE,
         {
-            "name": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "name": {"type": "str"},
+            "state": {"type": "str", "choices": ["present", "latest", "absent", "exported", "imported", "pruned"], "default": "present"},
+            "max_age": {"type": "str"},
+            "verify": {"type": "bool", "default": False},
+            "keep": {"type": "list", "elements": "str"},
             "source": {"type": "str", "choices": ["minimal", "debian", "ubuntu", "tarball", "directory", "lxc", "oci", "vps"]},
             "suite": {"type": "str"},
             "packages": {"type": "list", "elements": "str"},

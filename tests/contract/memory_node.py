@@ -17,6 +17,7 @@ import time
 from collections.abc import Collection, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 
 from ansible_collections.mainline.vps.plugins.module_utils.core import capacity, interfaces
 from ansible_collections.mainline.vps.plugins.module_utils.core import plan as steps
@@ -41,13 +42,15 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.model import (
     Kept,
     Manifest,
     NodeFacts,
-    TemplateActual,
     Vps,
 )
 from ansible_collections.mainline.vps.plugins.module_utils.core.networks import Network, networks_of, pools_of
 from ansible_collections.mainline.vps.plugins.module_utils.core.ruleset import ruleset
 from ansible_collections.mainline.vps.plugins.module_utils.core.snapshots import Snapshot, SnapshotsActual
+from ansible_collections.mainline.vps.plugins.module_utils.core.builds import Build, outdated
+from ansible_collections.mainline.vps.plugins.module_utils.core.content import Differences
 from ansible_collections.mainline.vps.plugins.module_utils.core.template import checksum
+from ansible_collections.mainline.vps.plugins.module_utils.core.template_life import ABSENT, PRUNED, Archived, Desired, TemplateActual
 from ansible_collections.mainline.vps.plugins.module_utils.core.usage import Counters
 
 ID_RANGE = 65536
@@ -119,12 +122,14 @@ class MemoryNode:
         self.disks: dict[str, Disk] = {}
         self.kernels: dict[str, Kernel] = {}
         self.templates: dict[str, Manifest] = {}
+        self.archives: dict[str, Manifest] = {}  # by their paths
+        self.damaged_templates: dict[str, list[str]] = {}  # files that somebody has put into them
         self.rules: str | None = None
         self.other_networks: tuple[Network, ...] = ()
         self.listening: set[str] = set()
         self.clock = time.time()
         self._pids = 1000
-        self._roots = 0
+        self._roots = self._builds = 0
 
     # -- what the runner calls ------------------------------------------------------------------------------------
 
@@ -203,25 +208,38 @@ class MemoryNode:
         found = [one for one, _guest in self.disks[name].snapshots.values()] if name in self.disks else []
         return [(one, 0) for one in sorted(found, key=lambda one: one.created)], {}
 
-    def read_template(self, name: str, wanted: object = None) -> TemplateActual:
-        """A template as it is."""
-        return TemplateActual(self.templates.get(name), self._users(name), self.missing_tool if wanted is not None else None)
+    def read_template(self, desired: Desired) -> TemplateActual:
+        """A template as it is, and what its task asks about."""
+        (users, unread), manifest = self.users(), self.templates.get(desired.name)
+        if unread and desired.state in (ABSENT, PRUNED):
+            raise VpsError(next(iter(unread.values())))
+        mine = users.get(desired.name, {})
+        return TemplateActual(
+            manifest,
+            tuple(mine),
+            self.missing_tool if desired.template is not None else None,
+            outdated=outdated(manifest.build, mine) if manifest else (),
+            differences=Differences(extra=tuple(self.damaged_templates.get(desired.name, ()))) if desired.verify else None,
+            archive=None if desired.path is None else Archived(desired.path, self.archives.get(desired.path)),
+            unused=tuple(one for name, one in sorted(self.templates.items()) if name not in users) if desired.state == PRUNED else (),
+        )
 
-    def users(self) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
-        """The VPSs by the template that they came from, and why some cannot be read."""
-        found: dict[str, tuple[str, ...]] = {}
+    def building(self) -> list[dict[str, object]]:
+        """There is nobody else."""
+        return []
+
+    def users(self) -> tuple[dict[str, dict[str, Build | None]], dict[str, str]]:
+        """The VPSs with their builds, by the template that they came from, and why some cannot be read."""
+        found: dict[str, dict[str, Build | None]] = {}
         unread: dict[str, str] = {}
         for name in self.vps_names():
             try:
-                template = self.recorded(name).template
+                vps = self.recorded(name)
             except VpsError as error:
                 unread[name] = str(error)
                 continue
-            found[template] = (*found.get(template, ()), name)
+            found.setdefault(vps.template, {})[name] = vps.build
         return found, unread
-
-    def _users(self, template: str) -> tuple[str, ...]:
-        return tuple(name for name in self.vps_names() if self.recorded(name).template == template)
 
     def describe_vps(self, vps: Vps) -> dict[str, object]:
         """Where a VPS is."""
@@ -271,7 +289,8 @@ class MemoryNode:
 
     def _Create(self, step: steps.Create) -> None:
         used = {self.recorded(name).id_base for name in self.disks}
-        vps = replace(step.vps, id_base=next(base for base in range(1 << 20, 1 << 40, ID_RANGE) if base not in used))
+        build = self.templates[step.vps.template].build if step.source is None else self.recorded(step.source).build
+        vps = replace(step.vps, build=build, id_base=next(base for base in range(1 << 20, 1 << 40, ID_RANGE) if base not in used))
         assert vps.name not in self.disks
         vps = self._with_links(vps)
         self.disks[vps.name] = Disk(_record(vps), _config(vps), {option: getattr(vps, option) for option in GUEST}, root=self._new_root())
@@ -279,7 +298,8 @@ class MemoryNode:
         self.rules = self._rules()
 
     def _Update(self, step: steps.Update) -> None:
-        vps, disk, kernel = self._with_links(step.vps), self.disks[step.vps.name], self.kernels.get(step.vps.name)
+        vps = replace(step.vps, build=step.vps.build or self.recorded(step.vps.name).build)
+        vps, disk, kernel = self._with_links(vps), self.disks[step.vps.name], self.kernels.get(step.vps.name)
         disk.record = _record(replace(vps, unfinished=tuple(sorted(step.options - {"configuration", "packet_filter"}))))
         if "limits" in step.options:
             self._limit_disk(vps)
@@ -377,16 +397,16 @@ class MemoryNode:
 
     def _Reinstall(self, step: steps.Reinstall) -> dict[str, object]:
         vps, disk = self.recorded(step.name), self.disks[step.name]
-        disk.previous = (Kept(vps.template, vps.init, "2026-01-01T00:00:00+00:00"), disk.root, disk.guest) if step.keep_previous else None
+        disk.previous = (Kept(vps.template, vps.init, "2026-01-01T00:00:00+00:00", vps.build), disk.root, disk.guest) if step.keep_previous else None
         disk.guest, disk.root = {option: getattr(vps, option) for option in GUEST}, self._new_root()
-        self._put(replace(vps, template=step.template, init=step.init))
+        self._put(replace(vps, template=step.template, init=step.init, build=self.templates[step.template].build))
         return {"kept_paths": []} if step.keep_paths else {}
 
     def _GoBack(self, step: steps.GoBack) -> None:
         disk = self.disks[step.name]
         was, disk.root, disk.guest = disk.previous
         disk.previous = None
-        self._put(replace(self.recorded(step.name), template=was.template, init=was.init))
+        self._put(replace(self.recorded(step.name), template=was.template, init=was.init, build=was.build))
 
     def _DropPrevious(self, step: steps.DropPrevious) -> None:
         self.disks[step.name].previous = None
@@ -400,10 +420,27 @@ class MemoryNode:
     def _BuildTemplate(self, step: steps.BuildTemplate) -> None:
         template = step.template
         init = BUSYBOX if template.source == "minimal" else SYSTEMD
-        self.templates[template.name] = Manifest(template, init, checksum(template), 1 << 20, "2026-01-01T00:00:00+00:00")
+        version = self.templates[template.name].version + 1 if template.name in self.templates else 1
+        self._builds += 1  # no two of which are the same
+        created = datetime.fromtimestamp(self.clock, timezone.utc).isoformat(timespec="seconds")
+        self.templates[template.name] = Manifest(template, init, checksum(template), 1 << 20, created, version, f"{self._builds:064x}")
+        self.damaged_templates.pop(template.name, None)
 
     def _RemoveTemplate(self, step: steps.RemoveTemplate) -> None:
         del self.templates[step.name]
+
+    def _PruneTemplate(self, step: steps.PruneTemplate) -> None:
+        if self.templates[step.name].build == step.build:
+            del self.templates[step.name]
+
+    def _ExportTemplate(self, step: steps.ExportTemplate) -> None:
+        self.archives[step.path] = self.templates[step.name]
+
+    def _ImportTemplate(self, step: steps.ImportTemplate) -> None:
+        kept, there = self.archives[step.path], self.templates.get(step.name)
+        version = max(kept.version, there.version + 1 if there else 1)
+        self.templates[step.name] = replace(kept, template=replace(kept.template, name=step.name), version=version, imported=True)
+        self.damaged_templates.pop(step.name, None)
 
     # -- what the disk and the kernel say -------------------------------------------------------------------------
 

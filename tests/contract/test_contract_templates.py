@@ -89,3 +89,36 @@ def test_a_node_that_lacks_the_builder_says_so_before_it_starts(memory):
         memory.once("vps_template", name=NAME, source="debian")
     assert NAME not in memory.node.templates
     assert not memory.template(source="minimal")["changed"], "what is there needs no builder"
+
+
+def test_the_latest_is_one_more_build_and_vpss_know_which_is_theirs(bench):
+    bench.once("vps_template", name=NAME, source="minimal")
+    made = bench.vps(A, template=NAME, state="stopped")["vps"]["template_build"]
+    assert made["version"] == 1
+    again = bench.once("vps_template", name=NAME, state="latest")
+    assert (options(again), again["template"]["version"], again["template"]["used_by"]) == (["version"], 2, [A])
+    assert bench.vps(A, description="x")["vps"]["template_build"] == made
+    assert not bench.once("vps_template", name=NAME, state="latest", max_age="1d")["changed"]
+    bench.vps(A, state="absent")
+    assert bench.template(NAME, state="absent")["changed"]
+
+
+def test_what_was_exported_is_imported_and_both_once(memory):
+    memory.template(NAME, source="debian", packages=["nginx"])
+    memory.template(NAME, state="exported", path="/srv/t.tar.zst")
+    assert memory.template("contract-u", state="imported", path="/srv/t.tar.zst")["template"]["content"] == memory.node.templates[NAME].content
+    assert not memory.template("contract-u", source="debian", packages=["nginx"])["changed"]
+
+
+def test_what_is_not_as_it_was_is_mended_once(memory):
+    memory.template(NAME, source="minimal")
+    memory.node.damaged_templates[NAME] = ["/etc/evil"]
+    done = memory.template(NAME, verify=True)
+    assert done["changes"][0]["before"]["extra"] == ["/etc/evil"] and done["differences"]["count"] == 0
+
+
+def test_what_nobody_uses_is_pruned_once(memory):
+    memory.template(NAME, source="minimal")
+    memory.vps(A, template=TEMPLATE)
+    assert options(memory.converge("vps_template", state="pruned")) == [f"templates.{NAME}"]
+    assert list(memory.node.templates) == [TEMPLATE]

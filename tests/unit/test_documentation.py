@@ -114,7 +114,7 @@ def test_what_a_module_returns_is_documented_and_the_other_way_round(module):
     returned = yaml.safe_load(modules.load(module).RETURN)
     assert {"changes", "restart_required"} <= set(returned)
     thing = {"vps_network": "network", "vps_template": "template", "vps_node": "node", "vps_snapshot": "snapshots"}.get(module, "vps")
-    assert set(returned) - {"changes", "restart_required", "boot", "fidelity", "kept_paths"} == {thing}
+    assert set(returned) - {"changes", "restart_required", "boot", "fidelity", "kept_paths", "archive", "differences"} == {thing}
 
 
 def test_every_value_of_a_vps_and_of_a_template_is_documented():

@@ -22,9 +22,10 @@ PURE = {
 }
 LOADING = "..loading"  # of core/__init__.py alone, for it comes before all else
 PARTS = (
-    "abilities", "boot", "cgroup", "engine", "firewall", "guest", "interfaces", "keeping", "lxcfs", "network", "probe", "processes", "rates", "record",
-    "resources", "traffic", "usage",
-    "sources/archive", "sources/debian", "sources/fetching", "sources/lxc_images", "sources/minimal", "sources/oci", "sources/streams", "sources/unpack",
+    "abilities", "boot", "cgroup", "content", "engine", "firewall", "guest", "interfaces", "keeping", "lxcfs", "network", "probe", "processes", "rates",
+    "record", "resources", "traffic", "usage",
+    "sources/archive", "sources/debian", "sources/exported", "sources/fetching", "sources/lxc_images", "sources/minimal", "sources/oci", "sources/streams",
+    "sources/unpack",
     "storage/btrfs", "storage/directory", "storage/driver", "storage/ext4", "storage/image", "storage/overlay", "storage/plain", "storage/pool",
 )
 # How limits are brought into force, which takes several parts' knowledge of where a VPS is; above the parts, and below the steps.

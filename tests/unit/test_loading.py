@@ -40,6 +40,7 @@ ELSEWHERE = {
     "core/bridging.py", "core/ruleset.py", "node/interfaces.py", "node/filtering.py", "node/probe.py", "node/traffic.py",
     "core/snapshots.py", "node/snapshots.py", "node/snapshot_steps.py", "snapshot_subject.py",
     "node/keeping.py", "node/root_steps.py", "node/roots.py",
+    "core/content.py", "core/template_life.py", "node/content.py", "node/progress.py", "node/template_life.py", "node/sources/exported.py",
     "node/storage/ext4.py", "node/storage/image.py", "node/storage/pool.py",
 }
 

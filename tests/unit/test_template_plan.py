@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.mainline.vps.plugins.module_utils.core import template
-from ansible_collections.mainline.vps.plugins.module_utils.core.model import Manifest, Template, TemplateActual
+from ansible_collections.mainline.vps.plugins.module_utils.core.model import Manifest, Template
 from ansible_collections.mainline.vps.plugins.module_utils.core.plan import BuildTemplate, Change, Plan, RemoveTemplate
-from ansible_collections.mainline.vps.plugins.module_utils.core.template import Desired
+from ansible_collections.mainline.vps.plugins.module_utils.core.template import Desired, TemplateActual
 from ansible_collections.mainline.vps.tests.unit.reading import sentence
 
 DEBIAN = Template("t", "debian", "bookworm", ("nginx",))

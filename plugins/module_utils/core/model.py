@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .beancounters import BTRFS, STORAGES
+from .builds import Build, read_build
 from .capacity import Room
 from .disk import Disk
 from .errors import VpsError, shown
@@ -52,6 +53,12 @@ class Kept:
     template: str
     init: str
     since: str
+    build: Build | None = None
+
+    @classmethod
+    def from_record(cls, record: Mapping) -> Kept:
+        """From plain data; raises one of errors.NOT_OURS for what is none."""
+        return cls(**{**record, "build": read_build(record.get("build"))})
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,7 @@ class Vps:
     `interfaces` are its links in bridged networks, besides the routed one.
     `pooled` are those addresses that a pool has given, with its name. `isolated`: its neighbours get to it by a rule of its `firewall` only.
     `protected`: neither it nor its root file system is deleted. `rescue` is what it boots as long as it is in rescue.
+    `build` is that of its template which its root file system was made from; None where an older release has made it.
     """
 
     name: str
@@ -97,6 +105,7 @@ class Vps:
     interfaces: tuple[Interface, ...] = ()
     protected: bool = False
     rescue: Rescue | None = None
+    build: Build | None = None
 
     @property
     def boots(self) -> str:
@@ -166,7 +175,7 @@ SECTIONS: Mapping[str, Callable[[Any], Any]] = {
 }
 _SECTIONS: Mapping[str, Callable[[Any], Any]] = {
     "labels": parse_labels, "pooled": _pooled, "firewall": parse_firewall, "publish": parse_publish, "rates": parse_rates,
-    "interfaces": read_interfaces, "rescue": _rescue,
+    "interfaces": read_interfaces, "rescue": _rescue, "build": read_build,
 }
 # What the fields of a VPS's record are. Each record is read by every task, and anybody's mistake in one must not stand in the way of the others.
 _NONE = type(None)
@@ -349,7 +358,9 @@ _TEMPLATE_TEXTS = ("name", "source", "special_files", "setid_files")
 class Manifest:
     """A finished template: what it was made from, when, and what came out.
 
-    `checksum` is the SHA-256 of its inputs as JSON, `size` its bytes, `created` UTC in ISO 8601.
+    `checksum` is the SHA-256 of its inputs as JSON, `size` its bytes, `created` UTC in ISO 8601. `version` counts the builds of its name;
+    `content` is the SHA-256 of the listing beside it (core/content.py), None where an older release has made it. `imported`: what it was made
+    from is the word of whoever has exported it.
     """
 
     template: Template
@@ -357,6 +368,14 @@ class Manifest:
     checksum: str
     size: int
     created: str
+    version: int = 1
+    content: str | None = None
+    imported: bool = False
+
+    @property
+    def build(self) -> Build:
+        """Which of the builds of its name it is."""
+        return Build(self.version, self.created, self.content)
 
     @classmethod
     def from_record(cls, record: Mapping) -> Manifest:
@@ -365,19 +384,11 @@ class Manifest:
         for name in ("init", "checksum", "created"):
             if not isinstance(getattr(manifest, name), str):
                 raise TypeError(f"{name}: {shown(getattr(manifest, name))} is none")
-        if isinstance(manifest.size, bool) or not isinstance(manifest.size, int):
-            raise TypeError(f"size: {shown(manifest.size)} is none")
+        for name, value in (("size", manifest.size), ("version", manifest.version)):
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name}: {shown(value)} is none")
+        if not isinstance(manifest.content, (str, _NONE)):
+            raise TypeError(f"content: {shown(manifest.content)} is none")
+        if not isinstance(manifest.imported, bool):
+            raise TypeError(f"imported: {shown(manifest.imported)} is none")
         return manifest
-
-
-@dataclass(frozen=True)
-class TemplateActual:
-    """A template as it is; None where there is none. `used_by` are the VPSs that were made from it.
-
-    `missing_tool` says what the node lacks for building the one that is asked for, `missing_input`, with its option, what there is not to build it from.
-    """
-
-    manifest: Manifest | None = None
-    used_by: tuple[str, ...] = ()
-    missing_tool: str | None = None
-    missing_input: str | None = None

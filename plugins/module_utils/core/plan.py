@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .builds import Build
 from .errors import VpsError
 from .model import Rescue, Template, Vps
 
@@ -151,6 +152,32 @@ class RemoveTemplate:
     """Delete a template."""
 
     name: str
+
+
+@dataclass(frozen=True)
+class PruneTemplate:
+    """Delete a template, unless a VPS has been made from it meanwhile, or it has been built anew: `build` says which is meant."""
+
+    name: str
+    build: Build
+
+
+@dataclass(frozen=True)
+class ExportTemplate:
+    """Put a template into one file at a path of the node, in place of whatever template is in it."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True)
+class ImportTemplate:
+    """Make a template of a file that another one was put into. `bounds` is how much of it is borne; `sha256` is the file's, where somebody vouches for it."""
+
+    name: str
+    path: str
+    bounds: Template
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ def source_of(wish: Wish, name: str, options: Mapping[str, Any], node: NodeFacts
 def base_of(name: str, template: str | None, source: Vps | None, node: NodeFacts) -> dict[str, Any]:
     """What a new VPS has of its template, or of the VPS that it is a copy of: what is on that one's disk. Who that is among others is not of it."""
     if source is not None:
-        return {name: getattr(source, name) for name in ({"template", "init", "storage"} | set(IDENTITY)) - {"hostname"}}
+        return {name: getattr(source, name) for name in ({"template", "init", "storage", "build"} | set(IDENTITY)) - {"hostname"}}
     if template is None:
         raise VpsError(f"template: needed, because there is no VPS '{name}' yet.")
     return {"template": template, "init": known_template(template, node)}
@@ -200,7 +200,7 @@ def _reinstall(wish: Wish, template: str, actual: Actual, recorded: Vps) -> Move
     if before != after:
         changes.append(Change("previous", before, after))
     step = Reinstall(recorded.name, template, init, wish.keep_paths, keeps)
-    return Moves(replace(recorded, template=template, init=init), _felt(changes, actual), (step,), at_rest=True)
+    return Moves(replace(recorded, template=template, init=init, build=None), _felt(changes, actual), (step,), at_rest=True)
 
 
 def _go_back(actual: Actual, recorded: Vps, previous: Kept) -> Moves:
@@ -210,7 +210,7 @@ def _go_back(actual: Actual, recorded: Vps, previous: Kept) -> Moves:
     if previous.template != recorded.template:
         changes.insert(0, Change("template", recorded.template, previous.template))
     return Moves(
-        replace(recorded, template=previous.template, init=previous.init), _felt(changes, actual), (GoBack(recorded.name),), at_rest=True,
+        replace(recorded, template=previous.template, init=previous.init, build=previous.build), _felt(changes, actual), (GoBack(recorded.name),), at_rest=True,
         again=AGAIN,
     )
 

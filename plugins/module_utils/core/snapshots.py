@@ -301,7 +301,7 @@ def _roll_back(desired: Desired, actual: SnapshotsActual, vps: Vps, named: Snaps
         restored = _restoration(named, actual, still)
     update = next((step for step in restored.steps if isinstance(step, Update)), None)
     # What boots is what is in the snapshot, and how it is stopped goes by that.
-    target = replace(update.vps if update else vps, template=named.vps.template, init=named.vps.init)
+    target = replace(update.vps if update else vps, template=named.vps.template, init=named.vps.init, build=named.vps.build)
     if update or target != vps:
         options = (update.options if update else actual.vps.stale) | {"configuration"}
         update = Update(target, frozenset(options) - set(IDENTITY))

@@ -46,6 +46,24 @@ _IMAGE = re.compile(r"sha256:[0-9a-f]{64}|[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,254}")
 _KEY = re.compile(r"-----BEGIN PGP PUBLIC KEY BLOCK-----\n[\x20-\x7e\n]+\n-----END PGP PUBLIC KEY BLOCK-----")
 
 
+def refuse_options(params: Mapping[str, Any], known: tuple[str, ...] = ()) -> None:
+    """Raise VpsError for an option that belongs to a source, where a task names none."""
+    for option in dict.fromkeys(option for options in OPTIONS.values() for option in options):
+        if option not in known and params.get(option) not in (None, "", []):
+            raise VpsError(f"{option}: it goes with a source, and this task names none; leave it out, or give the source too.")
+
+
+def parse_bounds(name: str, state: str, params: Mapping[str, Any]) -> tuple[Template, str | None]:
+    """The file that a template is kept in, as that of a template, with how much of it is borne; and its SHA-256, where somebody vouches for it."""
+    known = ("path", "sha256", "setid_files", "max_size", "max_entries") if state == "imported" else ("path",)
+    refuse_options(params, known)
+    fields = {option: _READ[option](params[option]) for option in known if params.get(option) not in (None, "")}
+    if "path" not in fields:
+        raise VpsError(f"path: needed with state {state}; give the file on the node that the template is kept in.")
+    digest = fields.pop("sha256", None)
+    return Template(name, state, **fields), digest
+
+
 def parse_source(name: str, params: Mapping[str, Any]) -> Template:
     """What the template is to be made from."""
     source = params.get("source")

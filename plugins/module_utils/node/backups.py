@@ -269,7 +269,7 @@ class Backups(Node):
                 if ran:
                     vps_steps.stop(parts, steps.Stop(vps.name, wish.stop_timeout))
                 driver.exchange(place, root)
-                parts.vps.store(replace(vps, template=record.template, init=record.init))
+                parts.vps.store(replace(vps, template=record.template, init=record.init, build=record.build))
                 roots.put(parts, parts.vps.known(vps.name))  # how a disk is mounted may depend on which it is
                 parts.storage.sync()
             finally:

@@ -63,6 +63,7 @@ def build(parts: Parts, template: Template, directory: str) -> None:
             if not guest.can_boot(tree):
                 raise VpsError(f"{option}: there is no /sbin/init and /etc in it, and nothing else boots a VPS; take one with them, or install them first.")
             guest.scrub(tree)
+            tree.remove_special()  # LXC gives each VPS a /dev of its own, and no archive of it may have any
     except GuestInTheWay as error:
         raise VpsError(f"{option}: this cannot be made a template of, because {str(error).split(': ', 1)[-1]}") from None
     finally:
@@ -90,5 +91,4 @@ def _golden(parts: Parts, template: Template, root: str, scratch: str) -> None:
         with suppress(VpsError):  # who removes the template's staging directory tells
             driver.delete(kept)
     with Tree(root) as tree:
-        tree.remove_special()
         guest.anonymise(tree)

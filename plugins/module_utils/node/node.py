@@ -22,17 +22,19 @@ from ..core import usage as counts
 from ..core.beancounters import BTRFS, DIR, STORAGES
 from ..core.errors import VpsError
 from ..core.live import Live
-from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
+from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Vps
 from ..core.places import PACKET_FILTER, PREVIOUS, link_of
-from . import build, cgroup, configuration, engine, filtering, inside, interfaces, locks, network, rates, resources, root_steps, roots, settings
-from . import snapshot_steps, template_steps, tools, traffic, vps_steps
+from . import cgroup, configuration, engine, filtering, inside, interfaces, locks, network, rates, resources, root_steps, roots, settings
+from . import progress, snapshot_steps, template_life, template_steps, tools, traffic, vps_steps
 from . import limits as limits_
 from . import usage
 from .parts import Parts, node_nameservers
 from .sweep import sweep
 
 if TYPE_CHECKING:
+    from ..core.builds import Build
     from ..core.snapshots import Snapshot, SnapshotsActual
+    from ..core.template_life import Desired, TemplateActual
 
 PROGRAMS = ("lxc-start", "lxc-stop", "lxc-info", "lxc-attach", "btrfs", "ip", "tc", "nft", "nsenter", "hostname", "ssh-keygen")
 
@@ -69,7 +71,7 @@ class Node:
     def _do(self, step: object) -> dict[str, object] | None:
         if not isinstance(step, steps.Update):
             self._parts.found = None
-        kinds = (vps_steps.APPLY, root_steps.APPLY, template_steps.APPLY, snapshot_steps.APPLY)
+        kinds = (vps_steps.APPLY, root_steps.APPLY, template_steps.APPLY, template_life.APPLY, snapshot_steps.APPLY)
         return next(kind[type(step)] for kind in kinds if type(step) in kind)(self._parts, step)
 
     def read_vps(self, name: str, *, decides: bool = True, asked: Collection[str] = (), source: str | None = None) -> Actual:
@@ -184,14 +186,13 @@ class Node:
             foreign=engine.foreign(name, self._parts.vps.path(name)),
         )
 
-    def read_template(self, name: str, wanted: Template | None = None) -> TemplateActual:
-        """A template as it is. `wanted` is the one that would be built, to tell whether the node has the tools."""
-        return TemplateActual(
-            manifest=self._parts.templates.load(name),
-            used_by=self._parts.users(name),
-            missing_tool=build.missing_tool(wanted) if wanted is not None else None,
-            missing_input=build.missing_input(self._parts, wanted) if wanted is not None else None,
-        )
+    def read_template(self, desired: Desired) -> TemplateActual:
+        """A template as it is, and besides what a task about it has to know."""
+        return template_life.read(self._parts, desired)
+
+    def building(self) -> list[dict[str, object]]:
+        """The templates that are being made just now: since when, by which step, and the last that was said."""
+        return progress.running(self._parts.templates)
 
     def read_snapshots(self, name: str, *, asked: Collection[str] = (), disk_of: str | None = None) -> SnapshotsActual:
         """A VPS with its snapshots; `asked` as above. `disk_of` is the one whose disk is to be looked at."""
@@ -201,13 +202,9 @@ class Node:
         """The snapshots of a VPS, the oldest first, each with the bytes that are its own; and of those that cannot be read why."""
         return snapshot_steps.sizes(self._parts, name)
 
-    def users(self) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
-        """The VPSs, those being made included, by the template that they came from; and of those that cannot be read why, by their names."""
-        found: dict[str, tuple[str, ...]] = {}
-        unread: dict[str, str] = {}
-        for vps in self._parts.reserved(unread):
-            found[vps.template] = (*found.get(vps.template, ()), vps.name)
-        return found, unread
+    def users(self) -> tuple[dict[str, dict[str, Build | None]], dict[str, str]]:
+        """The VPSs, with their builds, by the template that they came from; and of those that cannot be read why, by their names."""
+        return template_life.users(self._parts)
 
     def describe_vps(self, vps: Vps) -> dict[str, object]:
         """Where a VPS is on this machine: what a person wants to know besides what was asked."""

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from ..core import fidelity, networks
 from ..core.beancounters import BTRFS, DIR, IMAGE
+from ..core.builds import Build
 from ..core.capacity import Present, Room
 from ..core.disk import Disk
 from ..core.errors import VpsError
@@ -129,6 +130,10 @@ class Parts:
         One that cannot be read raises VpsError, or is told in `unread`, by its name.
         """
         return self.vps.all(unread) + [vps for vps in self.vps.staged(unread) if locks.is_held("vps", vps.name)]
+
+    def builds(self, template: str) -> dict[str, Build | None]:
+        """The VPSs that came from a template, with the build of it; those whose record is damaged are left out."""
+        return {vps.name: vps.build for vps in self.reserved({}) if vps.template == template}
 
     def others(self, name: str) -> list[Vps]:
         """Those but one."""

@@ -34,15 +34,15 @@ def reinstall(parts: Parts, step: steps.Reinstall) -> dict[str, object]:
     root = os.path.join(directory, "rootfs")
     there: list[str] = []
     try:
-        roots.fill(parts, kept, root)
+        build = roots.fill(parts, kept, root)
         if step.keep_paths:
             with driver.opened(parts.root(vps.name), mapped=False), driver.opened(root, mapped=False):
                 there = keeping.copy(parts.root(vps.name), root, step.keep_paths, keep_open=parts.lock)
         driver.limit(root, kept.limits)
         parts.storage.sync()  # all of it, before it is anybody's disk; and counted from here on
         _refuse_too_much(driver.usage(root), kept, there)
-        was = Kept(vps.template, vps.init, datetime.now(timezone.utc).isoformat(timespec="seconds"))
-        roots.write(directory, roots.Note(driver.identity(root), step.template, step.init, was, step.keep_previous))
+        was = Kept(vps.template, vps.init, datetime.now(timezone.utc).isoformat(timespec="seconds"), vps.build)
+        roots.write(directory, roots.Note(driver.identity(root), step.template, step.init, was, step.keep_previous, build))
     except BaseException:
         erase(parts, directory)
         raise
@@ -68,8 +68,9 @@ def go_back(parts: Parts, step: steps.GoBack) -> None:
     directory, was = roots.path(parts, vps.name, PREVIOUS), roots.previous(parts, vps.name)
     if was is None:
         raise VpsError(f"reinstall: what VPS '{vps.name}' had before its last reinstall has been deleted meanwhile; there is nothing to go back to.")
-    now = Kept(vps.template, vps.init, was.since)
-    roots.write(directory, roots.Note(driver.identity(os.path.join(directory, "rootfs")), was.template, was.init, now, False), back=True)
+    now = Kept(vps.template, vps.init, was.since, vps.build)
+    note = roots.Note(driver.identity(os.path.join(directory, "rootfs")), was.template, was.init, now, False, was.build)
+    roots.write(directory, note, back=True)
     os.rename(directory, roots.path(parts, vps.name, NEXT))
     _erase(parts, roots.change_places(parts, vps))
 

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
+from ..core.builds import Build, read_build
 from ..core.errors import NOT_OURS, VpsError
 from ..core.model import Kept, Vps
 from ..core.places import NEXT, PREVIOUS, RESCUE
@@ -30,7 +32,7 @@ _NOTE, _BACK = "root.json", "back.json"
 class Note:
     """What lies beside a root file system that takes, or has taken, a VPS's place for it.
 
-    `identity` is its storage's number for the new one, `template` and `init` what that was made from; `was` is the old one; `keeps` it, or not.
+    `identity` is its storage's number for the new one, `template`, `init` and `build` what that was made from; `was` is the old one; `keeps` it, or not.
     """
 
     identity: int
@@ -38,11 +40,42 @@ class Note:
     init: str
     was: Kept
     keeps: bool
+    build: Build | None = None
 
 
-def clone(parts: Parts, vps: Vps, root: str) -> None:
-    """Copy its template's root file system. What a driver needs for that is made once for each template."""
-    source, driver = os.path.join(parts.templates.path(vps.template), "rootfs"), parts.driver(vps)
+def clone(parts: Parts, vps: Vps, root: str) -> Build:
+    """Copy its template's root file system; gives which build of it that is. What a driver needs for that is made once for each template.
+
+    A template may be built anew meanwhile, and change places with this one at any moment: what was made of two of them is made again.
+    """
+    directory, driver = parts.templates.path(vps.template), parts.driver(vps)
+    for _attempt in range(5):
+        before, manifest = _number(directory), parts.templates.load(vps.template)
+        if before is None or manifest is None:
+            break
+        try:
+            _copy(parts, vps, os.path.join(directory, "rootfs"), root)
+        except (VpsError, OSError):
+            if _number(directory) == before:
+                raise
+        if _number(directory) == before:
+            return manifest.build
+        driver.delete(root)
+        with suppress(OSError):  # none is left, or something that the next attempt will tell of
+            os.rmdir(root)
+    raise VpsError(f"template: '{vps.template}' has been removed meanwhile, or is built anew all the time; run this again.")
+
+
+def _number(directory: str) -> int | None:
+    """By which a directory is told from another of its name."""
+    try:
+        return os.stat(directory).st_ino
+    except FileNotFoundError:
+        return None
+
+
+def _copy(parts: Parts, vps: Vps, source: str, root: str) -> None:
+    driver = parts.driver(vps)
     if not driver.ready(source):
         with locks.hold("template", vps.template, timeout=parts.lock_timeout):
             if not driver.ready(source):  # another run has made it while this one waited
@@ -50,15 +83,16 @@ def clone(parts: Parts, vps: Vps, root: str) -> None:
     driver.clone(source, root, vps.limits)
 
 
-def fill(parts: Parts, vps: Vps, root: str) -> None:
-    """A root file system from its template, as its own."""
-    clone(parts, vps, root)
+def fill(parts: Parts, vps: Vps, root: str) -> Build:
+    """A root file system from its template, as its own; gives which build of it that is."""
+    build = clone(parts, vps, root)
     with parts.driver(vps).opened(root), tree.Tree(root) as inside:
         guest.prepare(inside, vps, node_nameservers())
+    return build
 
 
-def copy(parts: Parts, vps: Vps, source: str, root: str) -> None:
-    """A root file system from the disk of another VPS, running or not, as it is at this instant; then as its own.
+def copy(parts: Parts, vps: Vps, source: str, root: str) -> Build | None:
+    """A root file system from the disk of another VPS, running or not, as it is at this instant; then as its own. Gives the build that it goes back to.
 
     The lock of the source is held for the snapshot alone. Who waits for it makes a VPS that there is not yet, and nobody waits for that but
     who would make a copy of it: two runs do not wait for each other.
@@ -79,6 +113,7 @@ def copy(parts: Parts, vps: Vps, source: str, root: str) -> None:
         guest.scrub(inside)
         own = {option for option in guest.IDENTITY if getattr(vps, option) != getattr(other, option)}
         guest.prepare(inside, vps, node_nameservers(), frozenset(own | {"hostname", "nameservers"}))
+    return other.build
 
 
 def path(parts: Parts, name: str, part: str) -> str:
@@ -104,7 +139,7 @@ def _read(directory: str, name: str) -> Note | None:
     if record is None:
         return None
     try:
-        return Note(**{**record, "was": Kept(**record["was"])})
+        return Note(**{**record, "was": Kept.from_record(record["was"]), "build": read_build(record.get("build"))})
     except NOT_OURS as error:
         raise shelf.strange(directory, error) from None
 
@@ -140,9 +175,9 @@ def finish(parts: Parts, vps: Vps) -> list[str]:
         os.rename(directory, path(parts, vps.name, PREVIOUS))
         return []
     parts.storage.sync()  # before the record says so
-    if (vps.template, vps.init) != (note.template, note.init) or back:
+    if (vps.template, vps.init, vps.build) != (note.template, note.init, note.build) or back:
         again = AGAIN if back else frozenset()  # the old one knows nothing of what was said since
-        vps = replace(vps, template=note.template, init=note.init, unfinished=tuple(sorted({*vps.unfinished, *again})))
+        vps = replace(vps, template=note.template, init=note.init, build=note.build, unfinished=tuple(sorted({*vps.unfinished, *again})))
         parts.vps.store(vps)
     put(parts, vps)
     if not note.keeps:

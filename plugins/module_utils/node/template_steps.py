@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from ..core import plan as steps
+from ..core.beancounters import IMAGE
 from ..core.errors import VpsError
 from ..core.model import Manifest
 from ..core.template import checksum
-from . import build, guest, locks, tools
+from . import build, content, files, guest, locks, progress, tools
 from .parts import Parts
+from .storage.driver import image_of
 from .sweep import erase
 from .syscalls import exchange
 from .tree import Tree
@@ -26,27 +29,52 @@ def build_template(parts: Parts, step: steps.BuildTemplate) -> None:
     directory = parts.templates.begin(template.name)
     root = os.path.join(directory, "rootfs")
     try:
+        progress.tell(directory, "building")
         build.build(parts, template, directory)
+        progress.tell(directory, "checking")
         with Tree(root) as tree:
             init = guest.kind_of_init(tree)
-        manifest = Manifest(
-            template=template,
-            init=init,
-            checksum=checksum(template),
-            size=_disk_use(root),
-            created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        )
-        parts.storage.seal(root)
-        parts.templates.store(manifest, directory)
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        manifest = Manifest(template, init, checksum(template), 0, now, content=content.write(root))
+        put(parts, manifest, directory)
     except BaseException:
-        erase(parts, directory)
+        if os.path.lexists(directory):
+            erase(parts, directory)
         raise
-    if os.path.exists(parts.templates.path(template.name)):
-        exchange(directory, parts.templates.path(template.name))
-        erase(parts, directory)  # what was there before; VPSs made from it have their own copy
-    else:
-        parts.templates.commit(template.name)
+
+
+def put(parts: Parts, manifest: Manifest, directory: str, *, least: int = 1) -> None:
+    """Have a template that has been made in a staging directory take its name, in one step. `least` is the least number that it is given.
+
+    What had the name goes: a VPS has its own copy, or lies on a layer of its own (storage/directory.py).
+    """
+    name, root = manifest.template.name, os.path.join(directory, "rootfs")
+    there = parts.templates.path(name)
+    manifest = replace(manifest, size=_disk_use(root), version=_version(parts, name, least))
+    parts.storage.seal(root)
+    if IMAGE in parts.drivers and os.path.exists(image_of(os.path.join(there, "rootfs"))):
+        progress.tell(directory, "making an image")  # as the next VPS on one would have to
+        parts.drivers[IMAGE].make_ready(root)
+    progress.done(directory)
+    parts.templates.store(manifest, directory)
     parts.storage.sync()
+    if os.path.exists(there):
+        exchange(directory, there)
+        files.sync(parts.templates.folder)
+        erase(parts, directory)
+    else:
+        parts.templates.commit(name)
+    parts.storage.sync()
+
+
+def _version(parts: Parts, name: str, least: int) -> int:
+    """One more than that of what there is; where that cannot be read, than that of what VPSs were made from."""
+    try:
+        there = parts.templates.load(name)
+        last = 0 if there is None else there.version
+    except VpsError:
+        last = max((made.version for made in parts.builds(name).values() if made is not None), default=0)
+    return max(last + 1, least)
 
 
 def remove_template(parts: Parts, step: steps.RemoveTemplate) -> None:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from ..core import capacity, interfaces, networks, pools
 from ..core import plan as steps
 from ..core.addresses import is_ipv6
+from ..core.builds import Build
 from ..core.errors import GuestInTheWay, NothingDone, VpsError
 from ..core.firewall import refuse_published
 from ..core.model import ID_RANGE, RUNNING, STOPPED, Vps
@@ -27,22 +28,26 @@ from .sweep import erase_vps, protecting
 def create(parts: Parts, step: steps.Create) -> None:
     """Make it from its template, or as a copy of another VPS."""
 
-    def fill(vps: Vps, root: str) -> None:
-        if step.source is None:
-            roots.fill(parts, vps, root)
-        else:
-            roots.copy(parts, vps, step.source, root)
+    def fill(vps: Vps, root: str) -> Build | None:
+        return roots.fill(parts, vps, root) if step.source is None else roots.copy(parts, vps, step.source, root)
 
-    make(parts, step.vps, fill)
+    manifest = parts.templates.load(step.vps.template) if step.source is None else None
+    make(parts, step.vps if manifest is None else replace(step.vps, build=manifest.build), fill)
 
 
-def make(parts: Parts, vps: Vps, fill: Callable[[Vps, str], None]) -> Vps:
-    """Make a VPS in a staging directory; one rename makes it real. `fill(vps, root)` makes its root file system, by its driver. Gives it as it is then."""
+def make(parts: Parts, vps: Vps, fill: Callable[[Vps, str], Build | None]) -> Vps:
+    """Make a VPS in a staging directory; one rename makes it real. Gives it as it is then.
+
+    `fill(vps, root)` makes its root file system, by its driver, and gives the build of a template that it was made from, if it was.
+    """
     vps, directory = _reserve(parts, vps)
     root = os.path.join(directory, "rootfs")
     try:
         kept, driver = parts.keepable(vps), parts.driver(vps)
-        fill(kept, root)
+        build = fill(kept, root)
+        if build not in (None, vps.build):  # built anew meanwhile
+            vps, kept = replace(vps, build=build), replace(kept, build=build)
+            parts.vps.store(vps, directory)
         driver.limit(root, kept.limits)
         configuration.write(kept, parts.vps.path(vps.name), parts.startup(kept, made_in=root), parts.networks, into=directory)
         # Before it is real: from the rename on, a boot of the node starts it by this link.
@@ -128,6 +133,9 @@ def update(parts: Parts, step: steps.Update) -> None:
     record back: what was asked and cannot be must not be tried again at the next start.
     """
     vps, before = step.vps, parts.vps.known(step.vps.name)
+    if vps.build is None and before.build is not None:  # a plan that makes its disk anew does not know of what it will be
+        vps = replace(vps, build=before.build)
+        step = replace(step, vps=vps)
     filters = bool(step.options & filtering.OPTIONS)
     following = filtering.following(parts, when=filters, bridged=vps.interfaces != ())
     with protecting(parts, parts.keepable(vps), parts.keepable(before)), following, ExitStack() as allocation:

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from ...core.archive import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, HARD_LINK, SYMLINK, Archive, Entry
+from ...core.archive_acl import POSIX_ACLS
 from ...core.archive_names import DEEPEST, ArchiveError, components, leaves
 from ...core.model import ID_RANGE, REFUSE, Template
 from ...core.units import format_size
 from ..syscalls import RESOLVE_NO_SYMLINKS, open_in_root
 
 _CAPABILITY = "security.capability"
+_DEFAULT_ACL = "system.posix_acl_default"
 _LATEST = (1 << 34) * 10**9  # ns: later than any file system here can say
 _MOST_MEMORY = 256 << 20  # bytes for the times of directories, which come last
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
@@ -43,6 +45,7 @@ class Unpacker:
         self._size = self._entries = 0
         self._times: dict[str, int] = {}  # of directories, by their names
         self._memory = 0  # bytes, about, that those take
+        self._inherited = False  # whether some directory gives what is made in it an ACL, which the archive says nothing of
         self._parent: tuple[tuple[str, ...], int] | None = None
 
     def __enter__(self) -> Unpacker:
@@ -55,7 +58,11 @@ class Unpacker:
     def unpack(self, read: Callable[[int], bytes]) -> None:
         """Unpack one archive. Raises ArchiveError."""
         archive = Archive(read)
-        for entry in archive:
+        self.put_all(archive, archive)
+
+    def put_all(self, archive: Archive, entries: Iterable[Entry]) -> None:
+        """The same of those entries of an archive that somebody lets through, one after the other. Raises ArchiveError."""
+        for entry in entries:
             self._entries += 1
             if self._entries > self._template.max_entries:
                 raise ArchiveError(entry.name, f"is one entry more than 'max_entries' allows ({self._template.max_entries})")
@@ -193,6 +200,12 @@ class Unpacker:
         if self._plain:
             return
         os.fchown(descriptor, entry.uid, entry.gid)
+        own = [name for name, _value in entry.xattrs]
+        if self._inherited:
+            for name in set(POSIX_ACLS.values()) - set(own):
+                with suppress(OSError):  # it has none
+                    os.removexattr(descriptor, name)
+        self._inherited = self._inherited or _DEFAULT_ACL in own
         os.fchmod(descriptor, entry.mode)
         for name, value in entry.xattrs:
             try:
