@@ -25,6 +25,7 @@ from .holding import status
 from .parts import Parts, node_nameservers
 from .sweep import erase_vps, protecting
 
+
 def create(parts: Parts, step: steps.Create) -> None:
     """Make it from its template, or as a copy of another VPS."""
 

@@ -210,14 +210,15 @@ class Directory:
         if os.path.lexists(staging):  # of a killed run
             self.discard(staging)
         os.mkdir(staging, 0o700)
-        root = os.path.join(staging, "rootfs")
+        root, mark, told = os.path.join(staging, "rootfs"), os.path.join(staging, MARK), {"id": path.rpartition(LAYER)[2]}
+        files.write(mark, json.dumps(told) + "\n", mode=0o600)  # first: it says whose it is, should we be killed
         if source is None:
             os.mkdir(root, 0o755)
         elif _is_subvolume(source):
             copying.copy(source, root)
         else:
             tools.run(["cp", "--archive", "--link", "--", source, root], timeout=_LONG)
-        files.write(os.path.join(staging, MARK), json.dumps({"id": path.rpartition(LAYER)[2], "size": _disk_use(root)}) + "\n", mode=0o600)
+        files.write(mark, json.dumps({**told, "size": _disk_use(root)}) + "\n", mode=0o600)
         os.rename(staging, path)
         files.sync(self._layers)
 

@@ -171,9 +171,19 @@ def test_what_a_killed_run_left_of_a_layer_goes(minimal):
     for path in (left, half):
         path.mkdir()
         kit.run("cp", "--archive", "--reflink=auto", str(layer / "rootfs"), str(path / "rootfs"))
-    (left / "layer.json").write_text("{}", encoding="ascii")
+        (path / "layer.json").write_text("{}", encoding="ascii")
     kit.ok("vps_container", name=NAME, state="stopped")
     assert not left.exists() and not half.exists() and layer.exists()
+
+
+def test_killed_while_it_makes_a_layer_it_leaves_none(template):
+    for _time in range(3):
+        before, halves = layers(), lambda: list((kit.pool() / "templates").glob(".new-layer-*/rootfs/*"))
+        kit.kill_when(halves, "vps_container", name=NAME, template=template, storage="dir", state="stopped")
+        kit.ok("vps_container", name=OTHER, state="absent")
+        assert not halves() and layers() - before in (set(), {layer_of(NAME).name} if own(NAME).exists() else set())
+        build_anew(template)
+    new(NAME, template)
 
 
 def test_two_that_come_at_once_share_one(template):

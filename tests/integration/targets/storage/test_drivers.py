@@ -15,6 +15,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters imp
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.plugins.module_utils.node import settings
 from ansible_collections.mainline.vps.plugins.module_utils.node.parts import Parts
+from ansible_collections.mainline.vps.plugins.module_utils.node.storage.directory import Directory
 from ansible_collections.mainline.vps.plugins.module_utils.node.storage.image import Image
 
 DRIVERS = ("btrfs", "image", "dir")
@@ -162,3 +163,24 @@ def test_an_image_with_inodes_of_its_own_is_made_of_what_is_in_the_snapshot(plac
     driver.snapshot(root, kept)
     driver.clone(kept, again, Limits(diskinodes=Bound(20000, 20000)))
     assert read(driver, again) == "before"
+
+
+def test_an_empty_one_is_filled_by_who_knows_the_owners_inside(driver, place):
+    """Whatever ids its VPS has: those that read all of it see what is seen inside, and so does a copy with other ids."""
+    if driver.name == "dir":
+        driver = Directory(str(kit.pool()), first_id=704643072)
+    root, kept, again = place("one"), place("kept"), place("again")
+    driver.create(root, Limits(diskspace=Bound(128 * MIB, 128 * MIB)))
+    with driver.opened(root, mapped=False):
+        assert set(os.listdir(root)) <= {"lost+found"}
+        pathlib.Path(root, "mark").write_text("restored", encoding="ascii")
+        os.chown(f"{root}/mark", 7, 8)
+        os.mkdir(f"{root}/etc")
+    write(driver, root, "by the node", "etc/file")
+    driver.snapshot(root, kept)
+    driver.clone(kept, again, Limits(diskspace=Bound(128 * MIB, 128 * MIB)))
+    for one in (root, kept, again):
+        with driver.opened(one, mapped=False):
+            owners = [(os.stat(f"{one}/{name}").st_uid, os.stat(f"{one}/{name}").st_gid) for name in ("mark", "etc", "etc/file")]
+            assert owners == [(7, 8), (0, 0), (0, 0)], one
+    assert read(driver, again) == "restored" and driver.usage(again) > 0

@@ -143,11 +143,11 @@ def test_a_damaged_archive_is_said_to_be_one(system, tmp_path, how):
 
 
 def test_killed_while_it_is_unpacked(system, tmp_path):
-    """At six moments, or VPS_TEST_KILLS; nothing of it runs on, and the next run makes it."""
+    """At three moments, or VPS_TEST_KILLS; nothing of it runs on, and the next run makes it."""
     for number in range(2000):
         (system / f"usr/file{number}").write_bytes(b"x" * 5000)
     path = packed(system, tmp_path / "a.tar.xz", "--xz")
-    count = kit.kills(6)
+    count = kit.kills(3)
     for number in range(count):
         run = kit.launch("vps_template", **tarball(path))
         time.sleep(0.05 + 1.6 * number / count)

@@ -97,8 +97,8 @@ def test_device_nodes_of_a_privileged_vps_are_nobodys(minimal):
 
 
 def test_killed_at_any_moment(gold):
-    """Six times, or VPS_TEST_KILLS: the next run has nothing of it left, neither a subvolume nor a mount nor a loop device, and makes it."""
-    count = kit.kills(6)
+    """Three times, or VPS_TEST_KILLS: the next run has nothing of it left, neither a subvolume nor a mount nor a loop device, and makes it."""
+    count = kit.kills(3)
     for number in range(count):
         run = kit.launch("vps_template", name=NAME, source="vps", vps=gold)
         time.sleep(0.1 + 1.2 * number / count)

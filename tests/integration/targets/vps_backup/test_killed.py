@@ -4,13 +4,12 @@
 """Runs killed at random moments: the next one gets through, the repository is whole, and nothing is left over.
 
 The seed is printed, and taken from the environment (VPS_TEST_SEED) to try the same moments again.
-Three runs of each kind are killed; VPS_TEST_KILLS=20 asks for more.
+Two runs of each kind are killed; VPS_TEST_KILLS=20 asks for more.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import signal
 import time
 
@@ -18,7 +17,7 @@ import pytest
 import vps_kit as kit
 from conftest import COPY, NAME, backup, staged
 
-KILLS = kit.kills(6)
+KILLS = kit.kills(2)
 SEED = int(os.environ.get("VPS_TEST_SEED") or time.time_ns() % 1_000_000)
 
 
@@ -32,19 +31,19 @@ def killed(seconds: float, **params) -> bool:
     return alive
 
 
-def attempts(params: dict, often: int):
-    """Kill so many runs, each in a part of its own of the time that one takes; gives control after each."""
+def attempts(params: dict):
+    """Kill runs, each in a part of its own of the time that one takes; gives control after each."""
     started = time.monotonic()
     told = kit.result(kit.launch("vps_backup", **params))
     assert not told.get("failed"), told["msg"]
     whole = time.monotonic() - started
     yield
-    chance, count = random.Random(SEED), 0
-    for number in range(often):
-        count += killed(chance.uniform(number, number + 1) / often * whole, **params)
+    count = 0
+    for moment in kit.moments(KILLS, 0, whole, seed=SEED):
+        count += killed(moment, **params)
         yield
-    print(f"seed {SEED}: {count} of {often} runs were killed on the way")
-    assert count >= often // 3, "hardly any was killed: they are faster than was measured"
+    print(f"seed {SEED}: {count} of {KILLS} runs were killed on the way")
+    assert count >= KILLS // 3, "hardly any was killed: they are faster than was measured"
 
 
 def running() -> list[str]:
@@ -68,7 +67,7 @@ def test_a_backup(minimal, repository, storage):
     kit.container(NAME, template=minimal, storage=storage, wait="booted")
     kit.shell(NAME, "head -c 20000000 /dev/urandom >/data", timeout=60)
     params = {"name": NAME, "keep": {"last": 2}, **repository}
-    for number, _killed in enumerate(attempts(params, max(3, KILLS // 2))):
+    for number, _killed in enumerate(attempts(params)):
         kit.shell(NAME, f"head -c 2000000 /dev/urandom >/data{number % 3}", timeout=60)
     kit.shell(NAME, "echo whole >/last")
     told = backup(repository, keep={"last": 2})
@@ -86,7 +85,7 @@ def test_a_restore_of_a_vps_that_there_is(minimal, repository, storage):
     kit.ok("vps_command", name=NAME, argv=["sh", "-c", "head -c 3000000 /dev/urandom >/data; echo old >/which"])
     backup(repository)
     params = {"name": NAME, "state": "restored", "replace": True, "stop_timeout": 0, **repository}
-    for _killed in attempts(params, max(3, KILLS // 4)):
+    for _killed in attempts(params):
         which = kit.ok("vps_command", name=NAME, argv=["cat", "/which"])["stdout"]
         assert which in ("old", "new")
         kit.ok("vps_command", name=NAME, argv=["sh", "-c", "echo new >/which"])
@@ -99,10 +98,10 @@ def test_a_restore_and_a_test_of_one(minimal, repository):
     (kit.rootfs(NAME) / "data").write_bytes(os.urandom(3 << 20))
     backup(repository)
     kit.ok("vps_container", name=NAME, state="absent")
-    for _killed in attempts({"name": NAME, "state": "restored", **repository}, max(3, KILLS // 4)):
+    for _killed in attempts({"name": NAME, "state": "restored", **repository}):
         kit.ok("vps_container", name=NAME, state="absent", stop_timeout=0)
     backup(repository, state="restored")
-    for _killed in attempts({"name": NAME, "state": "tested", "stop_timeout": 0, **repository}, max(3, KILLS // 4)):
+    for _killed in attempts({"name": NAME, "state": "tested", "stop_timeout": 0, **repository}):
         pass
     backup(repository, state="tested", stop_timeout=0)
     assert kit.info(f"{NAME}-test") is None

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -121,32 +122,29 @@ def test_in_a_full_one_limits_change_and_vpss_run():
     node()
     kit.container(NAME, template=TEMPLATE, wait="booted", limits={"memory": "64M"})
     for number, size in enumerate((MIB, 4096, 1)):
-        with open(POOL.parent / f"fill{number}", "wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(b"x" * size)
-            except OSError:
-                pass
+        with contextlib.suppress(OSError), open(POOL.parent / f"fill{number}", "wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * size)
     for number in range(6):
         kit.ok("vps_limits", name=NAME, memory=f"{70 + number}M")
     assert kit.said(NAME, "echo", "alive") == "alive" and kit.info(NAME)["limits"]["memory"] == "75M"
     assert "the pool is full" in kit.fails("vps_container", name=OTHER, template=TEMPLATE)
     for number in range(3):
-        (POOL.parent / f"fill{number}").unlink()
+        (POOL.parent / f"fill{number}").unlink(missing_ok=True)
     kit.container(OTHER, template=TEMPLATE, wait="booted")
 
 
 def test_killed_at_any_moment_the_next_run_converges():
     node()
-    for number in range(12):
+    for moment in kit.moments(kit.kills(5), 0.15, 0.85, seed=1):
         run = kit.launch("vps_container", name=NAME, template=TEMPLATE, wait="booted")
-        time.sleep(0.15 + number * 0.06)
+        time.sleep(moment)
         run.send_signal(signal.SIGKILL)
         run.communicate()
         kit.ok("vps_container", name=NAME, template=TEMPLATE, wait="booted")
         assert not kit.ok("vps_container", name=NAME, template=TEMPLATE, wait="booted")["changed"]
         run = kit.launch("vps_container", name=NAME, state="absent")
-        time.sleep(0.15 + number * 0.03)
+        time.sleep(0.075 + moment / 2)
         run.send_signal(signal.SIGKILL)
         run.communicate()
         kit.ok("vps_container", name=NAME, state="absent")
