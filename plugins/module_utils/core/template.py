@@ -103,9 +103,9 @@ def compare(desired: Desired, actual: TemplateActual) -> Plan:
     if not changes:
         return Plan()
     if desired.template is None and manifest is not None and manifest.imported:  # else a stranger's file could say what the node's root runs
-        found = f" and is not as it was ({actual.differences})" if actual.differences else ""
+        spoiled = f" and is not as it was ({actual.differences})" if actual.differences else ""
         raise VpsError(
-            f"source: template '{desired.name}' was imported{found}, and what its file says of its source is not followed here; "
+            f"source: template '{desired.name}' was imported{spoiled}, and what its file says of its source is not followed here; "
             "name the source, or import it once more, with verify."
         )
     if actual.missing_tool:

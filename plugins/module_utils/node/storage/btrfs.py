@@ -9,6 +9,7 @@ Documents: btrfs-subvolume(8), btrfs-qgroup(8), Documentation/ABI/testing/sysfs-
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -273,5 +274,7 @@ def _read(path: str) -> str:
     try:
         with open(path, encoding="ascii") as file:
             return file.read().strip()
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):  # the latter where the kernel drops a counter while it is read (seen)
+            raise
         return ""
