@@ -69,7 +69,9 @@ options:
     type: dict
     default: {}
   defaults:
-    description: Options of VPSs of the list that do not have them themselves, C(limits) for example, which are then taken as a whole.
+    description:
+      - Options of all VPSs of the list. What a VPS has itself counts instead, of C(limits) and C(labels) key by key; a key that is null takes the
+        defaults' away. RV(_value.by_node) has the VPSs without them.
     type: dict
     default: {}
   overcommit:
@@ -182,7 +184,7 @@ _value:
           elements: dict
       sample:
         - name: db2
-          why: No node takes it: 1 node (another VPS with the same cluster, by apart.cluster).
+          why: "No node takes it: 1 node (another VPS with the same cluster, by apart.cluster)."
           bounds:
             - {bound: apart.cluster, count: 1, nodes: [node1], left: null, best: null}
     misplaced:

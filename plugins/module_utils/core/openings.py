@@ -8,7 +8,7 @@ Pure. It knows numbers only: a place has a key, the least of which wins, and som
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import inf
 
 Key = tuple[float, ...]
@@ -19,7 +19,7 @@ class Openings:
     """Places 0 … n-1. Finding one and changing one take time in the logarithm of their number, but for what is looked at and refused.
 
     Above each two are the lesser key of both and the most that is free of each amount in either. Places that `find` has looked at in vain
-    are in `short` (they have too little) and `held` (they have enough, and are in `without`); where those become many, and would be looked
+    are in `short` (they have too little) and `held` (they have enough, and are held back); where those become many, and would be looked
     at again and again, `shut` keeps them out of its way.
     """
 
@@ -59,8 +59,8 @@ class Openings:
             if not self._join(at):
                 return
 
-    def find(self, wants: tuple[float, ...], without: Sequence[Collection[int]] = ()) -> int | None:
-        """The place with the least key that has as much of everything, and is in none of `without`."""
+    def find(self, wants: tuple[float, ...], without: Callable[[int], bool]) -> int | None:
+        """The place with the least key that has as much of everything, and that `without` does not hold back."""
         keys, free, size = self._keys, self._free, self.size
         best, found = _LAST, None
         ahead = [1]
@@ -77,7 +77,7 @@ class Openings:
                 place = at - size
                 if not fits:
                     self.short.append(place)
-                elif any(place in these for these in without):
+                elif without(place):
                     self.held.append(place)
                 else:
                     best, found = keys[at], place

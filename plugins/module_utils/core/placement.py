@@ -260,7 +260,7 @@ class Placer:
             return None
         self._short.begin(new.wants, self.tree)
         self._held.begin((new.hard, new.soft, level), self.tree)
-        found = self.tree.find(self.shapes.of(new.wants), [_Positions(self.order, rows) for rows in without])
+        found = self.tree.find(self.shapes.of(new.wants), lambda at: any(self.order[at] in rows for rows in without))
         self._short.end(self.tree.short, self.tree)
         self._held.end(self.tree.held, self.tree)
         return found
@@ -326,16 +326,6 @@ class _Vain:
         if self._again and len(self._seen) > _MANY:
             tree.shut(self._seen, self._why)
             self._seen = set()
-
-
-class _Positions:
-    """Rows, asked by their position in the tree."""
-
-    def __init__(self, order: Sequence[int], rows: set[int]) -> None:
-        self._order, self._rows = order, rows
-
-    def __contains__(self, position: object) -> bool:
-        return self._order[position] in self._rows  # type: ignore[index]
 
 
 def in_order(book: Book, kinds: Kinds, vpss: Iterable[Wanted]) -> list[New]:

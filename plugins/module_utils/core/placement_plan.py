@@ -14,9 +14,7 @@ from typing import Any
 
 from . import placement_words as words
 from .errors import VpsError
-from .placement import AWAY, DAMAGED, DRAINED, HARD, Book, Kinds, Label, Node, Placer, Policy, Resident, Wanted, in_order
-
-_UNKNOWN = Resident()
+from .placement import AWAY, DAMAGED, DRAINED, HARD, Book, Kinds, Label, Node, Placer, Policy, Wanted, in_order
 
 
 @dataclass
@@ -61,12 +59,10 @@ def decide(vpss: Sequence[Wanted], nodes: Mapping[str, Node], policy: Policy) ->
     for new in nowhere:  # at the end: what had no room then has none now, and what is left is what a person sees
         found.refused[new.vps.name] = refusals.tell(new)
     for name, node in nodes.items():
-        row = book.row.get(name)
-        found.nodes[name] = (
-            {"vpss": None, "new": 0, "promised": {}, "shut": node.shut}
-            if row is None
-            else {"vpss": book.count[row], "new": book.new[row], "promised": dict(words.shares(book, row)), "shut": node.shut}
-        )
+        found.nodes[name] = {"vpss": None, "new": 0, "promised": {}, "shut": node.shut}
+        if name in book.row:
+            row = book.row[name]
+            found.nodes[name].update(vpss=book.count[row], new=book.new[row], promised=words.shares(book, row))
     return found
 
 
@@ -74,17 +70,17 @@ def _places(vpss: Sequence[Wanted], nodes: Mapping[str, Node], policy: Policy) -
     """The node of each VPS of the list that is on one."""
     seen: dict[str, str] = {}
     twice: dict[str, list[str]] = {}
-    for name in sorted(nodes):
-        for vps in nodes[name].residents:
-            if seen.setdefault(vps, name) != name:
-                twice.setdefault(vps, [seen[vps]]).append(name)
+    for node in sorted(nodes):
+        for name in nodes[node].residents:
+            if seen.setdefault(name, node) != node:
+                twice.setdefault(name, [seen[name]]).append(node)
     found = {}
     for vps in vpss:
         if vps.pin is not None and vps.pin not in nodes:
             raise VpsError(f"vps ({vps.name}): node: there is no node '{vps.pin}' among nodes; name one of those, or none.")
         if vps.name in twice:
             there = twice[vps.name]
-            said = next((name for name in (vps.pin, policy.where.get(vps.name)) if name in there), None)
+            said = next((name for name in (vps.pin, policy.where.get(vps.name)) if name is not None and name in there), None)
             if said is None:
                 raise VpsError(
                     f"nodes: VPS '{vps.name}' is on {' and on '.join(there)}; remove it where it is not to be, or give it the node that counts as node."
@@ -94,7 +90,7 @@ def _places(vpss: Sequence[Wanted], nodes: Mapping[str, Node], policy: Policy) -
             found[vps.name] = seen[vps.name]
         else:
             known = policy.where.get(vps.name)
-            if known in nodes and nodes[known].shut in (AWAY, DAMAGED):
+            if known is not None and known in nodes and nodes[known].shut in (AWAY, DAMAGED):
                 found[vps.name] = known
     return found
 
@@ -132,17 +128,17 @@ def _keep(vpss: Sequence[Wanted], places: Mapping[str, str], book: Book, kinds: 
         found.node[vps.name], found.why[vps.name] = there, words.STAYS
         if vps.gone:
             continue
-        wrong, row = [], book.row.get(there)
+        wrong, at = [], book.row.get(there)
         if vps.pin not in (None, there):
             wrong.append(f"It is pinned to {vps.pin}.")
         if nodes[there].shut == DRAINED:
             wrong.append("This node is drained.")
-        if row is not None and vps.name in nodes[there].residents:
+        if at is not None and vps.name in nodes[there].residents:
             for label in kinds.of(labels[vps.name], HARD):
-                if row in kinds.over(label, 1):
+                if at in kinds.over(label, 1):
                     wrong.append(f"Another VPS of {label[0]}={label[1]} is here too (apart.{label[0]}).")
             if vps.limits is not None:
-                resource = book.grow(row, nodes[there].residents[vps.name].limits, vps.limits)
+                resource = book.grow(at, nodes[there].residents[vps.name].limits, vps.limits)
                 if resource is not None:
                     wrong.append(words.no_growth(resource, vps.limits))
         if wrong:

@@ -72,7 +72,10 @@ class Bound:
 
 
 class Refusals:
-    """Why there is no room for a VPS, when all others have been placed. All nodes are looked at for the first hundred kinds of VPSs; then the largest room is told alone."""
+    """Why there is no room for a VPS, when all others have been placed.
+
+    All nodes are looked at for the first hundred kinds of VPSs; for the others only the largest room is told.
+    """
 
     def __init__(self, book: Book, kinds: Kinds, away: Sequence[str]) -> None:
         self.book, self.kinds, self.away = book, kinds, sorted(away)
@@ -126,8 +129,8 @@ class Refusals:
         """Of each resource the most that any node has, where that is too little."""
         if not self._most:
             for at in range(self.book.amounts):
-                _row, best, free = max(self._open, key=lambda one, at=at: one[2][at], default=(0, "", (0,) * self.book.amounts))
-                self._most.append((free[at], best))
+                left, last = max(((free[at], -number) for number, (_row, _node, free) in enumerate(self._open)), default=(0.0, 0))
+                self._most.append((left, self._open[-last][1] if self._open else ""))
         found = []
         for at, (want, (left, best)) in enumerate(zip(new.wants, self._most)):
             if want > left:
