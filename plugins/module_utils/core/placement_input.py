@@ -22,6 +22,7 @@ from .placement import AWAY, DAMAGED, DRAINED, HARD, SOFT, STRATEGIES, Node, Pol
 MISSING = ("refuse", "ignore")
 # Of which more than there is does harm at once. The node's own policy and the option come before.
 DEFAULT_BOUNDS = {"memory": 100, "disk": 100}
+_COUNTED = frozenset(key for keys in limits_.SAME for key in keys) | {"diskspace"}  # the limits that promise or guarantee something
 
 
 def read_vpss(vpss: object, plans: object = None, defaults: object = None) -> list[Wanted]:
@@ -128,6 +129,8 @@ def _told(section: Mapping[str, Any]) -> Limits:
     """A VPS's limits as its node has told them. One that cannot be read, of another release's node, counts as none."""
     given: dict[str, Any] = {}
     for word, value in section.items():
+        if ALIASES.get(word, word) not in _COUNTED:
+            continue
         try:
             limits_.read_key(given, word, value)
         except VpsError:
