@@ -98,6 +98,7 @@ benchmark: $(TEST) ## What each task costs beside an empty one, one in a VPS bes
 	@$(with_venv) .venv/bin/python benchmarks/tasks.py
 	@$(with_venv) .venv/bin/python benchmarks/connection.py
 	@PYTHONPATH="$(CURDIR)/.build/live" .venv/bin/python benchmarks/clones.py
+	@PYTHONPATH="$(CURDIR)/.build/live" .venv/bin/python benchmarks/placement.py 1000
 
 clean: ## Remove .venv and .build; the node and its VPSs stay
 	@rm -rf .venv .build
