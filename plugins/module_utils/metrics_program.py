@@ -57,7 +57,8 @@ def read(settings: Settings) -> list[Family]:
 def write(settings: Settings, families: list[Family]) -> None:
     """Replace the file, for everybody to read, by one rename; raises VpsError where others could write beside it."""
     metering.require_folder(settings.file)
-    files.write(settings.file, exposition.render(families), mode=0o644)
+    often = Family("vps_metrics_interval_seconds", GAUGE, "How often this is written.", (), {(): settings.interval})
+    files.write(settings.file, exposition.render([often, *families]), mode=0o644)
 
 
 def _cpu_time() -> float:

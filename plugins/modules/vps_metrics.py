@@ -27,7 +27,7 @@ options:
   file:
     description:
       - Where the metrics are written, in a folder that root alone may write to; it is made where it is missing. The default is in the folder
-        that Debian's node_exporter reads.
+        that Debian's node_exporter reads. An alert rule finds it by the name C(vps.prom).
     type: str
     default: /var/lib/prometheus/node-exporter/vps.prom
   labels:

@@ -160,15 +160,16 @@ def _vpss(vpss: Iterable[Metered], labels: tuple[str, ...]) -> list[Family]:
 def _info(vpss: Iterable[Metered], labels: tuple[str, ...]) -> Family:
     """The one series that has what the playbook says. What a VPS does not have is an empty label, which Prometheus takes for none."""
     names = ("vps", "template", "plan", "storage", *map(label_name, labels))
-    samples = {}
+    samples: dict[tuple[str, ...], int | float | None] = {}
     for one in vpss:
         own = dict(one.vps.labels)
-        samples[(one.vps.name, one.vps.template, one.vps.plan or "", one.vps.storage, *(own.get(key, "") for key in labels))] = 1
+        values = (one.vps.name, one.vps.template, one.vps.plan or "", one.vps.storage, *(own.get(key, "") for key in labels))
+        samples[values] = 1
     return Family("vps_info", GAUGE, "Each VPS: its template, plan and storage, and those of its labels that the node passes on.", names, samples)
 
 
 def _pressure(vpss: Iterable[Metered], name: str, words: str, who: str) -> Family:
-    samples = {}
+    samples: dict[tuple[str, ...], int | float | None] = {}
     for one in vpss:
         for resource, told in one.used.get("pressure", {}).items():
             samples[(one.vps.name, resource)] = _scaled(((told or {}).get(who) or {}).get("total"), _MICRO)

@@ -154,7 +154,7 @@ def _parse_labels(keys: Any) -> tuple[str, ...]:
         if other != key:
             raise VpsError(f"labels: '{other}' and '{key}' are both {label_name(key)} to Prometheus; leave one of them out.")
     if len(found) > MOST_LABELS:
-        raise VpsError(f"labels: {len(found)} are too many; name up to {MOST_LABELS}, because each value makes further series.")
+        raise VpsError(f"labels: {len(found)} are too many; name up to {MOST_LABELS}, because each change of a value makes a further series.")
     return tuple(sorted(found.values()))
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import pytest
 import vps_kit as kit
+import yaml
 
 kit.PREFIX = "it-metrics-"
 ROLE = kit.collections_folder() / "ansible_collections/mainline/vps/roles/metrics"
@@ -114,6 +115,12 @@ def site(exporter, minimal, tmp_path_factory) -> Iterator[Site]:
         kit.until("Prometheus has asked", lambda: answers(prometheus) and here.number("vps_node_usable") == 1, seconds=120)
         yield here
     kit.ok("vps_metrics", state="absent")
+
+
+def expression(alert: str) -> str:
+    """What an alert asks."""
+    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    return next(rule["expr"] for group in groups for rule in group["rules"] if rule["alert"] == alert)
 
 
 def free_port() -> int:

@@ -161,16 +161,21 @@ def installed() -> bool:
     return subprocess.run(asked, capture_output=True, text=True, check=False).stdout == "installed"
 
 
+def apt(*arguments: str) -> None:
+    """Run apt-get, which waits for others."""
+    kit.run("apt-get", "-o", "DPkg::Lock::Timeout=300", "--yes", "--no-install-recommends", *arguments, "prometheus-node-exporter")
+
+
 @pytest.fixture
 def stock():
     """No exporter, before and after; one that the machine had is there again at the end."""
     had = installed()
     if had:
-        kit.run("apt-get", "purge", "--yes", "prometheus-node-exporter")
+        apt("purge")
     yield
     assert not installed() and not MARK.parent.exists()
     if had:
-        kit.run("apt-get", "install", "--yes", "--no-install-recommends", "prometheus-node-exporter")
+        apt("install")
 
 
 def test_the_role_brings_the_exporter_and_takes_it_away_again(tmp_path, stock):
@@ -194,7 +199,7 @@ def test_the_role_brings_the_exporter_and_takes_it_away_again(tmp_path, stock):
 def test_an_exporter_that_was_there_stays_as_it_is(tmp_path):
     had = installed()
     if not had:
-        kit.run("apt-get", "install", "--yes", "--no-install-recommends", "prometheus-node-exporter")
+        apt("install")
     try:
         before = DEFAULTS.read_text(encoding="utf-8")
         conftest.role(tmp_path)
@@ -203,7 +208,7 @@ def test_an_exporter_that_was_there_stays_as_it_is(tmp_path):
         assert installed() and made() == {}
     finally:
         if not had:
-            kit.run("apt-get", "purge", "--yes", "prometheus-node-exporter")
+            apt("purge")
 
 
 def test_the_role_without_an_exporter_touches_no_package(tmp_path, file):

@@ -33,6 +33,7 @@ HEALTHY = {
     f'vps_template_created_timestamp_seconds{{{OWN}, template="debian"}}': "0x%",
     f'node_textfile_mtime_seconds{{{OWN}, file="/a/vps.prom"}}': "0+60x%",
     f'node_textfile_mtime_seconds{{{OWN}, file="/a/other.prom"}}': "0x%",
+    f"vps_metrics_interval_seconds{{{OWN}}}": "60x%",
     f"node_textfile_scrape_error{{{OWN}}}": "0x%",
     f"node_nf_conntrack_entries{{{OWN}}}": "100x%",
     f"node_nf_conntrack_entries_limit{{{OWN}}}": "1000x%",
@@ -108,6 +109,9 @@ FINE = {
     "a VPS that is stopped, and need not start with the node": ({f"vps_running{{{WEB}}}": "0x%", f"vps_onboot{{{WEB}}}": "0x%"}, HOUR),
     "a restart, at which the counters begin anew": (
         {f"vps_memory_oom_kills_total{{{WEB}}}": "7x5 0x%", f"vps_processes_refused_total{{{WEB}}}": "3x5 0x%"}, 10 * MINUTE,
+    ),
+    "figures that are as old as somebody wants them": (
+        {f'node_textfile_mtime_seconds{{{OWN}, file="/a/vps.prom"}}': "0x%", f"vps_metrics_interval_seconds{{{OWN}}}": "3600x%"}, HOUR,
     ),
     "a reboot of two minutes": ({f"vps_running{{{WEB}}}": "1x5 0x2 1x%"}, 10 * MINUTE),
     "a VPS without limits": ({f"vps_{name}{{{WEB}}}": "" for name in ("memory_limit_bytes", "disk_limit_bytes", "disk_inodes_limit")}, HOUR),
