@@ -95,9 +95,9 @@ def test_a_file_that_is_to_be_elsewhere_is_not_left_behind():
 
 
 def test_a_folder_that_was_made_for_it_is_remembered():
-    there = done(parse(), replace(NOTHING, folder=False))
-    assert there.settings is not None and there.settings.made_folder
-    assert changed(parse(), replace(there, folder=True)) == {}
+    there = done(parse(), replace(NOTHING, missing="/var/lib/prometheus"))
+    assert there.settings is not None and there.settings.made_folder == "/var/lib/prometheus"
+    assert changed(parse(), replace(there, missing=None)) == {}
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_what_cannot_be_is_refused(given, sentence):
     assert str(raised.value).startswith(sentence) and str(raised.value).endswith(".")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"file": "/etc/shadow", "labels": [], "interval": 60}', '{"file": 1, "labels": []}', "{"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"file": "/etc/shadow", "labels": [], "interval": 60}', '{"file": 1, "labels": []}', '{"file": "/a/b.prom", "labels": [], "made_folder": "/etc"}', "{"])
 def test_settings_that_are_none_of_ours_are_refused(text):
     with pytest.raises(VpsError):
         metrics_plan.read_settings(text)

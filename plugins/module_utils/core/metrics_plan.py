@@ -37,13 +37,13 @@ _FILE = re.compile(r"/[A-Za-z0-9._/-]{1,200}\.prom")
 class Settings:
     """`file` is what node_exporter reads, `labels` the VPSs' labels that go along, `interval` how often it is written, in s.
 
-    `made_folder`: its folder was made for it, and goes with it.
+    `made_folder`: the first of the folders on its way that was made for it, and goes with it; None where all were there.
     """
 
     file: str = DEFAULT_FILE
     labels: tuple[str, ...] = ()
     interval: int = 60
-    made_folder: bool = False
+    made_folder: str | None = None
 
     @classmethod
     def from_record(cls, record: Mapping) -> Settings:
@@ -51,6 +51,8 @@ class Settings:
         settings = cls(**{**record, "labels": tuple(record["labels"])})
         if not _FILE.fullmatch(settings.file) or not all(isinstance(label, str) for label in settings.labels):
             raise ValueError("file or labels are none")
+        if settings.made_folder is not None and not settings.file.startswith(f"{settings.made_folder}/"):
+            raise ValueError("made_folder is none of file's")
         return settings
 
     def to_text(self) -> str:
@@ -81,7 +83,8 @@ class Actual:
     """What there is. `texts` are the files of PATHS but the program, None where there is none; `program` and `current` are the digests of the
     program that is installed and of the one that this release has, `interpreter` the Python that is to run it.
 
-    `timer`: whether the timer is enabled and runs, None without systemd; `written`: whether the file is there; `folder`: whether its folder is.
+    `timer`: whether the timer is enabled and runs, None without systemd; `written`: whether the file is there; `missing`: the first folder
+    on its way that is not.
     """
 
     settings: Settings | None = None
@@ -91,7 +94,7 @@ class Actual:
     interpreter: str = "/usr/bin/python3"
     timer: bool | None = None
     written: bool = False
-    folder: bool = True
+    missing: str | None = None
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,7 @@ def _ensure(asked: Settings, actual: Actual) -> Plan:
     steps: list[object] = []
     old = actual.settings
     moved = old is not None and old.file != asked.file
-    made = not actual.folder if old is None or moved else old.made_folder
+    made = actual.missing if old is None or moved else old.made_folder
     wanted = Settings(asked.file, asked.labels, asked.interval, made)
     before = {} if old is None else old.named
     if moved and old is not None:
@@ -238,7 +241,10 @@ def _remove(actual: Actual) -> Plan:
 
 
 def service(settings: Settings, interpreter: str) -> str:
-    """One run, behind everything else that wants the CPU or the disk. In no mount namespace of its own, which would hold VPSs' disks."""
+    """One run, behind everything else that wants the CPU or the disk. In no mount namespace of its own, which would hold VPSs' disks.
+
+    What it complains of is in the journal, and not that it has begun and ended, once a minute.
+    """
     return f"""{WRITTEN}[Unit]
 Description=Tell Prometheus of the VPSs of this node
 Documentation=man:prometheus-node-exporter(1)
@@ -248,6 +254,8 @@ Type=oneshot
 ExecStart={interpreter} -I {METER}
 Nice=15
 IOSchedulingClass=idle
+SyslogLevel=warning
+LogLevelMax=notice
 TimeoutStartSec={max(60, settings.interval)}
 NoNewPrivileges=yes
 RestrictSUIDSGID=yes

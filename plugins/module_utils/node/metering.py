@@ -57,7 +57,7 @@ class Metering:
             interpreter=bundle.interpreter(),
             timer=_timer(),
             written=os.path.isfile(file),
-            folder=os.path.isdir(os.path.dirname(file)),
+            missing=_missing(os.path.dirname(file)),
         )
 
     def apply(self, plan: Plan) -> dict[str, object]:
@@ -96,6 +96,14 @@ def require_folder(file: str) -> None:
         raise VpsError(f"file: {folder} is missing; run vps_metrics again, or install prometheus-node-exporter, which has it.") from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != 0 or found.st_mode & 0o022:
         raise VpsError(f"file: {folder} is not a folder that root alone may write to; name a file in another one.")
+
+
+def _missing(folder: str) -> str | None:
+    """The first folder on the way to one that is not there."""
+    found = None
+    while not os.path.lexists(folder):
+        found, folder = folder, os.path.dirname(folder)
+    return found
 
 
 def _timer() -> bool | None:
@@ -139,7 +147,7 @@ def _set_timer(runs: bool) -> None:
 
 def _write(settings: Settings) -> None:
     """By the program that is installed: what it cannot do, it is now that somebody sees it."""
-    if settings.made_folder:
+    if settings.made_folder is not None:
         os.makedirs(os.path.dirname(settings.file), mode=0o755, exist_ok=True)
     require_folder(settings.file)
     tools.run([bundle.interpreter(), "-I", METER], timeout=boot.PATIENCE)
@@ -149,9 +157,12 @@ def _remove_file(settings: Settings) -> None:
     for path in (settings.file, f"{settings.file}.new"):
         with suppress(FileNotFoundError):
             os.unlink(path)
-    if settings.made_folder:
+    if settings.made_folder is not None:
+        folder = os.path.dirname(settings.file)
         with suppress(OSError):  # there is more in it
-            os.rmdir(os.path.dirname(settings.file))
+            while f"{folder}/".startswith(f"{settings.made_folder}/"):
+                os.rmdir(folder)
+                folder = os.path.dirname(folder)
 
 
 def _bytes(path: str) -> bytes | None:

@@ -30,8 +30,8 @@ RUNS, DOWN = "it-metrics-runs", "it-metrics-down"
 
 def role(folder: pathlib.Path, *options: str, **variables) -> str:
     """Run the role; what Ansible printed."""
-    task = {"name": "Role", "ansible.builtin.include_role": {"name": "mainline.vps.metrics"}, "vars": {f"metrics_{key}": value for key, value in variables.items()}}
-    return kit.play(folder, [task], *options)
+    given = {f"metrics_{key}": value for key, value in variables.items()}
+    return kit.play(folder, [{"name": "Role", "ansible.builtin.include_role": {"name": "mainline.vps.metrics"}, "vars": given}], *options)
 
 
 @pytest.fixture(scope="session", autouse=True)

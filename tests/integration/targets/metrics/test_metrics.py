@@ -93,6 +93,16 @@ def test_what_somebody_has_changed_is_put_right(file):
     assert file.exists()
 
 
+def test_folders_that_were_made_go_and_others_stay(tmp_path):
+    (tmp_path / "there").mkdir()
+    kit.ok("vps_metrics", file=str(tmp_path / "there/one/two/vps.prom"))
+    kit.ok("vps_metrics", state="absent")
+    assert list(tmp_path.iterdir()) == [tmp_path / "there"] and not list((tmp_path / "there").iterdir())
+    kit.ok("vps_metrics", file=str(tmp_path / "there/vps.prom"))
+    kit.ok("vps_metrics", state="absent")
+    assert (tmp_path / "there").is_dir()
+
+
 def test_settings_that_are_damaged_are_named(file):
     kit.ok("vps_metrics", file=str(file))
     SETTINGS.write_text("{", encoding="utf-8")
@@ -184,7 +194,7 @@ def test_the_role_brings_the_exporter_and_takes_it_away_again(tmp_path, stock):
     conftest.role(tmp_path)
     assert installed() and MARK.exists()
     assert re.search(r'^ARGS="--web.listen-address=127.0.0.1:9100"$', DEFAULTS.read_text(encoding="utf-8"), re.MULTILINE), "it would answer to VPSs"
-    assert json.loads(SETTINGS.read_text(encoding="utf-8"))["made_folder"] is False
+    assert json.loads(SETTINGS.read_text(encoding="utf-8"))["made_folder"] is None
     before = {path: os.stat(path).st_mtime_ns for path in (DEFAULTS, MARK, SETTINGS, PROGRAM)}
     for options in ((), ("--check",)):
         assert "changed=0" in conftest.role(tmp_path, *options)
