@@ -119,7 +119,13 @@ def test_what_cannot_be_is_refused(given, sentence):
     assert str(raised.value).startswith(sentence) and str(raised.value).endswith(".")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"file": "/etc/shadow", "labels": [], "interval": 60}', '{"file": 1, "labels": []}', '{"file": "/a/b.prom", "labels": [], "made_folder": "/etc"}', "{"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "[]", "{}", '{"file": "/etc/shadow", "labels": [], "interval": 60}', '{"file": 1, "labels": []}',
+        '{"file": "/a/b.prom", "labels": [], "made_folder": "/etc"}',
+    ],
+)
 def test_settings_that_are_none_of_ours_are_refused(text):
     with pytest.raises(VpsError):
         metrics_plan.read_settings(text)
