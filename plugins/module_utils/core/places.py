@@ -13,6 +13,9 @@ BRIDGED = f"{FOLDER}/bridged.nft"  # the same for what passes a bridge
 BRIDGES = f"{FOLDER}/bridges"  # makes the bridges of our making, where they are missing
 BOOT = f"{FOLDER}/boot"
 ENTER = f"{FOLDER}/enter"  # NAME -- ARGV...: runs a program in a VPS
+METRICS = f"{FOLDER}/metrics.json"  # what is told to Prometheus, and where
+METER = "/usr/local/lib/mainline-vps/metrics"  # the program that does
+METRICS_UNIT, METRICS_TIMER = "vps-metrics.service", "vps-metrics.timer"
 TABLE = "mainline_vps"  # in the packet filter
 PACKET_FILTER = "packet_filter"  # what a plan calls a table that is not there, or not ours
 FILTER = "packet-filter"  # the lock without which nobody changes it
@@ -22,6 +25,7 @@ HOST_PREFIX = "vps"  # what the node's ends of all VPSs' links are called, and n
 LXCPATH = "/var/lib/lxc"
 SNAPSHOTS, SNAPSHOT = "snapshots", "snapshot.json"  # the folder, in a VPS's directory, of its snapshots; the record of each
 LAYER = ".layer-"  # before the name of what VPSs of storage dir lie on, beside the templates
+BACKED_UP = "backed-up"  # the file, in a VPS's directory, that says when its newest whole backup was made
 DISK = "disk"  # the hook, in a VPS's directory, that mounts what its storage has to have mounted
 # Folders in it: with what it boots in rescue, with what is to take the place of its disk, with what was there before.
 RESCUE, NEXT, PREVIOUS = "rescue", "next", "previous"

@@ -20,10 +20,11 @@ from ..core import plan as steps
 from ..core.backup import Backup, Wish
 from ..core.errors import VpsError, shown
 from ..core.model import FROZEN, OTHER_INIT, STOPPED, Actual, Vps
+from ..core.places import BACKED_UP
 from ..core.reinstall import refuse_protected
 from ..core.restoring import for_test, read_record, reborn
 from ..core.units import format_size
-from . import guest, locks, restic, roots, sparse, vps_steps
+from . import files, guest, locks, restic, roots, sparse, vps_steps
 from .holding import keep
 from .node import Node
 from .parts import node_nameservers
@@ -116,6 +117,8 @@ class Backups(Node):
                     "name: a backup was made, but some files of the VPS could not be read, and are not in it; the result's output names them.",
                     changed=True, backup=told, output=unread[-4000:],
                 )
+            with suppress(FileNotFoundError):  # the VPS has been removed meanwhile
+                files.write(os.path.join(self._parts.vps.path(wish.name), BACKED_UP), f"{made.named['time']}\n")
             removed = tool.forget(wish) if wish.keep else []
             if removed and wish.prune:
                 tool.prune()

@@ -34,6 +34,14 @@ def read() -> Boot | None:
     )
 
 
+def failed() -> tuple[str, ...] | None:
+    """Our units, of VPSs and of the node, that have failed; None where systemd does not run the machine."""
+    if not tools.has_systemd():
+        return None
+    listed = tools.run(["systemctl", "list-units", "--state=failed", "--plain", "--no-legend", "--no-pager", "vps@*", "vps-*"])
+    return tuple(line.split()[0] for line in listed.splitlines() if line.strip())
+
+
 def reload() -> None:
     """Have systemd read its files, and those that it makes of fstab, again."""
     if tools.has_systemd():

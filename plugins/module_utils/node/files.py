@@ -13,7 +13,12 @@ from . import spares
 
 def write(path: str, text: str, *, mode: int = 0o644) -> None:
     """Replace a file by one rename; in a full pool, by one whose blocks are there already. An OSError says which."""
-    staging, content = f"{path}.new", text.encode("utf-8", "surrogateescape")
+    write_bytes(path, text.encode("utf-8", "surrogateescape"), mode=mode)
+
+
+def write_bytes(path: str, content: bytes, *, mode: int = 0o644) -> None:
+    """The same for what is no text."""
+    staging = f"{path}.new"
     try:
         try:
             _fill(staging, content, mode)

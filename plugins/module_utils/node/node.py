@@ -20,6 +20,7 @@ from ..core import command as commands
 from ..core import plan as steps
 from ..core import usage as counts
 from ..core.beancounters import BTRFS, DIR, STORAGES
+from ..core.disk import Used
 from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Vps
@@ -221,8 +222,8 @@ class Node:
         """Bytes of the pool that would be free without the root file system that a VPS had before."""
         return self._parts.driver(vps).exclusive(os.path.join(self._parts.vps.path(vps.name), PREVIOUS, "rootfs"))
 
-    def counters(self, actual: Actual) -> counts.Counters:
-        """What the kernel counts of a VPS that has been read. One that has stopped since then is told as stopped."""
+    def counters(self, actual: Actual, *, disk: bool = True) -> counts.Counters:
+        """What the kernel counts of a VPS that has been read. One that has stopped since then is told as stopped. Without its `disk`, if asked."""
         vps, texts = actual.vps, {}
         if vps is None:
             return counts.Counters()
@@ -230,7 +231,8 @@ class Node:
         if actual.pid is not None:
             with suppress(FileNotFoundError, ProcessLookupError):
                 texts = usage.read(cgroup.find(vps.name, actual.pid), version=abilities.version)
-        return counts.Counters(abilities.version, texts, self._parts.driver(vps).used(self._parts.root(vps.name)), abilities.io_device)
+        used = self._parts.driver(vps).used(self._parts.root(vps.name)) if disk else Used()
+        return counts.Counters(abilities.version, texts, used, abilities.io_device)
 
     def traffic(self, actual: Actual) -> dict[str, int]:
         """Bytes and packets that a VPS was sent and has sent, over all its starts."""

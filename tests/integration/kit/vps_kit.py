@@ -89,7 +89,7 @@ for line in sys.stdin:
     print('done', flush=True)
 """
 _MODULES = (
-    "vps_backup", "vps_command", "vps_container", "vps_info", "vps_limits", "vps_network", "vps_node", "vps_snapshot", "vps_template",
+    "vps_backup", "vps_command", "vps_container", "vps_info", "vps_limits", "vps_metrics", "vps_network", "vps_node", "vps_snapshot", "vps_template",
 )
 
 
