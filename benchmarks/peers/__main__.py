@@ -18,12 +18,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from ..kit import machine
 from ..kit.drawing import Plot, draw
 from ..kit.figures import Results, curves
 from ..kit.playing import Failed, Stage
+from ..kit.vpss import has_fleet, own_names, remove
 from . import contestants as who
 from .dockerd import daemon
 from .report import EMPTY, Names, report
@@ -81,16 +82,9 @@ def quiet(argv: Sequence[str]) -> None:
     subprocess.run(argv, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def remove_ours(stage: Stage, names: Iterable[str]) -> None:
-    """Remove the VPSs that are left."""
-    tasks = [{"mainline.vps.vps_container": {"name": name, "state": "absent", "stop_timeout": 0}} for name in names]
-    if tasks:
-        stage.play(tasks)
-
-
 def left(pool: pathlib.Path) -> list[str]:
     """The VPSs that this benchmark has made."""
-    return sorted(path.name for path in (pool / "vps").iterdir() if path.name.startswith(f"{who.NAME}-") and path.name[len(who.NAME) + 1 :].isdigit())
+    return [name for name in own_names(pool, f"{who.NAME}-") if name[len(who.NAME) + 1 :].isdigit()]
 
 
 def measure(stage: Stage, those: Sequence[who.Contestant], counts: Sequence[int], rounds: int) -> Iterator[tuple[str, str, int, float]]:
@@ -123,11 +117,11 @@ def main() -> None:
     those: list[who.Contestant] = []
     with machine.orderly(), tempfile.TemporaryDirectory(prefix="benchmark-") as scratch, contextlib.ExitStack() as stack:
         stage = Stage(pathlib.Path(scratch))
-        stack.callback(lambda: remove_ours(stage, left(pool)))
+        stack.callback(lambda: remove(stage, left(pool)))
         stack.enter_context(removed_at_the_end(folder))
-        remove_ours(stage, left(pool))
+        remove(stage, left(pool))
         those += who.ours(stage, asked.template)
-        if not who.has_fleet():
+        if not has_fleet():
             missing.append("this checkout has no vps_fleet.")
         those += who.lxc(stage, folder, root, programs)
         try:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,8 @@ from dataclasses import dataclass, replace
 
 from ..kit import machine
 from ..kit.playing import Failed, Stage, run
+from ..kit.vpss import fleet as fleet_task
+from ..kit.vpss import has_fleet
 from .dockerd import Docker
 from .report import CREATE, FLEET, FLOOR, OURS, PEER, UNCHANGED
 
@@ -64,7 +65,7 @@ def ours(stage: Stage, template: str) -> Iterator[Contestant]:
 
     def fleet(operation: str, count: int) -> float:
         names = [{"name": f"{NAME}-{number:03}"} for number in range(1, count + 1)]
-        return _checked(stage, [{"mainline.vps.vps_fleet": {"defaults": _vps(operation, template), "vps": names}}], operation)
+        return _checked(stage, [fleet_task(names, _vps(operation, template))], operation)
 
     def loop(operation: str, count: int) -> float:
         options = {"name": NAME + "-{{ '%03d' % item }}", **_vps(operation, template)}
@@ -73,12 +74,6 @@ def ours(stage: Stage, template: str) -> Iterator[Contestant]:
     if has_fleet():
         yield Contestant(FLEET, OURS, fleet)
     yield Contestant("vps_container, loop", OURS, loop)
-
-
-def has_fleet() -> bool:
-    """Whether the collection that playbooks find has vps_fleet."""
-    folders = os.environ.get("ANSIBLE_COLLECTIONS_PATH", "").split(":")
-    return any((pathlib.Path(folder) / "ansible_collections/mainline/vps/plugins/modules/vps_fleet.py").exists() for folder in folders if folder)
 
 
 # -- the peers ----------------------------------------------------------------------------------------------------------
