@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from ..kit import machine
+from ..kit import addresses, machine
 from ..kit.drawing import Plot, draw
 from ..kit.figures import Curve
 from ..kit.playing import Failed, Stage
@@ -46,6 +46,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--kinds", default="debian,minimal", help="which kinds, with commas between (debian,minimal)")
     parser.add_argument("--batch", type=int, default=50, help="how many are made before the memory is looked at again (50)")
     parser.add_argument("--reserve", type=float, default=1.5, help="GiB of memory that are left in any case (1.5)")
+    parser.add_argument("--storage", default="btrfs", help="of the VPSs: with dir they share what they have read of the template, btrfs or image (btrfs)")
     parser.add_argument("--settle", type=float, default=30, help="seconds between the last answer and the measurement (30)")
     parser.add_argument("--idle", type=float, default=60, help="seconds over which idle CPU is measured (60)")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path(".build/benchmark/density"), help="the folder for report.md, density.svg, data.json")
@@ -79,42 +80,21 @@ def ssh(address: str) -> bool:
         return False
 
 
-def answering(addresses: Sequence[str], ask: Callable[[str], bool], patience: float) -> int:
+def answering(places: Sequence[str], ask: Callable[[str], bool], patience: float) -> int:
     """How many answer, as soon as all do or patience (s) is over."""
-    until, silent = time.monotonic() + patience, list(addresses)
+    until, silent = time.monotonic() + patience, list(places)
     with ThreadPoolExecutor(8) as pool:
         while True:
             silent = [address for address, answers in zip(silent, pool.map(ask, silent)) if not answers]
             if not silent or time.monotonic() > until:
-                return len(addresses) - len(silent)
+                return len(places) - len(silent)
             time.sleep(0.2)
 
 
 # -- the VPSs -----------------------------------------------------------------------------------------------------------
 
 
-def free_addresses(settings: dict, number: int) -> list[str]:
-    """Addresses of the node's first network that nobody has, from its middle on, where fewest look. Exits where there are too few."""
-    network = ipaddress.ip_network(settings["networks"][0])
-    taken = set()
-    for path in (pathlib.Path(settings["pool"]) / "vps").glob("*/vps.json"):
-        taken |= set(json.loads(path.read_text(encoding="utf-8"))["addresses"])
-    last = 64  # from its end, which tests use
-    found: list[str] = []
-    for place in range(network.num_addresses // 2, network.num_addresses - last):
-        if str(network[place]) not in taken:
-            found.append(str(network[place]))
-            if len(found) == number:
-                return found
-    return sys.exit(f"benchmark-density: {network} has no {number} free addresses in its second half; give the node a larger one (node_networks).")
-
-
-def create(stage: Stage, names: Sequence[str], addresses: Sequence[str], template: str) -> None:
-    """Make and start these."""
-    apply(stage, [{"name": name, "addresses": [address]} for name, address in zip(names, addresses)], {"template": template})
-
-
-def census(stage: Stage, asked: argparse.Namespace, kind: str, template: str, addresses: Sequence[str], servers: dict) -> Census:
+def census(stage: Stage, asked: argparse.Namespace, kind: str, common: dict, addressed: Sequence[str], servers: dict) -> Census:
     """Boot as many as there are to be, and measure."""
     reserve = int(asked.reserve * 2**30)
     empty = kernel.machine_cpu()
@@ -129,8 +109,8 @@ def census(stage: Stage, asked: argparse.Namespace, kind: str, template: str, ad
         if available - each * len(more) < reserve:
             stopped = f"{available / 2**30:.1f} GiB are left, and {len(more)} more would leave less than {asked.reserve}."
             break
-        places = addresses[len(names) : len(names) + len(more)]
-        create(stage, more, places, template)
+        places = addressed[len(names) : len(names) + len(more)]
+        apply(stage, [{"name": name, "addresses": [address]} for name, address in zip(more, places)], common)
         for ask in servers.values():
             answering(places, ask, 300)
         names += more
@@ -143,7 +123,7 @@ def census(stage: Stage, asked: argparse.Namespace, kind: str, template: str, ad
     return Census(
         kind=kind, wanted=asked.number, batches=tuple(batches), before=before, after=machine.memory("MemAvailable"), samples=kernel.samples(names), idle=idle,
         idle_cpu={name: kernel.cpu(name) - used[name] for name in names}, idle_machine=kernel.machine_cpu() - busy - empty_rate * idle,
-        answers={server: answering(addresses[: len(names)], ask, 30) for server, ask in servers.items()}, asked=len(names), stopped=stopped,
+        answers={server: answering(addressed[: len(names)], ask, 30) for server, ask in servers.items()}, asked=len(names), stopped=stopped,
     )
 
 
@@ -164,7 +144,7 @@ def main() -> None:
         sys.exit("benchmark-density runs as root, on a machine that is a node.")
     settings = json.loads(SETTINGS.read_text(encoding="utf-8"))
     pool, load = pathlib.Path(settings["pool"]), machine.load()
-    addresses = free_addresses(settings, asked.number)
+    places = addresses.free(settings, asked.number)
     room = ipaddress.ip_network(settings["networks"][0]).num_addresses
     kinds = {"debian": (WEB, {"web server": web, "SSH server": ssh}), "minimal": ({"name": "minimal", "source": "minimal"}, {})}
     found: list[Census] = []
@@ -176,8 +156,8 @@ def main() -> None:
             stage.play([{"mainline.vps.vps_template": template}])
             with removed(stage, pool):
                 bounds = kernel.bounds((_ranges(pool), settings["id_count"] // ID_RANGE), room)
-                found.append(census(stage, asked, kind, str(template["name"]), addresses, servers))
-                if not outlooks:
+                found.append(census(stage, asked, kind, {"template": template["name"], "storage": asked.storage}, places, servers))
+                if not outlooks:  # by the first kind, which takes most
                     now = kernel.bounds((_ranges(pool), settings["id_count"] // ID_RANGE), room)
                     outlooks, users = outlook(bounds, now, found[0].running), kernel.per_user()
     asked.output.mkdir(parents=True, exist_ok=True)
