@@ -155,10 +155,10 @@ def main() -> None:
             template, servers = kinds[kind]
             stage.play([{"mainline.vps.vps_template": template}])
             with removed(stage, pool):
-                bounds = kernel.bounds((_ranges(pool), settings["id_count"] // ID_RANGE), room)
+                bounds = kernel.bounds(pool, (_ranges(pool), settings["id_count"] // ID_RANGE), room)
                 found.append(census(stage, asked, kind, {"template": template["name"], "storage": asked.storage}, places, servers))
                 if not outlooks:  # by the first kind, which takes most
-                    now = kernel.bounds((_ranges(pool), settings["id_count"] // ID_RANGE), room)
+                    now = kernel.bounds(pool, (_ranges(pool), settings["id_count"] // ID_RANGE), room)
                     outlooks, users = outlook(bounds, now, found[0].running), kernel.per_user()
     asked.output.mkdir(parents=True, exist_ok=True)
     (asked.output / "data.json").write_text(json.dumps([dataclasses.asdict(each) for each in found], indent=1), encoding="utf-8")

@@ -60,15 +60,14 @@ def machine_cpu() -> int:
     return (user + nice + system + irq + softirq + steal) * 1_000_000 // os.sysconf("SC_CLK_TCK")
 
 
-def _handles() -> Iterator[tuple[int, str]]:
-    """(uid, what) of all files that are open."""
+def _handles() -> Iterator[str]:
+    """All files that processes have open."""
     for process in pathlib.Path("/proc").iterdir():
         if process.name.isdigit():
             with contextlib.suppress(OSError):
-                uid = process.stat().st_uid
                 for handle in os.scandir(process / "fd"):
                     with contextlib.suppress(OSError):
-                        yield uid, os.readlink(handle.path)
+                        yield os.readlink(handle.path)
 
 
 def _tasks() -> int:
@@ -86,15 +85,13 @@ def _most_keys() -> tuple[int, int]:
     return keys, size
 
 
-def bounds(ids: tuple[int, int], addresses: int) -> list[Bound]:
+def bounds(pool: pathlib.Path, ids: tuple[int, int], addresses: int) -> list[Bound]:
     """What is bounded for all VPSs together, in use now. `ids` are used and in all, in ranges; `addresses` are those of the network."""
+    disk = os.statvfs(pool)
     sysctl = pathlib.Path("/proc/sys")
-    users: dict[int, int] = {}
-    for uid, what in _handles():
-        if what == "anon_inode:inotify":
-            users[uid] = users.get(uid, 0) + 1
+    inotify = sum(what == "anon_inode:inotify" for what in _handles())  # all are charged to the node's root, who has made the namespaces
     found = [
-        Bound("inotify instances (all are charged to the node's root)", "fs.inotify.max_user_instances", sum(users.values()), number(sysctl / "fs/inotify/max_user_instances")),
+        Bound("inotify instances", "fs.inotify.max_user_instances", inotify, number(sysctl / "fs/inotify/max_user_instances")),
         Bound("processes and threads", "kernel.threads-max", _tasks(), number(sysctl / "kernel/threads-max")),
         Bound("process numbers", "kernel.pid_max", _tasks(), number(sysctl / "kernel/pid_max")),
         Bound("open files", "fs.file-max", number(sysctl / "fs/file-nr"), number(sysctl / "fs/file-max")),
@@ -103,6 +100,7 @@ def bounds(ids: tuple[int, int], addresses: int) -> list[Bound]:
         Bound("neighbours, IPv4", "net.ipv4.neigh.default.gc_thresh3", _lines("/proc/net/arp") - 1, number(sysctl / "net/ipv4/neigh/default/gc_thresh3")),
         Bound("routes, IPv4", "", _lines("/proc/net/route") - 1, -1),
         Bound("interfaces", "", _lines("/proc/net/dev") - 2, -1),
+        Bound("room in the pool, MiB", "node_pool_size", (disk.f_blocks - disk.f_bfree) * disk.f_frsize >> 20, disk.f_blocks * disk.f_frsize >> 20),
         Bound("id ranges", "node_id_count", *ids),
         Bound("addresses", "node_networks", ids[0], addresses),
     ]

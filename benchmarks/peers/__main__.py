@@ -88,12 +88,13 @@ def left(pool: pathlib.Path) -> list[str]:
 
 
 def measure(stage: Stage, those: Sequence[who.Contestant], counts: Sequence[int], rounds: int) -> Iterator[tuple[str, str, int, float]]:
-    """Everything in turn; what has been measured is told as it comes."""
+    """Everything in turn, every other round backwards, an empty play before each; what has been measured is told as it comes."""
     for count in sorted(set(counts)):
         for turn in range(1, rounds + 1):
-            yield EMPTY, EMPTY, count, who.empty(stage)
-            for contestant in those:
-                told = []
+            for contestant in those if turn % 2 else those[::-1]:
+                nothing = who.empty(stage)
+                yield EMPTY, contestant.name, count, nothing
+                told = [f"nothing {nothing:.2f}"]
                 for operation in who.OPERATIONS:
                     seconds = contestant.work(operation, count)
                     told.append(f"{operation} {seconds:.2f}")
@@ -115,27 +116,30 @@ def main() -> None:
     missing: list[str] = []
     times: list[tuple[str, str, int, float]] = []
     those: list[who.Contestant] = []
-    with machine.orderly(), tempfile.TemporaryDirectory(prefix="benchmark-") as scratch, contextlib.ExitStack() as stack:
-        stage = Stage(pathlib.Path(scratch))
-        stack.callback(lambda: remove(stage, left(pool)))
-        stack.enter_context(removed_at_the_end(folder))
-        remove(stage, left(pool))
-        those += who.ours(stage, asked.template)
-        if not has_fleet():
-            missing.append("this checkout has no vps_fleet.")
-        those += who.lxc(stage, folder, root, programs)
-        try:
-            docker = stack.enter_context(daemon(programs))
-            docker.load(root, who.IMAGE)
-            those += who.docker(stage, docker, programs)
-        except Failed as error:
-            missing.append(f"docker_container, for {error}")
-        those += who.floors(folder / "floor", root, settings["id_start"])
-        words = [word for word in asked.only.split(",") if word]
-        those = [each for each in those if not words or any(word in each.name for word in words)]
-        for time in measure(stage, those, asked.counts, asked.rounds):
-            times.append(time)
-    finish(Results.of(times), Names({each.name: each.kind for each in those}), asked, missing, before)
+    try:
+        with machine.orderly(), tempfile.TemporaryDirectory(prefix="benchmark-") as scratch, contextlib.ExitStack() as stack:
+            stage = Stage(pathlib.Path(scratch))
+            stack.callback(lambda: remove(stage, left(pool)))
+            stack.enter_context(removed_at_the_end(folder))
+            remove(stage, left(pool))
+            those += who.ours(stage, asked.template)
+            if not has_fleet():
+                missing.append("this checkout has no vps_fleet.")
+            those += who.lxc(stage, folder, root, programs)
+            try:
+                docker = stack.enter_context(daemon(programs))
+                docker.load(root, who.IMAGE)
+                those += who.docker(stage, docker, programs)
+            except Failed as error:
+                missing.append(f"docker_container, for {error}")
+            those += who.floors(folder / "floor", root, settings["id_start"])
+            words = [word for word in asked.only.split(",") if word]
+            those = [each for each in those if not words or any(word in each.name for word in words)]
+            for time in measure(stage, those, asked.counts, asked.rounds):
+                times.append(time)
+    finally:  # what was measured before something went wrong was measured
+        if times:
+            finish(Results.of(times), Names({each.name: each.kind for each in those}), asked, missing, before)
 
 
 def finish(results: Results, names: Names, asked: argparse.Namespace, missing: Sequence[str], before: float) -> None:

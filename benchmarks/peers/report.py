@@ -47,8 +47,7 @@ def against_peer(results: Results, names: Names, own: str, operation: str, count
         return None, ""
     theirs, mine = results.seconds(peer, operation, count), results.seconds(own, operation, count)
     if net:
-        nothing = results.seconds(EMPTY, EMPTY, count)
-        theirs, mine = less(theirs, nothing), less(mine, nothing)
+        theirs, mine = less(theirs, results.seconds(EMPTY, peer, count)), less(mine, results.seconds(EMPTY, own, count))
     return ratio(theirs, mine), peer
 
 
@@ -57,13 +56,13 @@ def against_floor(results: Results, names: Names, own: str, operation: str, coun
     floor = results.faster(names.of(FLOOR), operation, count)
     if floor is None:
         return None
-    mine = less(results.seconds(own, operation, count), results.seconds(EMPTY, EMPTY, count))
+    mine = less(results.seconds(own, operation, count), results.seconds(EMPTY, own, count))
     return ratio(mine, results.seconds(floor, operation, count))
 
 
 def against_nothing(results: Results, own: str, operation: str, count: int) -> Spread | None:
-    """How many times as long as an empty play."""
-    return ratio(results.seconds(own, operation, count), results.seconds(EMPTY, EMPTY, count))
+    """How many times as long as the empty play that was measured just before it."""
+    return ratio(results.seconds(own, operation, count), results.seconds(EMPTY, own, count))
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def _ratios(results: Results, names: Names, own: str) -> str:
 
 
 def _operations(results: Results) -> list[str]:
-    return [operation for operation in results.operations() if operation != EMPTY]
+    return list(dict.fromkeys(row.operation for row in results.rows if row.contestant != EMPTY))
 
 
 def _seconds(results: Results, names: Names, count: int) -> str:
@@ -128,7 +127,7 @@ def _seconds(results: Results, names: Names, count: int) -> str:
 
 def report(results: Results, names: Names, *, machine: Iterable[str], rounds: int, missing: Sequence[str], plots: str | None) -> str:
     """The whole of it, as markdown. `missing` are sentences on who could not be measured, and why."""
-    empties = [each for count in results.counts() for each in results.seconds(EMPTY, EMPTY, count)]
+    empties = [each for row in results.rows if row.contestant == EMPTY for each in row.seconds]
     parts = ["# Beside the peers\n\n", "\n".join(machine), "\n", f"- median of {rounds}, least and most in brackets; contestants take turns in each round\n"]
     if empties:
         parts.append(f"- an empty play: {Spread.of(empties).text(2, ' s')}\n")
