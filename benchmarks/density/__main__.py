@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How many VPSs this machine holds: boots them, measures what each takes, and asks every one of them.
 
-Run as root on a node, `make benchmark-density ARGS="1000"`: so many Debians with systemd, nginx and sshd, from the quickstart's template,
-which is built where it is missing; then as many `minimal` ones. Stops before the machine's memory runs out. Makes and removes VPSs named `benchmark-density-...`.
+Run as root on a node, `make benchmark-density ARGS="1000"`: so many Debians with systemd, nginx and sshd, from the quickstart's template, which is
+built where it is missing; then as many `minimal` ones. Stops before the machine's memory runs out. Makes and removes VPSs named
+`benchmark-density-...`.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--kinds", default="debian,minimal", help="which kinds, with commas between (debian,minimal)")
     parser.add_argument("--batch", type=int, default=50, help="how many are made before the memory is looked at again (50)")
     parser.add_argument("--reserve", type=float, default=1.5, help="GiB of memory that are left in any case (1.5)")
-    parser.add_argument("--storage", default="btrfs", help="of the VPSs: with dir they share what they have read of the template, btrfs or image (btrfs)")
+    parser.add_argument("--storage", default="btrfs", help="of the VPSs; with dir they share what they have read of the template (btrfs)")
     parser.add_argument("--settle", type=float, default=30, help="seconds between the last answer and the measurement (30)")
     parser.add_argument("--idle", type=float, default=60, help="seconds over which idle CPU is measured (60)")
-    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path(".build/benchmark/density"), help="the folder for report.md, density.svg, data.json")
+    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path(".build/benchmark/density"), help="the folder for what is written")
     asked = parser.parse_args()
     if asked.number < 1 or asked.batch < 1 or asked.idle <= 0:
         parser.error("numbers are 1 or more")
@@ -110,7 +111,11 @@ def census(stage: Stage, asked: argparse.Namespace, kind: str, common: dict, add
             stopped = f"{available / 2**30:.1f} GiB are left, and {len(more)} more would leave less than {asked.reserve}."
             break
         places = addressed[len(names) : len(names) + len(more)]
-        apply(stage, [{"name": name, "addresses": [address]} for name, address in zip(more, places)], common)
+        try:
+            apply(stage, [{"name": name, "addresses": [address]} for name, address in zip(more, places)], common)
+        except Failed as error:  # what bounds them is what this looks for
+            stopped = f"of {len(more)} more not all started: {error}"
+            break
         for ask in servers.values():
             answering(places, ask, 300)
         names += more
@@ -149,21 +154,28 @@ def main() -> None:
     kinds = {"debian": (WEB, {"web server": web, "SSH server": ssh}), "minimal": ({"name": "minimal", "source": "minimal"}, {})}
     found: list[Census] = []
     outlooks, users = [], []
-    with machine.orderly(), tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
-        stage = Stage(pathlib.Path(scratch))
-        for kind in asked.kinds.split(","):
-            template, servers = kinds[kind]
-            stage.play([{"mainline.vps.vps_template": template}])
-            with removed(stage, pool):
-                bounds = kernel.bounds(pool, (_ranges(pool), settings["id_count"] // ID_RANGE), room)
-                found.append(census(stage, asked, kind, {"template": template["name"], "storage": asked.storage}, places, servers))
-                if not outlooks:  # by the first kind, which takes most
-                    now = kernel.bounds(pool, (_ranges(pool), settings["id_count"] // ID_RANGE), room)
-                    outlooks, users = outlook(bounds, now, found[0].running), kernel.per_user()
+    try:
+        with machine.orderly(), tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
+            stage = Stage(pathlib.Path(scratch))
+            for kind in asked.kinds.split(","):
+                template, servers = kinds[kind]
+                stage.play([{"mainline.vps.vps_template": template}])
+                with removed(stage, pool):
+                    bounds = kernel.bounds(pool, (_ranges(pool), settings["id_count"] // ID_RANGE), room)
+                    found.append(census(stage, asked, kind, {"template": template["name"], "storage": asked.storage}, places, servers))
+                    if not outlooks:  # by the first kind, which takes most
+                        now = kernel.bounds(pool, (_ranges(pool), settings["id_count"] // ID_RANGE), room)
+                        outlooks, users = outlook(bounds, now, found[0].running), kernel.per_user()
+    finally:  # what was measured before something went wrong was measured
+        if found:
+            finish(asked, found, report(found, outlooks, users, machine=machine.described(load), reserve=int(asked.reserve * 2**30), plot="density.svg"))
+
+
+def finish(asked: argparse.Namespace, found: Sequence[Census], text: str) -> None:
+    """Write and show the report."""
     asked.output.mkdir(parents=True, exist_ok=True)
     (asked.output / "data.json").write_text(json.dumps([dataclasses.asdict(each) for each in found], indent=1), encoding="utf-8")
     draw([_memory(found), _times(found)], asked.output / "density.svg")
-    text = report(found, outlooks, users, machine=machine.described(load), reserve=int(asked.reserve * 2**30), plot="density.svg")
     (asked.output / "report.md").write_text(text, encoding="utf-8")
     print(text)
     print(f"In {asked.output}: report.md, density.svg, data.json", file=sys.stderr)

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How what our modules cost grows: with the VPSs of a task, with those of them that change, with addresses of a VPS, and with templates of the node.
 
-Run as root on a node, `make benchmark-growth ARGS="1 10 50"`. Whole playbooks are timed, beside empty ones in the same run. Each series is measured at the numbers
-that are asked for, of whatever it is a series of. Makes and removes VPSs and templates named `benchmark-growth-...`.
+Run as root on a node, `make benchmark-growth ARGS="1 5 20"`. Whole playbooks are timed, beside empty ones in the same run. Each series is measured at
+the numbers that are asked for, of whatever it is a series of. Makes and removes VPSs and templates named `benchmark-growth-...`.
 """
 
 from __future__ import annotations

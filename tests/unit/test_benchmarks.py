@@ -180,7 +180,8 @@ def test_a_bound_is_as_far_away_as_what_each_takes_of_it_says():
 
 def test_the_report_of_density_tells_each_kind_and_each_bound():
     far = outlook([Bound("terminals", "kernel.pty.max", 10, 3072)], [Bound("terminals", "kernel.pty.max", 20, 3072)], 2)
-    text = density([counted(stopped="too little is left.")], far, [Bound("keys", "kernel.keys.maxkeys", 15, 2000)], machine=["- a machine"], reserve=0, plot=None)
+    keys = [Bound("keys", "kernel.keys.maxkeys", 15, 2000)]
+    text = density([counted(stopped="too little is left.")], far, keys, machine=["- a machine"], reserve=0, plot=None)
     for part in ("## 2 of 2 × debian", "14.00", "12.50", "| web server answers", "1 of 2", "Stopped: too little is left.", "kernel.pty.max", "| keys"):
         assert part in text, part
     assert "0.0150 (0.0100–0.0200)" in text, "percent of a core: µs of CPU over µs of time"
