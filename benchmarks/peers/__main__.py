@@ -38,7 +38,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make benchmark-peers ARGS=...", description=str(__doc__).partition("\n")[0])
     parser.add_argument("counts", metavar="NUMBER", type=int, nargs="*", default=[10, 50], help="of containers; more than one to see how it grows (10 50)")
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured (3)")
-    parser.add_argument("--only", default="", help="contestants whose names have one of these words, with commas between")
+    parser.add_argument("--only", metavar="WORDS", action="append", help="contestants with these words in their names; may be given more than once")
     parser.add_argument("--template", default="minimal", help="the template of ours that all have the files of (minimal)")
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path(".build/benchmark/peers"), help="the folder for report.md, peers.svg, data.json")
     parser.add_argument("--programs", type=pathlib.Path, default=pathlib.Path(".build/benchmark/debian"), help=argparse.SUPPRESS)
@@ -133,8 +133,7 @@ def main() -> None:
             except Failed as error:
                 missing.append(f"docker_container, for {error}")
             those += who.floors(folder / "floor", root, settings["id_start"])
-            words = [word for word in asked.only.split(",") if word]
-            those = [each for each in those if not words or any(word in each.name for word in words)]
+            those = [each for each in those if not asked.only or any(words in each.name for words in asked.only)]
             for time in measure(stage, those, asked.counts, asked.rounds):
                 times.append(time)
     finally:  # what was measured before something went wrong was measured

@@ -49,14 +49,17 @@ class Docker:
 
 @contextlib.contextmanager
 def daemon(programs: pathlib.Path) -> Iterator[Docker]:
-    """Start it; at the end its containers go, then it, then its data. Raises Failed with its last words where it does not start."""
+    """Start it; at the end its containers go, then it, then its data. Raises Failed with its last words where it does not start.
+
+    Where we are killed, it ends as well, and its containers with it; its data stay in /var/tmp.
+    """
     folder = pathlib.Path(tempfile.mkdtemp(prefix="benchmark-docker-", dir="/var/tmp"))  # on the disk, where /tmp may be memory
     docker = Docker(programs, folder / "socket")
     path = f"{programs}/usr/sbin:{programs}/usr/bin:{os.environ['PATH']}"
     with open(folder / "log", "wb") as log:
         process = subprocess.Popen(
             [
-                "unshare", "--mount", "--net", "--propagation", "private", str(programs / "usr/sbin/dockerd"),
+                "setpriv", "--pdeathsig", "TERM", "unshare", "--mount", "--net", "--propagation", "private", str(programs / "usr/sbin/dockerd"),
                 "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", f"--cgroup-parent=/{GROUP}",
                 f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid", f"--host=unix://{folder}/socket",
             ],
