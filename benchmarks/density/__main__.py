@@ -31,7 +31,7 @@ from ..kit.figures import Curve
 from ..kit.playing import Failed, Stage
 from ..kit.vpss import apply, own_names, remove
 from . import kernel
-from .report import MIB, Batch, Census, outlook, report
+from .report import MIB, Batch, Bound, Census, Outlook, outlook, report
 
 NAME = "benchmark-density-"
 SETTINGS = pathlib.Path("/etc/vps/node.json")
@@ -101,7 +101,9 @@ def census(stage: Stage, asked: argparse.Namespace, kind: str, common: dict, add
     empty = kernel.machine_cpu()
     time.sleep(min(asked.idle, 20))
     empty_rate = (kernel.machine_cpu() - empty) / min(asked.idle, 20)
-    before, names, batches, stopped = machine.memory("MemAvailable"), [], [], ""
+    before, stopped = machine.memory("MemAvailable"), ""
+    names: list[str] = []
+    batches: list[Batch] = []
     started = time.monotonic()
     while len(names) < asked.number and not stopped:
         more = [f"{NAME}{kind}-{place + 1:04}" for place in range(len(names), min(asked.number, len(names) + asked.batch))]
@@ -151,9 +153,13 @@ def main() -> None:
     pool, load = pathlib.Path(settings["pool"]), machine.load()
     places = addresses.free(settings, asked.number)
     room = ipaddress.ip_network(settings["networks"][0]).num_addresses
-    kinds = {"debian": (WEB, {"web server": web, "SSH server": ssh}), "minimal": ({"name": "minimal", "source": "minimal"}, {})}
+    kinds: dict[str, tuple[dict, dict[str, Callable[[str], bool]]]] = {
+        "debian": (WEB, {"web server": web, "SSH server": ssh}),
+        "minimal": ({"name": "minimal", "source": "minimal"}, {}),
+    }
     found: list[Census] = []
-    outlooks, users = [], []
+    outlooks: list[Outlook] = []
+    users: list[Bound] = []
     try:
         with machine.orderly(), tempfile.TemporaryDirectory(prefix="benchmark-") as scratch:
             stage = Stage(pathlib.Path(scratch))
@@ -187,13 +193,18 @@ def _ranges(pool: pathlib.Path) -> int:
 
 
 def _memory(found: Sequence[Census]) -> Plot:
-    lines = [Curve(each.kind, tuple((float(b.running), *[(each.before - b.available) / MIB] * 3) for b in each.batches)) for each in found if each.batches]
+    lines = [_curve(each.kind, [(batch.running, (each.before - batch.available) / MIB) for batch in each.batches]) for each in found if each.batches]
     return Plot("memory", "VPSs", "MiB less than with none", lines, logarithmic=False)
 
 
 def _times(found: Sequence[Census]) -> Plot:
-    lines = [Curve(each.kind, tuple((float(b.running), *[b.seconds] * 3) for b in each.batches)) for each in found if each.batches]
+    lines = [_curve(each.kind, [(batch.running, batch.seconds) for batch in each.batches]) for each in found if each.batches]
     return Plot("until all answer", "VPSs", "seconds", lines, logarithmic=False)
+
+
+def _curve(name: str, points: Sequence[tuple[int, float]]) -> Curve:
+    """A line of what was measured once, and so has no spread."""
+    return Curve(name, tuple((float(across), up, up, up) for across, up in points))
 
 
 if __name__ == "__main__":
