@@ -26,7 +26,7 @@ playbook = $(with_venv) ANSIBLE_CALLBACK_RESULT_FORMAT=yaml ansible-playbook -i 
 STEPS := unit types lint docs build sanity integration
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test deps-node quickstart quickstart-clean test $(STEPS:%=test-%) test-node node-shell docs benchmark clean
+.PHONY: help deps deps-test deps-node quickstart quickstart-clean test $(STEPS:%=test-%) test-node node-shell docs benchmark benchmark-peers benchmark-growth benchmark-density clean
 
 help: ## This list
 	@echo 'make TARGET [ARGS="more arguments for the tool"] [PYTHON=python3]'
@@ -99,6 +99,22 @@ benchmark: $(TEST) ## What each task costs beside an empty one, one in a VPS bes
 	@$(with_venv) .venv/bin/python benchmarks/connection.py
 	@PYTHONPATH="$(CURDIR)/.build/live" .venv/bin/python benchmarks/clones.py
 	@PYTHONPATH="$(CURDIR)/.build/live" .venv/bin/python benchmarks/placement.py 1000
+
+# In a venv of their own: the peers come with the package ansible, which is large.
+with_peers = PATH="$(CURDIR)/.build/benchmark/venv/bin:$$PATH" ANSIBLE_COLLECTIONS_PATH="$(CURDIR)/.build/live" PYTHONPATH="$(CURDIR)/.build/live" \
+	PYTHONDONTWRITEBYTECODE=1 python -m ansible_collections.mainline.vps.benchmarks
+
+benchmark-peers: $(LIVE) ## Beside lxc_container, docker_container and LXC alone, as root, on a node; ARGS="10 50 100 --rounds 5"
+	@PYTHON="$(PYTHON)" tools/benchmark-peers --with-debian
+	@$(with_peers).peers $(ARGS)
+
+benchmark-growth: $(LIVE) ## How our cost grows with VPSs, changes, addresses, templates, as root, on a node; ARGS="1 10 50"
+	@PYTHON="$(PYTHON)" tools/benchmark-peers
+	@$(with_peers).growth $(ARGS)
+
+benchmark-density: $(LIVE) ## How many booted Debians this machine holds, and what each takes, as root, on a node; ARGS="20"
+	@PYTHON="$(PYTHON)" tools/benchmark-peers
+	@$(with_peers).density $(ARGS)
 
 clean: ## Remove .venv and .build; the node and its VPSs stay
 	@rm -rf .venv .build

@@ -34,6 +34,11 @@ SYSCTLS: dict[str, Sysctl] = {
     "fs.inotify.max_user_watches": Sysctl(1_048_576, "and watches files with them"),
     "fs.inotify.max_queued_events": Sysctl(1_048_576, "a busy guest must not lose events"),
     "fs.aio-max-nr": Sysctl(524_288, "one pool of asynchronous requests for the databases of all VPSs"),
+    # The kernel's 32768 on a small machine is for all VPSs together; the number is what systemd sets where it runs.
+    "kernel.pid_max": Sysctl(4_194_304, "a number for each process of all VPSs"),
+    # LXC opens a console and four terminals for each: with the kernel's 4096, of which it keeps 1024 back, the 615th VPS does not start.
+    # A VPS may open 1024 itself (lxc.pty.max); a thousand that do leave each its own.
+    "kernel.pty.max": Sysctl(1_048_576, "five terminals for every VPS, and those of its users"),
     "kernel.keys.maxkeys": Sysctl(2_000, "a session keyring for each service of a guest"),
     "kernel.keys.maxbytes": Sysctl(2_000_000, "the bytes that belong to them"),
     "net.ipv4.neigh.default.gc_thresh1": Sysctl(1_024, "every VPS is a neighbour of the node"),

@@ -18,7 +18,10 @@ POOL, FILE = "/mnt/vps", "/mnt/vps.img"
 SMALL = {"pool": POOL, "pool_file": FILE, "pool_size": "512M", "networks": ["10.91.0.0/16"]}
 IDS = "root:704643072:655360000"
 FSTAB = f"{FILE} {POOL} btrfs nofail,loop,noatime 0 0"
-RAISED = {"kernel.keys.maxkeys": (200, 2000), "kernel.keys.maxbytes": (20_000, 2_000_000), "vm.max_map_count": (65_530, 262_144)}
+RAISED = {
+    "kernel.keys.maxkeys": (200, 2000), "kernel.keys.maxbytes": (20_000, 2_000_000), "vm.max_map_count": (65_530, 262_144),
+    "kernel.pty.max": (4096, 1_048_576),
+}
 
 
 def node(**params) -> dict:
