@@ -18,6 +18,7 @@ from .core.errors import VpsError
 from .core.fleet_plan import FleetActual, FleetPlan
 from .core.fleet_result import Outcome
 from .core.parse import parse_seconds
+from .runner import kernel_said
 
 _ATTEMPTS = 5
 
@@ -140,6 +141,8 @@ class _Run:
 
     def _note(self, results: Mapping[str, Any]) -> None:
         for name, found in results.items():
+            if isinstance(found, OSError):
+                found = VpsError(kernel_said(found))
             if isinstance(found, VpsError):
                 self.outcome.failed[name] = found
             elif found:

@@ -148,7 +148,18 @@ class _ListModule(AnsibleModule):
 def run_fleet(work: Callable[..., dict], argument_spec: dict) -> None:
     """The main() of the module for many VPSs; `work(params, node, check=…)` gives its result."""
     module = _ListModule(argument_spec={**argument_spec, "lock_timeout": {"type": "int", "default": 120}}, supports_check_mode=True)
-    _finish(module, lambda node: work(module.params, node, check=module.check_mode))
+    # Ansible sends all parameters back: of a thousand VPSs, what each has not been given would be most of the result.
+    sections = [*module.params["vps"], module.params["defaults"] or {}]
+    for section in sections:
+        for name in [name for name, value in section.items() if value is None]:
+            del section[name]
+
+    def make_node() -> Any:
+        from .node.fleet import FleetNode
+
+        return FleetNode()
+
+    _finish(module, lambda node: work(module.params, node, check=module.check_mode), make_node=make_node)
 
 
 def run_info(read: Callable[[Any, Mapping[str, Any]], dict], argument_spec: dict) -> None:
@@ -170,13 +181,13 @@ def _finish(
             module.warn(warning)
         module.fail_json(msg=str(error).removeprefix(section), **error.details)
     except OSError as error:
-        module.fail_json(msg=_told(error))
+        module.fail_json(msg=kernel_said(error))
     for warning in result.pop("warnings", ()):
         module.warn(warning)
     module.exit_json(**result)
 
 
-def _told(error: OSError) -> str:
+def kernel_said(error: OSError) -> str:
     """What the kernel would not let us do, where no part had more to say about it."""
     what = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
     if error.errno == ENOSPC and str(error.filename or "").startswith("/etc/"):

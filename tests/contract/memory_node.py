@@ -317,6 +317,7 @@ class MemoryNode:
             **capacity.report_pool(self._room(self.disks), 0, self.free_bytes),
             "networks": [network.named for network in self._networks()],
             "cgroup_version": self.version,
+            "fleets": [],
             "capacity": capacity.report(self._room(self.disks), self.used),
         }
 

@@ -24,7 +24,7 @@ from .fleet_room import Promise, check_promises
 from .model import RUNNING, Actual, NodeFacts, Vps
 from .plan import Change, Create, Destroy, Plan, Update
 from .places import link_of
-from .pools import Wanted
+from .pools import Wanted, beyond
 
 _RUN = ("started", "restarted", "rescue")  # the states in which one runs
 
@@ -184,6 +184,7 @@ class _Projected:
         self.taken = dict(actual.node.taken)
         self.ports: dict[tuple[str, int], dict[str, tuple[Publish, ...]]] = {}
         self.links: dict[str, str] = {}
+        self.pools = dict(actual.node.pools)  # of which those that were given something of it need not be looked through again
         self.had: dict[object, str] = {}
         bridged = any("interfaces" in one.options for one in wishes)
         for vps in actual.recorded:
@@ -219,6 +220,7 @@ class _Projected:
             taken=_Beside(self.taken, name),
             published=self._published(desired),
             linked=self._linked(desired, before),
+            pools=self.node.pools if before is not None else self.pools,
             free_id_ranges=self.free_ids,
             foreign=self.actual.foreign.get(name),
             source=source,
@@ -228,6 +230,8 @@ class _Projected:
         after = _after(plan, before)
         if before is None and after is not None:
             self.free_ids -= 1
+            for address, pool in after.pooled:
+                self.pools[pool] = beyond(self.pools[pool], address)
         needs: set[str] = set()
         if after is not None and after is not before:
             mine = set(_things(before, self.bridged)) if before is not None else set()

@@ -88,7 +88,7 @@ for line in sys.stdin:
     print('done', flush=True)
 """
 _MODULES = (
-    "vps_backup", "vps_command", "vps_container", "vps_info", "vps_limits", "vps_network", "vps_node", "vps_snapshot", "vps_template",
+    "vps_backup", "vps_command", "vps_container", "vps_fleet", "vps_info", "vps_limits", "vps_network", "vps_node", "vps_snapshot", "vps_template",
 )
 
 
@@ -198,7 +198,7 @@ def fails(module: str, **params: Any) -> str:
     told = call(module, **params)
     assert told.get("failed"), f"{module} {params} succeeded: {told}"
     message = told["msg"]
-    assert re.match(r"[a-z0-9_.]+(\[[0-9]+\][a-z_.]*)?: \S", message), f"it does not name an option: {message}"
+    assert re.match(r"[a-z0-9_.]+(\[[0-9]+\][a-z_.]*)?( \([a-zA-Z0-9.-]+\): [a-z0-9_.]+(\[[0-9]+\][a-z_.]*)?)?: \S", message), f"it does not name an option: {message}"
     assert "\n" not in message and "Traceback" not in message and "Errno" not in message, f"this is no sentence: {message}"
     assert message.endswith("."), f"this is no sentence: {message}"
     return message
