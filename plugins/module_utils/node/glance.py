@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 
-from . import filtering, interfaces, network
+from . import devices, filtering, interfaces, network
 
 
 class Glance:
@@ -20,6 +21,11 @@ class Glance:
     def routed(self) -> dict[str, tuple[str, ...]]:
         """The addresses that the kernel routes to each link."""
         return network.routed()
+
+    @cached_property
+    def devices(self) -> Collection[str]:
+        """The names of the node's links, which cost less than all of them."""
+        return devices.counters().keys()
 
     @cached_property
     def links(self) -> dict[str, interfaces.Link]:

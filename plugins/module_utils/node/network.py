@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import socket
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from ..core.addresses import is_ipv6, with_prefix
@@ -133,9 +133,9 @@ def is_up(vps: Vps) -> bool:
     return any(link in there for link in links_of(vps))
 
 
-def is_cut_off(vps: Vps) -> bool:
-    """Whether the guest of a running VPS has taken away the link that is routed to it, which it has again at its next start."""
-    return has_routed(vps) and not devices.has(link_of(vps.id_base))
+def is_cut_off(vps: Vps, there: Collection[str]) -> bool:
+    """Whether the guest of a running VPS has taken away the link that is routed to it, which it has again at its next start. `there` are all links."""
+    return has_routed(vps) and link_of(vps.id_base) not in there
 
 
 def own_addresses() -> set[str]:
@@ -220,7 +220,7 @@ def set_addresses(vps: Vps, pid: int) -> None:
 
     What leaves is taken inside even if the node routes it no more, or not yet: a killed run may have come as far as that.
     """
-    if not has_routed(vps) or is_cut_off(vps):
+    if not has_routed(vps) or is_cut_off(vps, devices.counters()):
         return
     interface = link_of(vps.id_base)
     routed_now = set(routed().get(interface, ()))

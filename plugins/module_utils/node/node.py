@@ -110,7 +110,7 @@ class Node:
             live = limits_.read(kept, status.pid, abilities)
             at_restart |= live.at_restart(kept.limits, abilities)
             routed = glance.routed.get(link_of(recorded.id_base), ())
-            if network.is_cut_off(recorded):
+            if network.is_cut_off(recorded, glance.devices):
                 at_restart.add("addresses")
             elif set(routed) != set(addresses):
                 addresses = routed
