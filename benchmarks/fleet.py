@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What one task for all VPSs costs: unchanged, beside a play without tasks; made and started, beside a shell that does nothing else.
 
-Run as root on a node with a template `minimal` on btrfs. The shell is the floor: `btrfs subvolume snapshot` and `lxc-start` for each, as many at once
-as there are cores, without limits, networks or records. All take turns, so that a machine that gets slower gets slower for all; compare ratios.
-Makes and removes VPSs named `benchmark-NUMBER`. Goals: 100 unchanged VPSs in 1.5 times an empty play; made and started in 1.3 times the floor.
+Run as root on a node with a template `minimal` on btrfs. The shell is the floor: `btrfs subvolume snapshot`, and then `lxc-start` of the very same VPSs, as
+many at once as there are cores; and the bare floor is the same of containers without limits, ids and network of their own. All take turns, so that a
+machine that gets slower gets slower for all; compare ratios. Makes and removes VPSs named `benchmark-NUMBER`.
+Goals: 100 unchanged VPSs in 1.5 times an empty play; made and started in 1.3 times the floor.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 
-TEMPLATE, PREFIX = "minimal", "ff"
+TEMPLATE, PREFIX = "minimal", "benchmark"
 FLEET = "mainline.vps.vps_fleet"
 # One VPS of the floor: its root file system, a configuration that LXC starts, the start.
 ONE = """
@@ -36,7 +37,7 @@ lxc-start -P "$FOLDER/c" -n "$1" -d
 
 def names(count: int) -> list[str]:
     """Of the VPSs of the benchmark."""
-    return [f"{PREFIX}-{number:03d}" for number in range(count)]
+    return [f"{PREFIX}-{number:04d}" for number in range(count)]
 
 
 def task(count: int, **defaults: object) -> list[dict]:
@@ -58,18 +59,34 @@ def play(tasks: list[dict], folder: pathlib.Path) -> float:
     return took
 
 
+def side_by_side(script: str, words: list[str], environment: dict[str, str]) -> float:
+    """Seconds that a shell takes to run a script for each word, as many at once as there are cores."""
+    command = ["xargs", "-P", str(os.cpu_count()), "-I{}", "sh", "-c", script, "sh", "{}"]
+    started = time.perf_counter()
+    subprocess.run(command, input="\n".join(words), text=True, env={**os.environ, **environment}, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
 def floor(count: int, pool: pathlib.Path) -> float:
-    """Seconds that the shell takes for as many."""
+    """Seconds for as many copies of the template, and for starting as many VPSs of ours, which are there."""
+    folder = pool / "benchmark"
+    folder.mkdir()
+    environment = {"SOURCE": str(pool / "templates" / TEMPLATE / "rootfs"), "FOLDER": str(folder)}
+    try:
+        return side_by_side('btrfs -q subvolume snapshot "$SOURCE" "$FOLDER/$1"', names(count), environment) + side_by_side('lxc-start -n "$1" -d', names(count), {})
+    finally:
+        for root in folder.iterdir():
+            subprocess.run(["btrfs", "-q", "subvolume", "delete", str(root)], check=True, stdout=subprocess.DEVNULL)
+        folder.rmdir()
+
+
+def bare(count: int, pool: pathlib.Path) -> float:
+    """Seconds for as many containers that are nothing but that."""
     folder = pool / "benchmark"
     (folder / "c").mkdir(parents=True)
-    environment = {**os.environ, "SOURCE": str(pool / "templates" / TEMPLATE / "rootfs"), "FOLDER": str(folder)}
-    lines = "\n".join(f"floor-{number:04d}" for number in range(count))
+    environment = {"SOURCE": str(pool / "templates" / TEMPLATE / "rootfs"), "FOLDER": str(folder)}
     try:
-        started = time.perf_counter()
-        subprocess.run(
-            ["xargs", "-P", str(os.cpu_count()), "-I{}", "sh", "-c", ONE, "sh", "{}"], input=lines, text=True, env=environment, check=True, stdout=subprocess.DEVNULL
-        )
-        return time.perf_counter() - started
+        return side_by_side(ONE, [f"floor-{number:04d}" for number in range(count)], environment)
     finally:
         for root in sorted(folder.glob("floor-*")):
             subprocess.run(["lxc-stop", "-k", "-P", str(folder / "c"), "-n", root.name], check=False, stderr=subprocess.DEVNULL)
@@ -102,12 +119,15 @@ def unchanged(counts: list[int], rounds: int, folder: pathlib.Path) -> None:
 def made(counts: list[int], rounds: int, folder: pathlib.Path, pool: pathlib.Path) -> None:
     """VPSs that are made and started: what the task takes beside an unchanged one, for that is what each of them costs."""
     for count in counts:
-        rows: dict[str, list[float]] = {"the floor": [], "made and started": [], "stopped and removed": []}
+        rows: dict[str, list[float]] = {"the floor": [], "bare containers": [], "made and started": [], "stopped and removed": []}
         for _round in range(rounds):
-            rows["the floor"].append(floor(count, pool))
+            rows["bare containers"].append(bare(count, pool))
             whole = play(task(count), folder)
-            rows["made and started"].append(whole - play(task(1), folder))
-            rows["stopped and removed"].append(play(task(count, state="absent"), folder))
+            one = play(task(1), folder)  # nothing to do: what a task costs whatever it does
+            rows["made and started"].append(whole - one)
+            play(task(count, state="stopped"), folder)
+            rows["the floor"].append(floor(count, pool))
+            rows["stopped and removed"].append(play(task(count, state="absent"), folder) - one)
         show(f"{count} VPSs, median of {rounds}", "the floor", rows, "the floor")
 
 

@@ -139,9 +139,10 @@ class _ListModule(AnsibleModule):
         listed = self.params.get("vps")
         options = self.argument_spec["vps"]["options"]
         for number, section in enumerate(listed if isinstance(listed, list) else ()):
-            found = ArgumentSpecValidator(options).validate(section) if isinstance(section, dict) else None
+            given = {name: value for name, value in section.items() if value is not None} if isinstance(section, dict) else None
+            found = ArgumentSpecValidator(options).validate(given) if given is not None else None
             if found is not None and found.error_messages:
-                return f"vps[{number}] ({printable(section.get('name'), 40)}): {found.error_messages[0].rstrip('.')}."
+                return f"vps[{number}] ({printable(given.get('name'), 40)}): {found.error_messages[0].rstrip('.')}."
         return None
 
 

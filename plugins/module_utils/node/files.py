@@ -25,6 +25,11 @@ def safe_later() -> Iterator[None]:
         _LATER.pop()
 
 
+def is_later() -> bool:
+    """Whether somebody sees to what is written now."""
+    return bool(_LATER)
+
+
 def write(path: str, text: str, *, mode: int = 0o644) -> None:
     """Replace a file by one rename; in a full pool, by one whose blocks are there already. An OSError says which."""
     staging, content = f"{path}.new", text.encode("utf-8", "surrogateescape")
