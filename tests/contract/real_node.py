@@ -242,7 +242,7 @@ class Real:
 
 def _listing(directory: str) -> list[tuple]:
     found = []
-    for name in sorted(os.listdir(directory)):
+    for name in sorted(set(os.listdir(directory)) - {"lxc.log"}):  # which whoever asks LXC makes, as we do
         path = os.path.join(directory, name)
         status = os.lstat(path)
         if name.endswith(".json") or name == "config":
