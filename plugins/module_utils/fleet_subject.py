@@ -72,14 +72,14 @@ def _told(node: Any, wish: fleet.Wish, plan: FleetPlan, actual: FleetActual, war
 
 def _under_locks(wish: fleet.Wish, node: Any, plan: FleetPlan, patience: int) -> tuple[FleetPlan, FleetActual, Outcome, list[str]]:
     """Take the locks of those that differ, look again, and do what is still to be done; the plan that was done, and the node after it."""
-    names = {one.name for one in plan.at_work}
+    names = _touched(plan)
     for _attempt in range(_ATTEMPTS):
         with node.lock_all("vps", sorted(names), timeout=patience):
             warnings = node.sweep()
             actual = node.read_fleet(wish)
             plan = fleet_plan.compare(wish, actual)
             order = fleet_order.batches(plan.at_work, wish.batch)
-            missing = {one.name for one in plan.at_work} - names
+            missing = _touched(plan) - names
             if not missing:
                 outcome = _Run(node, wish, plan).carry_out(order)
                 again = node.read_fleet(wish, only={one.name for one in plan.items if one.plan.steps})
@@ -87,6 +87,12 @@ def _under_locks(wish: fleet.Wish, node: Any, plan: FleetPlan, patience: int) ->
                 return plan, replace(again, vpss={**kept, **again.vpss}), outcome, warnings
         names |= missing  # somebody else has changed them since
     raise VpsError("vps: the VPSs of this node do not hold still, other runs change them all the time; run this again when they are through.")
+
+
+def _touched(plan: FleetPlan) -> set[str]:
+    """Those whose locks are needed: of VPSs that are changed, and of those that others are to be copies of."""
+    sources = {one.desired.disk.clone_from for one in plan.at_work if one.before is None}
+    return {one.name for one in plan.at_work} | {name for name in sources if name is not None}
 
 
 class _Run:

@@ -21,6 +21,7 @@ from .parts import Parts
 
 LEFT = "left to do"  # in what a worker tells: what is done for all once they are through
 _UP = {"up": True}  # of one that says nothing else
+_PATIENCE = 60  # s, for whoever starts or stops it just now
 _POLL_TIMEOUT = 10  # s, that a guest's own program has for an answer; it is asked again
 
 
@@ -145,8 +146,10 @@ def health_of(parts: Parts, health: fleet.Health, name: str) -> Callable[[], obj
         for turn in range(health.retries + 1):
             if turn:
                 time.sleep(health.delay)
-            place = inside.look(parts, command, patience=60, writes=True)
-            outcome = inside.run(parts, command, place, patience=60)
+            place = inside.look(parts, command, patience=_PATIENCE, writes=True)
+            if place.pid is None:  # a program in it would wait for the lock that this run has
+                raise vps_steps.has_ended(parts, name)
+            outcome = inside.run(parts, command, place, patience=_PATIENCE)
             if outcome.rc == 0 and not outcome.timed_out:
                 return {}
         raise VpsError(_unwell(command, outcome), rc=outcome.rc, stdout=outcome.stdout[-4000:], stderr=outcome.stderr[-4000:])
