@@ -15,7 +15,7 @@ import yaml
 from ansible_collections.mainline.vps.plugins.doc_fragments.limits import ModuleDocFragment as Limits
 
 _MODULE = Path(__file__).parent.parent / "modules" / "vps_container.py"
-_OPTION, _RETURN = re.compile(r"\bO\(([a-z_]+)"), re.compile(r"\bRV\(([a-z_]+)")
+_OPTION, _RETURN = re.compile(r"\bO\(([a-z_]+)(?![a-z_.]*#)(?!\.)"), re.compile(r"\bRV\(([a-z_]+)")
 
 
 def _documented() -> dict[str, Any]:

@@ -134,14 +134,17 @@ class _ListModule(AnsibleModule):
     def fail_json(self, msg: str, **details: Any) -> NoReturn:
         """End as failed."""
         super().fail_json(msg=msg if self._made else self._placed() or msg, **details)
+        raise AssertionError("which does not return")
 
     def _placed(self) -> str | None:
         listed = self.params.get("vps")
         options = self.argument_spec["vps"]["options"]
         for number, section in enumerate(listed if isinstance(listed, list) else ()):
-            given = {name: value for name, value in section.items() if value is not None} if isinstance(section, dict) else None
-            found = ArgumentSpecValidator(options).validate(given) if given is not None else None
-            if found is not None and found.error_messages:
+            if not isinstance(section, dict):
+                continue
+            given = {name: value for name, value in section.items() if value is not None}
+            found = ArgumentSpecValidator(options).validate(given)
+            if found.error_messages:
                 return f"vps[{number}] ({printable(given.get('name'), 40)}): {found.error_messages[0].rstrip('.')}."
         return None
 
@@ -178,14 +181,17 @@ def _finish(
     try:
         result = work((make_node or Node)())
     except VpsError as error:
-        for warning in error.details.pop("warnings", ()):
-            module.warn(warning)
+        _warn(module, error.details.pop("warnings", ()))
         module.fail_json(msg=str(error).removeprefix(section), **error.details)
     except OSError as error:
         module.fail_json(msg=kernel_said(error))
-    for warning in result.pop("warnings", ()):
-        module.warn(warning)
+    _warn(module, result.pop("warnings", ()))
     module.exit_json(**result)
+
+
+def _warn(module: AnsibleModule, warnings: Any) -> None:
+    for warning in warnings:
+        module.warn(warning)
 
 
 def kernel_said(error: OSError) -> str:

@@ -135,7 +135,10 @@ def compare_each(wish: Wish, actual: FleetActual) -> FleetPlan:
             refused[desired.name] = error
     if not refused:
         items = _after_copies(items)
-        changes = [Promise(one.name, one.before and one.before.limits, one.after and one.after.limits) for one in items if one.after is not one.before]
+        changes = [
+            Promise(one.name, None if one.before is None else one.before.limits, None if one.after is None else one.after.limits)
+            for one in items if one.after is not one.before
+        ]
         refused, givers = check_promises(actual.node.room, changes)
         items = [replace(one, needs=one.needs | givers[one.name]) if one.name in givers else one for one in items]
     return FleetPlan(tuple(items), unlisted, refused)

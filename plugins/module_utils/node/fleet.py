@@ -150,7 +150,7 @@ class FleetNode(Node):
         creates = {name: step for name, some in work.items() for step in some if isinstance(step, steps.Create)}
         updates = [step for some in work.values() for step in some if isinstance(step, steps.Update)]
         filters = bool(creates) or any(step.options & filtering.OPTIONS for step in updates)
-        bridged = any(step.vps.interfaces for step in (*creates.values(), *updates))
+        bridged = any(vps.interfaces for vps in (*(step.vps for step in creates.values()), *(step.vps for step in updates)))
         gives = bool(creates) or any(step.options & _GIVEN for step in updates)
         with locks.hold("node", "allocation", timeout=parts.lock_timeout) if gives else nullcontext():
             known = {vps.name: vps for vps in parts.reserved()} if gives else {}

@@ -20,7 +20,7 @@ from . import files, inside, vps_steps
 from .parts import Parts
 
 LEFT = "left to do"  # in what a worker tells: what is done for all once they are through
-_UP = {"up": True}  # of one that says nothing else
+_UP: Mapping[str, object] = {"up": True}  # of one that says nothing else
 _PATIENCE = 60  # s, for whoever starts or stops it just now
 _POLL_TIMEOUT = 10  # s, that a guest's own program has for an answer; it is asked again
 
@@ -66,8 +66,8 @@ def settle(parts: Parts, made: Mapping[str, tuple[Vps, str]], done: Mapping[str,
         results[name] = told
         if not isinstance(told, Exception) and LEFT in told:
             results[name] = {key: value for key, value in told.items() if key != LEFT}
-            synced = synced or told[LEFT]["synced"]
             left += [Vps.from_record(record) for record in told[LEFT]["records"]]
+            synced = synced or told[LEFT]["synced"] or bool(left)
     if synced:
         parts.storage.sync()
     if not built and not left:
@@ -118,7 +118,7 @@ def _attempt(parts: Parts, vps: Vps, step: steps.Wait, begun: float) -> Any:
         return error
 
 
-def _look(parts: Parts, vps: Vps, step: steps.Wait, begun: float) -> dict[str, object] | None:
+def _look(parts: Parts, vps: Vps, step: steps.Wait, begun: float) -> Mapping[str, object] | None:
     """What is to be told of one that is what it is to be; None as long as it is not. Raises VpsError where it will not be."""
     found = vps_steps.status_of_many(vps.name)
     if found.run == STOPPED:

@@ -192,9 +192,10 @@ def update(parts: Parts, step: steps.Update) -> None:
         if mine or before.unfinished or parts.disk(vps) != disk:
             # The guest's files, and its disk's limit, before the record that says that they are so; all that others have written
             # goes to the disk with it, which may take a while.
-            if not parts.sync():
+            if parts.together is not None:
                 parts.together.records.append(replace(vps, unfinished=(), leaving=()))
                 return
+            parts.storage.sync()
         parts.vps.store(replace(vps, unfinished=(), leaving=()))
 
 
