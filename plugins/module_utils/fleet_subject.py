@@ -8,7 +8,7 @@ What is different is the plans' word, and what is done the node's; this only say
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -104,15 +104,17 @@ class _Run:
         self.work = {one.name: fleet_order.work_of(one.plan.steps) for one in plan.items if one.plan.steps}
         self.waiting = [one.name for one in plan.waiting]
         self.outcome = Outcome()
+        self.done = 0  # VPSs that nothing is to be done to any more but to wait
+        self.tell: Callable[[int, int], None] = lambda done, failed: None
 
     def carry_out(self, batches: tuple[fleet_order.Batch, ...]) -> Outcome:
         """Batch after batch, until more VPSs have failed than may."""
-        with self.node.progress(sum(len(batch.names) for batch in batches) + len(self.waiting)) as progress:
+        with self.node.progress(sum(len(batch.names) for batch in batches)) as self.tell:
             for number, batch in enumerate(batches):
                 for stage in batch.stages:
                     self._do(stage.part, stage.names)
                 self._bring_up(batch.names)
-                progress(sum(len(one.names) for one in batches[: number + 1]), len(self.outcome.failed))
+                self.tell(self.done, len(self.outcome.failed))
                 if self.wish.max_failures is not None and len(self.outcome.failed) > self.wish.max_failures:
                     self.outcome.not_begun = tuple(name for later in batches[number + 1 :] for name in later.names)
                     return self.outcome
@@ -127,7 +129,12 @@ class _Run:
                 self.outcome.failed[name] = VpsError(f"vps: it comes after VPS {failed[0]}, which failed; run this again when that is mended.")
                 del steps[name]
         if steps:
-            self._note(self.node.work(part, steps, parallel=self.wish.parallel))
+            self._note(self.node.work(part, steps, parallel=self.wish.parallel, done=lambda name: self._count(name, part)))
+
+    def _count(self, name: str, part: str) -> None:
+        if part == ("run" if self.work[name].run else "prepare"):
+            self.done += 1
+            self.tell(self.done, len(self.outcome.failed))
 
     def _bring_up(self, names: Any, *, changed: bool = True) -> None:
         """Wait until all are what is asked, side by side; then see whether those that were changed are well."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -222,7 +222,7 @@ class MemoryNode:
         self.locked += [f"{kind} {name} {timeout:g}" for name in names]
         yield
 
-    def work(self, part: str, work: dict[str, tuple], *, parallel: int | None) -> dict[str, object]:
+    def work(self, part: str, work: dict[str, tuple], *, parallel: int | None, done: Callable[[str], None] = lambda name: None) -> dict[str, object]:
         """Carry out a part of several plans; there is nobody to do it side by side with. What each told, or its error."""
         self.stages.append((part, tuple(work)))
         found: dict[str, object] = {}
@@ -231,6 +231,7 @@ class MemoryNode:
                 found[name] = self.apply(steps.Plan(steps=tuple(some)))
             except VpsError as error:
                 found[name] = error
+            done(name)
         return found
 
     def await_all(self, waits: dict[str, steps.Wait], *, parallel: int | None) -> dict[str, object]:

@@ -211,6 +211,7 @@ def test_batches_are_done_one_after_the_other_and_stop_where_too_many_fail(remem
     health = {"argv": ["true"]}
     error = remembered.fails(*wish, batch=2, health=health)
     assert node.stages == [("prepare", (A, B)), ("health", (A, B))]
+    assert node.told[-3:] == [(1, 4, 0), (2, 4, 0), (2, 4, 1)], "how far it is"
     assert error.details["not_begun"] == [C, D] and error.details["summary"]["not_begun"] == 2
     assert [one["vps"] for one in error.details["failed_vpss"]] == [B]
     node.ill, node.stages = {C}, []

@@ -53,7 +53,8 @@ def test_a_worker_has_the_lock_of_its_job_and_no_other(tmp_path):
     files = [os.open(tmp_path / word, os.O_RDWR | os.O_CREAT) for word in "ab"]
 
     def seen(lock):
-        return [os.readlink(f"/proc/self/fd/{lock}"), sum(str(tmp_path) in os.readlink(f"/proc/self/fd/{one}") for one in os.listdir("/proc/self/fd") if _there(one))]
+        opened = [_target(number) for number in os.listdir("/proc/self/fd")]
+        return [_target(lock), sum(str(tmp_path) in path for path in opened)]
 
     try:
         told = crew.run([crew.Job(seen, file) for file in files for _time in range(3)], 2, foreign=files)
@@ -63,12 +64,11 @@ def test_a_worker_has_the_lock_of_its_job_and_no_other(tmp_path):
     assert told == [[str(tmp_path / word), 1] for word in "aaabbb"]
 
 
-def _there(number):
+def _target(number):
     try:
-        os.readlink(f"/proc/self/fd/{number}")
-    except OSError:
-        return False
-    return True
+        return os.readlink(f"/proc/self/fd/{number}")
+    except OSError:  # that of the listing itself
+        return ""
 
 
 def test_no_worker_is_left_behind():

@@ -39,6 +39,7 @@ class FleetNode(Node):
     def __init__(self) -> None:
         self._locks: dict[str, int] = {}
         self._soft_limit: int | None = None
+        self._done: Callable[[str], None] = lambda name: None
 
     # -- reading --------------------------------------------------------------------------------------------------------
 
@@ -115,11 +116,17 @@ class FleetNode(Node):
 
     # -- work -----------------------------------------------------------------------------------------------------------
 
-    def work(self, part: str, work: Mapping[str, Sequence[object]], *, parallel: int | None) -> dict[str, Any]:
-        """Carry out a part of the plans of several VPSs side by side. What each told, or the error of one that failed."""
-        if part == "prepare":
-            return self._prepare(work, parallel)
-        return self._crew({name: self._carry_out(name, some) for name, some in work.items()}, parallel)
+    def work(
+        self, part: str, work: Mapping[str, Sequence[object]], *, parallel: int | None, done: Callable[[str], None] = lambda name: None
+    ) -> dict[str, Any]:
+        """Carry out a part of the plans of several VPSs side by side. What each told, or the error of one that failed; `done(name)` as soon as it is through."""
+        self._done = done
+        try:
+            if part == "prepare":
+                return self._prepare(work, parallel)
+            return self._crew({name: self._carry_out(name, some) for name, some in work.items()}, parallel)
+        finally:
+            self._done = lambda name: None
 
     def _prepare(self, work: Mapping[str, Sequence[object]], parallel: int | None) -> dict[str, Any]:
         """What is done to VPSs before they start, or while they go on running. Those come first that end: nobody waits for them with a lock of the node's."""
@@ -206,6 +213,7 @@ class FleetNode(Node):
 
         results = crew.run(
             [job(name) for name in names], min(parallel or os.cpu_count() or 1, len(names)), foreign=self._locks.values(), soft_limit=self._soft_limit,
+            done=lambda number: self._done(names[number]),
         ) if names else []
         return dict(zip(names, results))
 

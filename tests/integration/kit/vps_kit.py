@@ -198,7 +198,8 @@ def fails(module: str, **params: Any) -> str:
     told = call(module, **params)
     assert told.get("failed"), f"{module} {params} succeeded: {told}"
     message = told["msg"]
-    assert re.match(r"[a-z0-9_.]+(\[[0-9]+\][a-z_.]*)?( \([a-zA-Z0-9.-]+\): [a-z0-9_.]+(\[[0-9]+\][a-z_.]*)?)?: \S", message), f"it does not name an option: {message}"
+    option = r"[a-z0-9_.]+(\[[0-9]+\][a-z_.]*)?"
+    assert re.match(rf"{option}( \([a-zA-Z0-9.-]+\): {option})?: \S", message), f"it does not name an option: {message}"
     assert "\n" not in message and "Traceback" not in message and "Errno" not in message, f"this is no sentence: {message}"
     assert message.endswith("."), f"this is no sentence: {message}"
     return message

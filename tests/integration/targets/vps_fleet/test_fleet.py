@@ -140,7 +140,8 @@ def test_a_restart_is_done_in_one_go_and_the_rules_are_there_after_it(fleet):
 
 
 def test_disks_of_every_kind_are_made_side_by_side(fleet):
-    fleet.foretold({"name": "a", "storage": "image"}, {"name": "b", "storage": "image"}, {"name": "c", "storage": "dir"}, {"name": "d"}, defaults={"wait": "booted"})
+    kinds = {"a": "image", "b": "image", "c": "dir", "d": "btrfs"}
+    fleet.foretold(*({"name": word, "storage": kind} for word, kind in kinds.items()), defaults={"wait": "booted"})
     fleet.foretold(*({"name": word} for word in "abcd"), defaults={"state": "absent"})
     assert not kit.remains()
 
