@@ -73,7 +73,8 @@ def floor(count: int, pool: pathlib.Path) -> float:
     folder.mkdir()
     environment = {"SOURCE": str(pool / "templates" / TEMPLATE / "rootfs"), "FOLDER": str(folder)}
     try:
-        return side_by_side('btrfs -q subvolume snapshot "$SOURCE" "$FOLDER/$1"', names(count), environment) + side_by_side('lxc-start -n "$1" -d', names(count), {})
+        copied = side_by_side('btrfs -q subvolume snapshot "$SOURCE" "$FOLDER/$1"', names(count), environment)
+        return copied + side_by_side('lxc-start -n "$1" -d', names(count), {})
     finally:
         for root in folder.iterdir():
             subprocess.run(["btrfs", "-q", "subvolume", "delete", str(root)], check=True, stdout=subprocess.DEVNULL)

@@ -63,8 +63,8 @@ def _documentation() -> str:
     defaults = {
         "description": [
             "What all of O(vps) have in common, the same options without C(name).",
-            "An option that a VPS has itself takes the place of this one, lists as a whole. In the sections C(limits), C(labels), C(firewall) and C(rates) it is each "
-            "key that does so, one level deep; a key that is null there takes this one away, and V(unlimited) lifts a limit.",
+            "An option that a VPS has itself takes the place of this one, lists as a whole. In the sections C(limits), C(labels), C(firewall) and "
+            "C(rates) it is each key that does so, one level deep; a key that is null there takes this one away, and V(unlimited) lifts a limit.",
         ],
         "type": "dict",
         "suboptions": {name: _common(name, option) for name, option in options.items() if name != "name"},
@@ -75,4 +75,4 @@ def _documentation() -> str:
 class ModuleDocFragment:
     """The options C(vps) and C(defaults)."""
 
-    DOCUMENTATION = _documentation()
+    DOCUMENTATION: str = _documentation()  # with its type: yamllint of ansible-test takes an assignment for a text

@@ -191,7 +191,11 @@ def test_one_whose_init_ends_does_not_stop_the_others(fleet):
 def test_what_comes_after_one_that_failed_is_not_begun_either(remembered):
     remembered.task({"name": A, "addresses": [remembered.address(1)]}, {"name": B})
     node = remembered.bench.node
-    node._Update = lambda step: (_ for _ in ()).throw(VpsError(f"addresses: the kernel refused it for {step.vps.name}."))
+
+    def refuse(step):
+        raise VpsError(f"addresses: the kernel refused it for {step.vps.name}.")
+
+    node._Update = refuse
     error = remembered.fails({"name": B, "addresses": [remembered.address(1)]}, {"name": A, "addresses": []})
     assert [one["vps"] for one in error.details["failed_vpss"]] == [B, A]
     assert f"comes after VPS {A}" in error.details["failed_vpss"][0]["msg"]
@@ -249,6 +253,28 @@ def test_what_is_promised_is_summed_up_once_for_all(remembered):
     remembered.task({"name": C, "limits": {"memory": "1G"}}, {"name": B, "limits": {"memory": "3G"}}, {"name": A, "limits": {"memory": "4G"}})
     assert [stage for stage in node.stages if stage[0] == "prepare"] == [("prepare", (B,)), ("prepare", (C,))]
     remembered.task({"name": D, "limits": {"memory": "4G"}}, {"name": A, "state": "absent"}, {"name": B, "limits": {"memory": "3G"}})
+
+
+def test_a_warning_names_the_vpss_that_it_is_about_and_is_given_once(remembered):
+    rule = {"firewall": {"in": {"rules": [{"from": "vps:nobody"}]}}, "state": "stopped"}
+    result = remembered.once(*({"name": name} for name in (A, B, C, D)), defaults=rule)
+    assert [text.split(": ")[0] for text in result["warnings"]] == [f"{A}, {B}, {C} and 1 more"]
+    remembered.bench.node.free_bytes = 5 << 30
+    result = remembered.once({"name": A, "hostname": "x"}, {"name": B, "hostname": "x"})
+    assert [text.split(": ")[0] for text in result["warnings"]] == ["pool"]
+
+
+def test_what_cannot_be_done_for_all_is_an_error_of_each(remembered):
+    remembered.task({"name": A}, {"name": B})
+    node = remembered.bench.node
+
+    def work(part, work, *, parallel, done=None):
+        return dict.fromkeys(work, OSError(28, "No space left on device", "/pool/rules-changed"))
+
+    node.work = work
+    error = remembered.fails({"name": A, "hostname": "x"}, {"name": B})
+    (failed,) = error.details["failed_vpss"]
+    assert failed["msg"].startswith("pool: No space left on device") and [one["option"] for one in failed["not_done"]] == ["hostname"]
 
 
 def test_only_those_that_differ_are_locked(remembered):

@@ -111,7 +111,7 @@ def _levels(items: Sequence[Item]) -> dict[str, int]:
         givers = ", ".join(sorted(name for name in first.needs if waiting.get(name)))
         new = first.after is not None and first.after.claimed - (first.before.claimed if first.before else frozenset())
         raise VpsError(
-            f"{first.place}: {'addresses' if new else 'limits'}: VPS '{first.name}' is to have what '{givers}' gives up, and that one what comes from '{first.name}' in the end; "
-            "take it away from one of them in a task of its own first."
+            f"{first.place}: {'addresses' if new else 'limits'}: VPS '{first.name}' is to have what '{givers}' gives up, and that one what comes from "
+            f"'{first.name}' in the end; take it away from one of them in a task of its own first."
         )
     return levels

@@ -26,6 +26,7 @@ from .plan import Change, Create, Destroy, Plan, Update
 from .places import link_of
 from .pools import Wanted, beyond
 
+_MOST_NAMED = 3  # VPSs in a warning
 _RUN = ("started", "restarted", "rescue")  # the states in which one runs
 
 
@@ -97,8 +98,18 @@ class FleetPlan:
         return [{"before_header": one.name, "after_header": one.name, **one.plan.diff()} for one in self.at_work]
 
     def warnings(self) -> list[str]:
-        """Each once."""
-        return list(dict.fromkeys(text for one in self.items for text in one.plan.warnings))
+        """Each once, with the VPSs that it is about; what is said of the pool is about all of them."""
+        about: dict[str, list[str]] = {}
+        for one in self.items:
+            for text in one.plan.warnings:
+                about.setdefault(text, []).append(one.name)
+        return [text if text.startswith("pool: ") else f"{_some(names)}: {text}" for text, names in about.items()]
+
+
+def _some(names: list[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def told(changes: Iterable[tuple[str, Change]]) -> list[dict[str, Any]]:

@@ -34,6 +34,9 @@ def judge(plan: FleetPlan, outcome: Outcome, after: FleetPlan) -> tuple[FleetPla
     done: list[Item] = []
     failed: list[dict[str, Any]] = []
     for one in plan.items:
+        if not one.plan.steps:
+            done.append(one)
+            continue
         missing = left.get(one.name, ())
         error = outcome.failed.get(one.name) or after.refused.get(one.name)
         if one.name in outcome.not_begun:

@@ -74,7 +74,7 @@ def run(
                     results[number] = found
                     done(number)
                     if isinstance(found, _Gone):
-                        results[number] = VpsError("vps: its worker was killed on the way; see the kernel's log for whether memory ran out, and run this again.")
+                        results[number] = VpsError("vps: its worker was killed on the way; see in the kernel's log whether memory ran out, and run this again.")
                         selector.unregister(worker.channel)
                         _end(worker)
                         workers.remove(worker)
@@ -114,19 +114,20 @@ def _start(jobs: Sequence[Job], others: Sequence[_Worker], foreign: Iterable[int
 def _serve(channel: socket.socket, jobs: Sequence[Job]) -> None:
     """A worker's whole life."""
     while True:
-        message, descriptors, _flags, _address = socket.recv_fds(channel, _LENGTH.size, 1)
-        if len(message) < _LENGTH.size:
+        number, descriptors, _flags, _address = socket.recv_fds(channel, _LENGTH.size, 1)
+        if len(number) < _LENGTH.size:
             return
         lock = descriptors[0] if descriptors else -1
         told: dict[str, object]
         try:
-            told = {"result": jobs[_LENGTH.unpack(message)[0]].do(lock)}
+            told = {"result": jobs[_LENGTH.unpack(number)[0]].do(lock)}
         except VpsError as error:
             told = {"error": str(error), "details": error.details}
         except OSError as error:
             told = {"number": error.errno, "text": error.strerror, "file": error.filename}
         except Exception as error:  # which is nobody's mistake but ours
-            told = {"error": f"vps: the collection made a mistake ({error!r}); report it with the result's trace.", "details": {"trace": traceback.format_exc()}}
+            message = f"vps: the collection made a mistake ({error!r}); report it with the result's trace."
+            told = {"error": message, "details": {"trace": traceback.format_exc()}}
         finally:
             if lock != -1:
                 os.close(lock)

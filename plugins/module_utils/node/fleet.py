@@ -14,7 +14,6 @@ import resource
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import replace
 from typing import Any
 
 from ..core import fleet
@@ -119,12 +118,17 @@ class FleetNode(Node):
     def work(
         self, part: str, work: Mapping[str, Sequence[object]], *, parallel: int | None, done: Callable[[str], None] = lambda name: None
     ) -> dict[str, Any]:
-        """Carry out a part of the plans of several VPSs side by side. What each told, or the error of one that failed; `done(name)` as soon as it is through."""
+        """Carry out a part of the plans of several VPSs side by side. What each told, or the error of one that failed.
+
+        `done(name)` is called as soon as it is through.
+        """
         self._done = done
         try:
             if part == "prepare":
                 return self._prepare(work, parallel)
             return self._crew({name: self._carry_out(name, some) for name, some in work.items()}, parallel)
+        except (VpsError, OSError) as error:  # of what is done for all of them
+            return dict.fromkeys(work, error)
         finally:
             self._done = lambda name: None
 
@@ -232,4 +236,3 @@ class FleetNode(Node):
         """Tell whoever wants to know how many of so many are done; gives what takes (done, failed)."""
         with Progress(of) as told:
             yield told.tell
-

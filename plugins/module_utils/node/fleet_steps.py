@@ -90,7 +90,12 @@ def await_all(parts: Parts, waits: Mapping[str, steps.Wait], ask: Callable[[Mapp
     """Wait for several in one loop. `ask` has questions that take a program in a guest put side by side."""
     begun = time.monotonic()
     results: dict[str, Any] = {}
-    waiting = {name: (parts.vps.known(name), step) for name, step in waits.items()}
+    waiting: dict[str, tuple[Vps, steps.Wait]] = {}
+    for name, step in waits.items():
+        try:
+            waiting[name] = (parts.vps.known(name), step)
+        except (VpsError, OSError) as error:  # one that nobody changes is not locked: it may have gone
+            results[name] = error
     pause = 0.05
     while True:
         slow: dict[str, Callable[[], object]] = {}

@@ -24,7 +24,7 @@ from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Template, TemplateActual, Vps
 from ..core.places import PACKET_FILTER, PREVIOUS, link_of
-from . import build, cgroup, configuration, engine, filtering, inside, interfaces, locks, network, progress, rates, resources, root_steps, roots, settings
+from . import build, cgroup, configuration, engine, inside, interfaces, locks, network, progress, rates, resources, root_steps, roots, settings
 from . import snapshot_steps, template_steps, tools, traffic, vps_steps
 from . import limits as limits_
 from . import usage

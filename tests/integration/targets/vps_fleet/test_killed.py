@@ -36,7 +36,7 @@ def killed_after(seconds: float, fleet, *vps: dict, **options) -> None:
     """Kill the run, and no other process; its workers go with it."""
     run = fleet.launch(*vps, **options)
     time.sleep(seconds)
-    below = [one for one in workers(run.pid)]
+    below = workers(run.pid)
     run.send_signal(signal.SIGKILL)
     run.communicate()
     kit.until("its workers have ended", lambda: not [one for one in below if alive(one)])
