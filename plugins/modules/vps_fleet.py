@@ -244,7 +244,7 @@ boot:
   type: dict
   sample: {web1: running}
 refused:
-  description: What is wrong with each of the VPSs for whose sake the task is refused; RV(ignore:msg) is the first.
+  description: What is wrong with the VPSs for whose sake the task is refused, each thing once; RV(ignore:msg) is the first.
   returned: where the task is refused because of VPSs
   type: list
   elements: str

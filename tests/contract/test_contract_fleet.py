@@ -164,7 +164,7 @@ def test_one_bad_vps_refuses_the_task_and_is_named(fleet):
     fleet.refused(r"^vps\[0\] \(Bad\): name: ", {"name": "Bad"})
     fleet.refused(rf"^vps\[2\] \({A}\): name: is listed twice, vps\[0\] is the other one", {"name": A}, {"name": B}, {"name": A})
     error = fleet.refused(rf"^vps\[0\] \({A}\): template: ", {"name": A, "template": "none-such"}, {"name": B}, {"name": C, "template": "none-such"})
-    assert [text.split(":")[0] for text in error.details["refused"]] == [f"vps[0] ({A})", f"vps[2] ({C})"]
+    assert [text.split(":")[0] for text in error.details["refused"]] == [f"vps[0] ({A}), vps[2] ({C})"]
 
 
 def test_plans_of_the_task_are_over_those_of_the_node(remembered):
@@ -287,7 +287,9 @@ def test_only_those_that_differ_are_locked(remembered):
 def test_a_damaged_record_is_told_of_the_vps_that_has_it(fleet):
     fleet.task({"name": A}, {"name": B}, defaults={"state": "stopped"})
     with fleet.bench.world.damaged(B, "{"):
-        fleet.refused(rf"^vps\[1\] \({B}\): ", {"name": A}, {"name": B})
+        fleet.refused(r"^/.*vps.json: ", {"name": A}, {"name": B})
+        error = fleet.refused(r"^/.*vps.json: ", {"name": C}, {"name": D})
+    assert len(error.details["refused"]) == 1, "said once, however many cannot be made"
 
 
 def test_what_the_module_returns_is_documented(remembered):

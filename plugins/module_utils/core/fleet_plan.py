@@ -118,13 +118,17 @@ def told(changes: Iterable[tuple[str, Change]]) -> list[dict[str, Any]]:
 
 
 def compare(wish: Wish, actual: FleetActual) -> FleetPlan:
-    """The plan for all; raises VpsError, which names the VPS and the option, for what cannot be. How many more cannot is said in its details."""
+    """The plan for all; raises VpsError, which names the VPS and the option, for what cannot be. What else cannot is said in its details."""
     plan = compare_each(wish, actual)
-    if plan.refused:
-        first, *others = (VpsError(f"{fleet.by_name(wish, name)}: {error}", **error.details) for name, error in plan.refused.items())
-        first.details["refused"] = [str(error) for error in (first, *others)]
-        raise first
-    return plan
+    if not plan.refused:
+        return plan
+    about: dict[str, list[str]] = {}
+    for name, error in plan.refused.items():
+        about.setdefault(str(error), []).append(fleet.by_name(wish, name))
+    refused = [f"{_some(places)}: {text}" for text, places in about.items()]
+    (text, places), first = next(iter(about.items())), next(iter(plan.refused.values()))
+    whose = "" if text == actual.node.damaged else f"{places[0]}: "  # of a VPS that need not be in the list
+    raise VpsError(f"{whose}{text}", **{**first.details, "refused": refused})
 
 
 def compare_each(wish: Wish, actual: FleetActual) -> FleetPlan:
