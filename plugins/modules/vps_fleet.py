@@ -41,7 +41,8 @@ options:
     type: int
   parallel:
     description:
-      - How many VPSs are worked on at a time, 1 to 256. As many as the node has CPUs, when this is not given.
+      - How many VPSs are worked on at a time, 1 to 256. Four for each CPU of the node, up to 64, when this is not given; for starting and stopping one is
+        more waiting than work.
     type: int
   batch:
     description:

@@ -40,7 +40,7 @@ class Wish:
     """What is asked of a node's VPSs. `places` are what an error calls each of them, in the order of the list.
 
     `plans` are laid over the node's for this task. `stop_timeout` (s) is that of VPSs that are not listed. `batch`, `max_failures` None: all at
-    once, and without bound. `parallel` None: as many as there are cores.
+    once, and without bound. `parallel` None: as many as suit the machine.
     """
 
     vpss: tuple[Desired, ...]

@@ -29,6 +29,7 @@ from .progress import Progress
 from .sweep import protect_left
 
 _GIVEN = frozenset({"addresses", "interfaces", "publish", "limits"})  # what one VPS has another cannot have
+_PER_CPU, _MOST_WORKERS = 4, 64  # workers where nobody says how many: who starts or stops a VPS waits for the kernel more than it works
 _SPARE_FILES = 200  # descriptors that a run needs besides those of its locks
 
 
@@ -216,7 +217,7 @@ class FleetNode(Node):
             return crew.Job(do, self._locks.get(name, -1))
 
         results = crew.run(
-            [job(name) for name in names], min(parallel or os.cpu_count() or 1, len(names)), foreign=self._locks.values(), soft_limit=self._soft_limit,
+            [job(name) for name in names], min(parallel or _workers(), len(names)), foreign=self._locks.values(), soft_limit=self._soft_limit,
             done=lambda number: self._done(names[number]),
         ) if names else []
         return dict(zip(names, results))
@@ -236,3 +237,8 @@ class FleetNode(Node):
         """Tell whoever wants to know how many of so many are done; gives what takes (done, failed)."""
         with Progress(of) as told:
             yield told.tell
+
+
+def _workers() -> int:
+    """How many VPSs are worked on at a time, where the task does not say."""
+    return min(_MOST_WORKERS, _PER_CPU * (os.cpu_count() or 1))
