@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from errno import ENOSPC
-from typing import Any
+from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from .core.errors import VpsError
+from .core.errors import VpsError, printable
 from .core.parse import parse_seconds
 from .core.plan import Plan, list_changes
 
@@ -121,6 +122,50 @@ def run_action(action: Action, argument_spec: dict) -> None:
     _finish(module, lambda node: perform(action, module.params, node, check=module.check_mode), make_node=action.make_node)
 
 
+class _ListModule(AnsibleModule):
+    """Says of a mistake in an element of the option C(vps) which element it is in; Ansible does not."""
+
+    _made = False
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._made = True
+
+    def fail_json(self, msg: str, **details: Any) -> NoReturn:
+        """End as failed."""
+        super().fail_json(msg=msg if self._made else self._placed() or msg, **details)
+        raise AssertionError("which does not return")
+
+    def _placed(self) -> str | None:
+        listed = self.params.get("vps")
+        options = self.argument_spec["vps"]["options"]
+        for number, section in enumerate(listed if isinstance(listed, list) else ()):
+            if not isinstance(section, dict):
+                continue
+            given = {name: value for name, value in section.items() if value is not None}
+            found = ArgumentSpecValidator(options).validate(given)
+            if found.error_messages:
+                return f"vps[{number}] ({printable(given.get('name'), 40)}): {found.error_messages[0].rstrip('.')}."
+        return None
+
+
+def run_fleet(work: Callable[..., dict], argument_spec: dict) -> None:
+    """The main() of the module for many VPSs; `work(params, node, check=…)` gives its result."""
+    module = _ListModule(argument_spec={**argument_spec, "lock_timeout": {"type": "int", "default": 120}}, supports_check_mode=True)
+    # Ansible sends all parameters back: of a thousand VPSs, what each has not been given would be most of the result.
+    sections = [*module.params["vps"], module.params["defaults"] or {}]
+    for section in sections:
+        for name in [name for name, value in section.items() if value is None]:
+            del section[name]
+
+    def make_node() -> Any:
+        from .node.fleet import FleetNode
+
+        return FleetNode()
+
+    _finish(module, lambda node: work(module.params, node, check=module.check_mode), make_node=make_node)
+
+
 def run_info(read: Callable[[Any, Mapping[str, Any]], dict], argument_spec: dict) -> None:
     """The main() of a module that only reads."""
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True)
@@ -136,15 +181,20 @@ def _finish(
     try:
         result = work((make_node or Node)())
     except VpsError as error:
+        _warn(module, error.details.pop("warnings", ()))
         module.fail_json(msg=str(error).removeprefix(section), **error.details)
     except OSError as error:
-        module.fail_json(msg=_told(error))
-    for warning in result.pop("warnings", ()):
-        module.warn(warning)
+        module.fail_json(msg=kernel_said(error))
+    _warn(module, result.pop("warnings", ()))
     module.exit_json(**result)
 
 
-def _told(error: OSError) -> str:
+def _warn(module: AnsibleModule, warnings: Any) -> None:
+    for warning in warnings:
+        module.warn(warning)
+
+
+def kernel_said(error: OSError) -> str:
     """What the kernel would not let us do, where no part had more to say about it."""
     what = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
     if error.errno == ENOSPC and str(error.filename or "").startswith("/etc/"):

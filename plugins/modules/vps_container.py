@@ -620,77 +620,14 @@ boot:
   sample: running
 """
 
-from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import STORAGES
+from ansible_collections.mainline.vps.plugins.module_utils.options import CONTAINER as CONTAINER_OPTIONS
 from ansible_collections.mainline.vps.plugins.module_utils.runner import run
 from ansible_collections.mainline.vps.plugins.module_utils.subjects import CONTAINER
 
 
 def main() -> None:
     """Run the module."""
-    run(
-        CONTAINER,
-        {
-            "name": {"type": "str", "required": True},
-            "state": {
-                "type": "str",
-                "choices": ["present", "started", "stopped", "restarted", "frozen", "rescue", "absent"],
-                "default": "started",
-            },
-            "template": {"type": "str"},
-            "clone_from": {"type": "str"},
-            "reinstall": {"type": "str", "choices": ["never", "if_template_differs", "always", "undo"], "default": "never"},
-            "keep_paths": {"type": "list", "elements": "str", "default": []},
-            "keep_previous": {"type": "bool", "no_log": False},
-            "rescue_template": {"type": "str"},
-            "rescue_path": {"type": "str"},
-            "protected": {"type": "bool"},
-            "storage": {"type": "str", "choices": list(STORAGES)},
-            "hostname": {"type": "str"},
-            "addresses": {"type": "list", "elements": "raw"},
-            "interfaces": {
-                "type": "list",
-                "elements": "dict",
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "network": {"type": "str", "required": True},
-                    "addresses": {"type": "list", "elements": "raw", "default": []},
-                    "mac": {"type": "str"},
-                    "vlan": {"type": "int"},
-                    "mtu": {"type": "int"},
-                    "host_name": {"type": "str"},
-                },
-            },
-            "nameservers": {"type": "list", "elements": "str"},
-            "root_password_hash": {"type": "str", "no_log": True},
-            "authorized_keys": {"type": "list", "elements": "str", "no_log": False},
-            "onboot": {"type": "bool"},
-            "boot_order": {"type": "int"},
-            "description": {"type": "str"},
-            "labels": {"type": "dict"},
-            "search_domains": {"type": "list", "elements": "str"},
-            "isolated": {"type": "bool"},
-            "firewall": {"type": "dict"},
-            "publish": {
-                "type": "list",
-                "elements": "dict",
-                "options": {
-                    "host": {"type": "int", "required": True},
-                    "guest": {"type": "int"},
-                    "proto": {"type": "str", "choices": ["tcp", "udp"], "default": "tcp"},
-                    "address": {"type": "str"},
-                },
-            },
-            "rates": {"type": "dict"},
-            "privileged": {"type": "bool"},
-            "limits": {"type": "dict"},
-            "unsupported": {"type": "str", "choices": ["fail", "warn", "ignore"], "default": "fail"},
-            "force": {"type": "bool", "default": False},
-            "wait": {"type": "str", "choices": ["running", "network", "booted"], "default": "running"},
-            "wait_timeout": {"type": "int", "default": 120},
-            "stop_timeout": {"type": "int", "default": 60},
-            "restart_policy": {"type": "str", "choices": ["never", "if_needed", "always"], "default": "never"},
-        },
-    )
+    run(CONTAINER, CONTAINER_OPTIONS)
 
 
 if __name__ == "__main__":

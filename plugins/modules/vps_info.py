@@ -262,6 +262,13 @@ node:
       description: 1 or 2.
       type: int
       sample: 2
+    fleets:
+      description:
+        - The runs of M(mainline.vps.vps_fleet) that are at work on this node now - how many VPSs they have C(done), out of how many (C(of)),
+          how many C(failed), since when in UTC, and the process.
+      type: list
+      elements: dict
+      sample: [{done: 120, of: 300, failed: 1, since: "2026-01-31T12:00:00+00:00", pid: 4711}]
     capacity:
       description:
         - What there is of each resource that VPSs are promised, what is promised to all of them, and what is used - V(memory) and

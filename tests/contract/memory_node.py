@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
-from ansible_collections.mainline.vps.plugins.module_utils.core import capacity, interfaces
+from ansible_collections.mainline.vps.plugins.module_utils.core import capacity, fleet, interfaces
 from ansible_collections.mainline.vps.plugins.module_utils.core import plan as steps
 from ansible_collections.mainline.vps.plugins.module_utils.core import disk as disks
 from ansible_collections.mainline.vps.plugins.module_utils.core.bridging import bridging
@@ -29,6 +29,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.capacity import 
 from ansible_collections.mainline.vps.plugins.module_utils.core.controls import cgroup_files, rlimits, shared_memory_pages, terminals
 from ansible_collections.mainline.vps.plugins.module_utils.core.fidelity import Abilities, enforced
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits, least
+from ansible_collections.mainline.vps.plugins.module_utils.core.fleet_plan import FleetActual
 from ansible_collections.mainline.vps.plugins.module_utils.core.live import Live
 from ansible_collections.mainline.vps.plugins.module_utils.core.places import RESCUE
 from ansible_collections.mainline.vps.plugins.module_utils.core.rates import Rates
@@ -128,6 +129,9 @@ class MemoryNode:
         self.other_networks: tuple[Network, ...] = ()
         self.listening: set[str] = set()
         self.clock = time.time()
+        self.stages: list[tuple[str, tuple[str, ...]]] = []  # of tasks on many VPSs: what was done side by side
+        self.ill: set[str] = set()  # VPSs in which a program for their health does not end well
+        self.told: list[tuple[int, int, int]] = []
         self._pids = 1000
         self._roots = self._builds = 0
 
@@ -198,6 +202,56 @@ class MemoryNode:
             live=live,
             previous=disk.previous and disk.previous[0],
         )
+
+    def read_fleet(self, wish: fleet.Wish, only: Collection[str] | None = None) -> FleetActual:
+        """All VPSs, of which `only` those are looked at."""
+        asked = {option for one in wish.vpss for option in one.options}
+        listed = {one.name for one in wish.vpss}
+        wanted = listed | (set(self.disks) if wish.unlisted in (fleet.STOP, fleet.ABSENT) else set())
+        found: dict[str, Actual] = {}
+        unread: dict[str, str] = {}
+        for name in wanted if only is None else wanted & set(only):
+            try:
+                if name in self.disks:
+                    found[name] = self.read_vps(name, decides=False, asked=asked)
+            except VpsError as error:
+                unread[name] = str(error)
+        facts = self._facts("", asked)
+        sources = {one.disk.clone_from: 1 << 20 for one in wish.vpss if one.disk.clone_from}
+        recorded = tuple(self.recorded(name) for name in self.disks) if facts.damaged is None else ()
+        return FleetActual(facts, found, recorded, tuple(self.disks), sources, self.foreign, unread, frozenset(wanted if only is None else only))
+
+    @contextmanager
+    def lock_all(self, kind: str, names: Collection[str], *, timeout: float):
+        """Only remembered."""
+        self.locked += [f"{kind} {name} {timeout:g}" for name in names]
+        yield
+
+    def work(self, part: str, work: dict[str, tuple], *, parallel: int | None, done: Callable[[str], None] = lambda name: None) -> dict[str, object]:
+        """Carry out a part of several plans; there is nobody to do it side by side with. What each told, or its error."""
+        self.stages.append((part, tuple(work)))
+        found: dict[str, object] = {}
+        for name, some in work.items():
+            try:
+                found[name] = self.apply(steps.Plan(steps=tuple(some)))
+            except VpsError as error:
+                found[name] = error
+            done(name)
+        return found
+
+    def await_all(self, waits: dict[str, steps.Wait], *, parallel: int | None) -> dict[str, object]:
+        """Wait for several."""
+        return self.work("wait", {name: (wait,) for name, wait in waits.items()}, parallel=parallel)
+
+    def check_health(self, health: fleet.Health, names: Collection[str], *, parallel: int | None) -> dict[str, object]:
+        """Whether a program ends well in each; here as the test says."""
+        self.stages.append(("health", tuple(names)))
+        return {name: VpsError(f"health.argv: VPS '{name}' is not well.") for name in names if name in self.ill}
+
+    @contextmanager
+    def progress(self, of: int):
+        """Told to nobody."""
+        yield lambda done, failed: self.told.append((done, of, failed))
 
     def read_snapshots(self, name: str, *, asked: Collection[str] = (), disk_of: str | None = None) -> SnapshotsActual:
         """A VPS with its snapshots."""
@@ -282,6 +336,7 @@ class MemoryNode:
             **capacity.report_pool(self._room(self.disks), 0, self.free_bytes),
             "networks": [network.named for network in self._networks()],
             "cgroup_version": self.version,
+            "fleets": [],
             "capacity": capacity.report(self._room(self.disks), self.used),
         }
 

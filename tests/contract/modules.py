@@ -16,7 +16,8 @@ from unittest import mock
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.mainline.vps.plugins.module_utils import machine_subject, network_subject, runner, snapshot_subject, subjects, template_subject
+from ansible_collections.mainline.vps.plugins.module_utils import fleet_subject, machine_subject, network_subject, runner, snapshot_subject, subjects
+from ansible_collections.mainline.vps.plugins.module_utils import template_subject
 
 SUBJECTS = {
     "vps_container": subjects.CONTAINER,
@@ -40,7 +41,7 @@ def load(module: str) -> ModuleType:
 @cache
 def argument_spec(module: str) -> dict[str, Any]:
     """The argument spec that a module gives to AnsibleModule."""
-    with mock.patch.object(runner, "AnsibleModule", side_effect=_Captured) as started:
+    with mock.patch.object(runner.AnsibleModule, "__init__", side_effect=_Captured) as started:
         try:
             load(module).main()
         except _Captured:
@@ -57,4 +58,6 @@ def parameters(module: str, **given: object) -> dict[str, Any]:
 
 def reconcile(node: Any, module: str, *, check: bool = False, **given: object) -> dict[str, Any]:
     """One run of a module against a node; its result."""
+    if module == "vps_fleet":
+        return fleet_subject.reconcile(parameters(module, **given), node, check=check)
     return runner.reconcile(SUBJECTS[module], parameters(module, **given), node, check=check)

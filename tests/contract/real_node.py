@@ -28,6 +28,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.places import BR
 from ansible_collections.mainline.vps.plugins.module_utils.core.ruleset import ruleset
 from ansible_collections.mainline.vps.plugins.module_utils.node import cgroup, controls, engine, interfaces, network, rates, settings
 from ansible_collections.mainline.vps.plugins.module_utils.node.networks import Networks
+from ansible_collections.mainline.vps.plugins.module_utils.node.fleet import FleetNode
 from ansible_collections.mainline.vps.plugins.module_utils.node.node import Node
 from ansible_collections.mainline.vps.plugins.module_utils.node.parts import Parts
 from ansible_collections.mainline.vps.plugins.module_utils.node.record import VpsRecords
@@ -36,9 +37,9 @@ from ansible_collections.mainline.vps.tests.contract import modules
 PREFIX = "contract-"
 
 
-def real_node() -> Node:
+def real_node() -> FleetNode:
     """This machine; raises VpsError where it is no node, or we are not its root."""
-    node = Node()
+    node = FleetNode()
     node.require_usable()
     return node
 
@@ -241,7 +242,7 @@ class Real:
 
 def _listing(directory: str) -> list[tuple]:
     found = []
-    for name in sorted(os.listdir(directory)):
+    for name in sorted(set(os.listdir(directory)) - {"lxc.log"}):  # which whoever asks LXC makes, as we do
         path = os.path.join(directory, name)
         status = os.lstat(path)
         if name.endswith(".json") or name == "config":

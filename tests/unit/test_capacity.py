@@ -222,4 +222,4 @@ def test_without_a_bound_no_other_record_is_read(parts):
     os.mkdir(parts.vps.path("damaged"))
     with open(os.path.join(parts.vps.path("damaged"), "vps.json"), "w", encoding="utf-8") as file:
         file.write("{")
-    vps_steps._refuse_promised(parts, None, vps("a", 300))
+    vps_steps.refuse_promised(parts, None, vps("a", 300))

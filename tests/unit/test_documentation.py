@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from ansible_collections.mainline.vps.plugins.doc_fragments.common import ModuleDocFragment
+from ansible_collections.mainline.vps.plugins.doc_fragments.fleet import ModuleDocFragment as FleetFragment
 from ansible_collections.mainline.vps.plugins.doc_fragments.limits import ModuleDocFragment as LimitsFragment
 from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import ALIASES, BEANCOUNTERS, KEYS
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
@@ -26,6 +27,7 @@ MODULES = sorted(path.stem for path in Path(modules.load("vps_info").__file__).p
 CHANGING = sorted(modules.SUBJECTS)
 FRAGMENTS = {
     "common": yaml.safe_load(ModuleDocFragment.DOCUMENTATION),
+    "fleet": yaml.safe_load(FleetFragment.DOCUMENTATION),
     "limits": yaml.safe_load(LimitsFragment.DOCUMENTATION),
     "limits.policy": yaml.safe_load(LimitsFragment.POLICY),
 }

@@ -22,8 +22,8 @@ PURE = {
 }
 LOADING = "..loading"  # of core/__init__.py alone, for it comes before all else
 PARTS = (
-    "abilities", "boot", "cgroup", "content", "engine", "firewall", "guest", "interfaces", "keeping", "lxcfs", "network", "probe", "processes", "rates",
-    "record", "resources", "traffic", "usage",
+    "abilities", "boot", "cgroup", "content", "crew", "engine", "firewall", "fleet_progress", "guest", "interfaces", "keeping", "lxcfs", "network",
+    "probe", "processes", "rates", "record", "resources", "traffic", "usage",
     "sources/archive", "sources/debian", "sources/exported", "sources/fetching", "sources/lxc_images", "sources/minimal", "sources/oci", "sources/streams",
     "sources/unpack",
     "storage/btrfs", "storage/directory", "storage/driver", "storage/ext4", "storage/image", "storage/overlay", "storage/plain", "storage/pool",

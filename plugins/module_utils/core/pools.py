@@ -99,6 +99,19 @@ def free(wish: Wanted, pools: Pools, *taken: Container[str], option: str = "addr
     raise VpsError(f"{option}: all addresses of pool '{wish.pool}' are given away; enlarge it, or take one away from a VPS.")
 
 
+def beyond(ranges: tuple[str, ...], address: str) -> tuple[str, ...]:
+    """The ranges of a pool without what has been looked through to find a free address: for who has none yet, and looks for the next one."""
+    given, found, open_ = ipaddress.ip_address(address), [], True
+    for text in ranges:
+        first, last = (ipaddress.ip_address(end) for end in text.split("-"))
+        if not open_ or first.version != given.version:
+            found.append(text)
+            continue
+        open_ = not int(first) <= int(given) <= int(last)
+        found.append(f"{(last if open_ else given) + 1}-{last}" if int(last if open_ else given) + 1 < 1 << given.max_prefixlen else text)
+    return tuple(found)
+
+
 def _ranges(wish: Wanted, pools: Pools, option: str) -> list[tuple]:
     if wish.pool not in pools:
         raise VpsError(f"{option}: there is no pool {shown(wish.pool)}; there are {', '.join(sorted(pools))}.")

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 
 from ..core import controls, units
 from ..core.errors import NothingDone, VpsError
@@ -114,8 +116,14 @@ def _wanted(vps: Vps) -> dict[str, str]:
     return controls.cgroup_files(vps.limits, version=version())
 
 
-def _unset() -> dict[str, str]:
-    return controls.cgroup_files(Limits(), version=version())
+def _unset() -> Mapping[str, str]:
+    return _nothing(version())
+
+
+@lru_cache
+def _nothing(version_: int) -> Mapping[str, str]:
+    """The same of every VPS that is read."""
+    return controls.cgroup_files(Limits(), version=version_)
 
 
 def _path(folders: Folders, file: str) -> str | None:

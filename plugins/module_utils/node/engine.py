@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import socket
+import struct
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -29,6 +31,10 @@ _CGROUPS = "/sys/fs/cgroup"
 _OFTEN = 5  # s: of two reboots from inside within that, the second waits as long
 _LOGGED = re.compile(r" ERROR +\S+ - \S+:\d+ - (.*)")  # program, name, time, level, part - file:function:line - what
 _VARIABLE = re.compile(r"\$[A-Z]+")
+# What its monitor is asked: two of its commands, each with the length of no data; and what it answers (lxc/commands.h, lxc/state.h).
+_COMMAND, _GET_STATE, _GET_INIT_PID = struct.Struct("iiP"), 3, 4
+_NUMBERED = {2: RUNNING, 5: FROZEN, 6: FROZEN, 7: RUNNING}
+_ANSWER_TIMEOUT = 2  # s
 _STATES = {"RUNNING": RUNNING, "FROZEN": FROZEN, "FREEZING": FROZEN, "THAWED": RUNNING}
 
 
@@ -211,6 +217,31 @@ def status(name: str) -> Status:
     run = _STATES.get(said.get("State", "").strip(), STOPPED)
     pid = said.get("PID", "").strip()
     return Status(run, int(pid)) if run != STOPPED and pid.isdigit() and int(pid) > 0 else Status()
+
+
+def ask(name: str) -> Status | None:
+    """The same from LXC's monitor itself, without a program: of many VPSs at once. None where it does not answer as LXC 5 and 6 do (lxc/commands.c)."""
+    told = []
+    for command in (_GET_STATE, _GET_INIT_PID):
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as monitor:
+                monitor.settimeout(_ANSWER_TIMEOUT)
+                monitor.connect(f"\0{LXCPATH}/{name}/command")
+                monitor.sendall(_COMMAND.pack(command, 0, 0))
+                answer = monitor.recv(_COMMAND.size + 1)
+        except ConnectionRefusedError:  # nobody listens
+            return Status()
+        except OSError:
+            return None
+        if len(answer) != _COMMAND.size:
+            return None
+        result, length, value = _COMMAND.unpack(answer)
+        if result != 0 or length != 0:
+            return None
+        told.append(value)
+    state, pid = told
+    run = _NUMBERED.get(state)
+    return Status(run, pid) if run is not None and 1 < pid < 1 << 31 else None
 
 
 def is_in_hand(name: str) -> bool:

@@ -6,9 +6,28 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from . import spares
+
+
+_LATER: list[bool] = []  # not empty where somebody sees to it
+
+
+@contextmanager
+def safe_later() -> Iterator[None]:
+    """Within, what is written is not on disk yet: for who has all of the file system written after it, and says nothing is done before."""
+    _LATER.append(True)
+    try:
+        yield
+    finally:
+        _LATER.pop()
+
+
+def is_later() -> bool:
+    """Whether somebody sees to what is written now."""
+    return bool(_LATER)
 
 
 def write(path: str, text: str, *, mode: int = 0o644) -> None:
@@ -44,7 +63,8 @@ def _fill(path: str, content: bytes, mode: int) -> None:
         while done < len(content):
             done += os.pwrite(descriptor, content[done:], done)
         os.ftruncate(descriptor, len(content))
-        os.fsync(descriptor)
+        if not _LATER:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -57,6 +77,8 @@ def overwrite(path: str, text: str) -> None:
 
 def sync(folder: str) -> None:
     """Have the names in a folder survive a power cut from here on (fsync(2))."""
+    if _LATER:
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

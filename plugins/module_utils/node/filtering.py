@@ -27,7 +27,7 @@ def following(parts: Parts, *, when: bool = True, bridged: bool = False) -> Iter
 
     `bridged`: of a VPS that is at a bridge.
     """
-    if not when:
+    if not when or parts.together is not None:  # which follows all of them
         yield
         return
     with open(_mark(parts), "w", encoding="ascii"):

@@ -68,7 +68,7 @@ def _tree(parts: Parts, vps: Vps, found: engine.Status, *, patience: float, writ
             if not writes:
                 yield None
                 return
-            held.enter_context(locks.hold("vps", vps.name, timeout=patience))
+            held.enter_context(locks.hold("vps", vps.name, timeout=patience, again=True))
             held.enter_context(driver.opened(root))
         with Tree(root) as tree:
             yield tree

@@ -63,7 +63,7 @@ def config(vps: Vps, networks: Iterable[Network], *, ended: str) -> dict[str, st
 
 def start_checks() -> list[str]:
     """Lines of shell before a start: no VPS is at a bridge without the rules that hold it to its addresses."""
-    return [f"nft list table bridge {TABLE} >/dev/null 2>&1 || nft -f {BRIDGED}"]
+    return [f'case "$(nft list tables bridge 2>/dev/null)" in *"table bridge {TABLE}"*) ;; *) nft -f {BRIDGED} ;; esac']
 
 
 def start_lines(vps: Vps) -> list[str]:

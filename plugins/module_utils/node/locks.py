@@ -93,7 +93,9 @@ def _acquire(file: str, what: str, deadline: float, timeout: float) -> int:
 
 
 def is_at(descriptor: int, file: str) -> bool:
-    """Whether a descriptor is that of the file that is at a path now."""
+    """Whether a descriptor, -1 for none, is that of the file that is at a path now."""
+    if descriptor == -1:
+        return False
     try:
         there = os.stat(file)
     except FileNotFoundError:

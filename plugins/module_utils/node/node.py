@@ -10,7 +10,7 @@ contract that both keep is tests/contract/.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -25,10 +25,11 @@ from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Vps
 from ..core.places import PACKET_FILTER, PREVIOUS, link_of
-from . import cgroup, configuration, engine, filtering, inside, interfaces, locks, network, rates, resources, root_steps, roots, settings
-from . import progress, snapshot_steps, template_life, template_steps, tools, traffic, vps_steps
+from . import cgroup, configuration, engine, fleet_progress, inside, interfaces, locks, network, progress, rates, resources, root_steps, roots, settings
+from . import snapshot_steps, template_life, template_steps, tools, traffic, vps_steps
 from . import limits as limits_
 from . import usage
+from .glance import Glance
 from .parts import Parts, node_nameservers
 from .sweep import sweep
 
@@ -93,10 +94,17 @@ class Node:
         facts = self._facts(name, asked) if decides else NodeFacts(abilities=self._parts.abilities)
         if recorded is None:
             return Actual(node=facts if source is None else self._with_source(facts, source))
-        abilities = self._parts.abilities_of(recorded)
+        return self._look(recorded, facts, asked, Glance(), decides=decides)
+
+    def _look(
+        self, recorded: Vps, facts: NodeFacts, asked: Collection[str], glance: Glance, *, decides: bool, status: engine.Status | None = None
+    ) -> Actual:
+        """A VPS whose record is known. `status` is what is known of whether it runs."""
+        name, abilities = recorded.name, self._parts.abilities_of(recorded)
         facts, kept = replace(facts, abilities=abilities), self._parts.keepable(recorded)
         stale = {*recorded.unfinished, *configuration.stale(kept, self._parts.vps.path(name), self._parts.startup(kept), self._parts.networks)}
-        status = vps_steps.status(name, before=self._parts.found)
+        if status is None:
+            status = vps_steps.status(name, before=self._parts.found)
         if self._parts.lock != -1:  # of this VPS: nobody else changes whether it runs, but its guest
             self._parts.found = status
         addresses, held_rates, links = recorded.addresses, recorded.rates, recorded.interfaces
@@ -104,12 +112,12 @@ class Node:
         if status.pid is not None:
             live = limits_.read(kept, status.pid, abilities)
             at_restart |= live.at_restart(kept.limits, abilities)
-            routed = network.routed().get(link_of(recorded.id_base), ())
-            if network.is_cut_off(recorded):
+            routed = glance.routed.get(link_of(recorded.id_base), ())
+            if network.is_cut_off(recorded, glance.devices):
                 at_restart.add("addresses")
             elif set(routed) != set(addresses):
                 addresses = routed
-            if decides and not filtering.in_force(bridged=bool(recorded.interfaces)):
+            if decides and not glance.in_force(bridged=bool(recorded.interfaces)):
                 stale.add(PACKET_FILTER)
             if "rates" in asked or any(kept.rates):
                 found_rates = rates.read(kept)
@@ -118,7 +126,7 @@ class Node:
                 elif found_rates != kept.rates:  # which are its networks': no task on it names them
                     stale.add("rates")
             if recorded.interfaces or "interfaces" in asked:
-                found = interfaces.links()
+                found = glance.links
                 links = interfaces.present(recorded, self._parts.networks, found)
                 stale |= {"interfaces"} if interfaces.strays(recorded, found) else set()
                 at_restart |= {"interfaces"} if interfaces.waits(recorded, found) else set()
@@ -150,12 +158,16 @@ class Node:
         return replace(facts, source=source, source_size=size or 0)
 
     def _facts(self, name: str, asked: Collection[str]) -> NodeFacts:
-        taken = {address: "the node" for address in network.own_addresses()}
         reserved, damaged = [], None
         try:
             reserved = self._parts.reserved()
         except VpsError as error:  # of another VPS: a reason to give nothing away, and none to refuse the rest
             damaged = str(error)
+        return self._facts_beside(name, asked, reserved, damaged)
+
+    def _facts_beside(self, name: str, asked: Collection[str], reserved: Sequence[Vps], damaged: str | None) -> NodeFacts:
+        """What the node says to a VPS beside all that there are. `damaged` is why those are not all."""
+        taken = {address: "the node" for address in network.own_addresses()}
         others = [vps for vps in reserved if vps.name != name]
         for vps in others:
             taken.update({address: f"VPS {vps.name}" for address in vps.claimed})
@@ -184,7 +196,7 @@ class Node:
             hardware=frozenset(link.mac for link in links.values()),
             linked=tuple(others) if "interfaces" in asked else (),
             damaged=damaged,
-            foreign=engine.foreign(name, self._parts.vps.path(name)),
+            foreign=engine.foreign(name, self._parts.vps.path(name)) if name else None,
         )
 
     def read_template(self, desired: Desired) -> TemplateActual:
@@ -263,6 +275,7 @@ class Node:
             **capacity.report_pool(room, used["disk"], self._parts.storage.free_bytes()),
             "networks": [network.named for network in self._parts.settings.all_networks],
             "cgroup_version": cgroup.version(),
+            "fleets": fleet_progress.running(),
             "capacity": capacity.report(room, used),
         }
 

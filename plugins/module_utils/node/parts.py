@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ..core import fidelity, networks
@@ -27,10 +27,24 @@ from .storage.driver import Startup, Storage, image_of
 
 
 @dataclass
+class Together:
+    """What a step leaves to whoever does many of them side by side, and is done once for all of those.
+
+    `known` are all VPSs whose ids and addresses are spoken for; `records` are to be written once the pool has been synced, `synced` whether it has to be.
+    The packet filter follows them all, and so does what is guaranteed to all VPSs together.
+    """
+
+    known: tuple[Vps, ...]
+    records: list[Vps] = field(default_factory=list)
+    synced: bool = False
+
+
+@dataclass
 class Parts:
     """A node's parts. `storage` is the pool's own. `lock` is the descriptor of the lock that is held, `lock_timeout` how long to wait for another, in s.
 
-    `found` is whether the VPS under that lock runs, once it has been asked for, until a step changes that.
+    `found` is whether the VPS under that lock runs, once it has been asked for, until a step changes that. `together` is there for a step that is
+    one of many.
     """
 
     settings: Settings
@@ -40,6 +54,7 @@ class Parts:
     lock: int = -1
     lock_timeout: float = 60
     found: engine.Status | None = None
+    together: Together | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Parts:
@@ -129,11 +144,21 @@ class Parts:
 
         One that cannot be read raises VpsError, or is told in `unread`, by its name.
         """
+        if self.together is not None:
+            return list(self.together.known)
         return self.vps.all(unread) + [vps for vps in self.vps.staged(unread) if locks.is_held("vps", vps.name)]
 
     def builds(self, template: str) -> dict[str, Build | None]:
         """The VPSs that came from a template, with the build of it; those whose record is damaged are left out."""
         return {vps.name: vps.build for vps in self.reserved({}) if vps.template == template}
+
+    def sync(self) -> bool:
+        """Have all in the pool survive a power cut from here on; False where that is left to who does many steps."""
+        if self.together is None:
+            self.storage.sync()
+            return True
+        self.together.synced = True
+        return False
 
     def others(self, name: str) -> list[Vps]:
         """Those but one."""

@@ -99,7 +99,7 @@ def copy(parts: Parts, vps: Vps, source: str, root: str) -> Build | None:
     """
     driver, kept = parts.driver(vps), os.path.join(os.path.dirname(root), "source")
     os.mkdir(kept, 0o700)
-    with locks.hold("vps", source, timeout=parts.lock_timeout) as lock:
+    with locks.hold("vps", source, timeout=parts.lock_timeout, again=True) as lock:
         other = parts.vps.load(source)
         if other is None:
             raise VpsError(f"clone_from: VPS '{source}' has been removed meanwhile; there is nothing to copy.")

@@ -34,7 +34,7 @@ def sweep(parts: Parts) -> list[str]:
                 warnings += _sweep_one(parts, kind, name, path, parts.lock)
                 continue
             try:
-                with locks.hold(kind, name, timeout=0) as lock:
+                with locks.hold(kind, name, timeout=0, again=True) as lock:
                     warnings += _sweep_one(parts, kind, name, path, lock)
             except locks.Held:
                 continue
@@ -48,8 +48,7 @@ def sweep(parts: Parts) -> list[str]:
             _release(parts, point)
     warnings += _settle_roots(parts)
     _drop_layers(parts)
-    if os.path.exists(_mark(parts)):
-        protect(parts)
+    protect_left(parts)
     if filtering.was_left(parts):
         warnings += [f"The packet filter stays as it is, whatever is changed, until this is mended: {reason}" for reason in _finish_rules(parts)]
     spares.keep(parts.settings.pool)
@@ -66,7 +65,7 @@ def _settle_roots(parts: Parts) -> list[str]:
             continue
         ours = locks.is_at(parts.lock, locks.path("vps", name))
         try:
-            with nullcontext() if ours else locks.hold("vps", name, timeout=0):
+            with nullcontext() if ours else locks.hold("vps", name, timeout=0, again=True):
                 for remains in roots.settle(parts, name):
                     erase(parts, remains)
         except locks.Held:
@@ -93,7 +92,14 @@ def protecting(parts: Parts, *vpss: Vps) -> Iterator[None]:
     with open(_mark(parts), "w", encoding="ascii"):
         pass
     yield
-    protect(parts)
+    if parts.together is None:
+        protect(parts)
+
+
+def protect_left(parts: Parts) -> None:
+    """Where a run has changed such a record, and not come to that."""
+    if os.path.exists(_mark(parts)):
+        protect(parts)
 
 
 def protect(parts: Parts) -> None:
@@ -111,7 +117,7 @@ def _mark(parts: Parts) -> str:
 def _sweep_offline(parts: Parts, name: str) -> None:
     """What a program in a stopped VPS, whose caller was killed, has left beside its disk."""
     ours = locks.is_at(parts.lock, locks.path("vps", name))
-    with suppress(locks.Held), nullcontext() if ours else locks.hold("vps", name, timeout=0):
+    with suppress(locks.Held), nullcontext() if ours else locks.hold("vps", name, timeout=0, again=True):
         cgroup.sweep_stopped(name)
         shutil.rmtree(os.path.join(OFFLINE, name), ignore_errors=True)
 
@@ -122,7 +128,7 @@ def _release(parts: Parts, root: str) -> None:
     if name.startswith(".") or engine.has_monitor(name) or engine.is_in_hand(name):
         return
     ours = locks.is_at(parts.lock, locks.path("vps", name))
-    with suppress(locks.Held), nullcontext() if ours else locks.hold("vps", name, timeout=0):
+    with suppress(locks.Held), nullcontext() if ours else locks.hold("vps", name, timeout=0, again=True):
         if not engine.has_monitor(name):
             for driver in parts.drivers.values():
                 driver.release(root)

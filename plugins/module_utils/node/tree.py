@@ -17,6 +17,7 @@ from contextlib import contextmanager
 
 from ..core.archive_names import DEEPEST
 from ..core.errors import GuestInTheWay, VpsError, shown
+from . import files
 from .syscalls import RESOLVE_NO_SYMLINKS, open_in_root
 
 READ_LIMIT = 1 << 20
@@ -191,7 +192,8 @@ def _replace(directory: int, name: str, text: str, mode: int, keep_owner: bool) 
         os.fchmod(file.fileno(), mode)
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())
+        if not files.is_later():
+            os.fsync(file.fileno())
     try:
         os.rename(staging, name, src_dir_fd=directory, dst_dir_fd=directory)
     except OSError:  # a directory has the name

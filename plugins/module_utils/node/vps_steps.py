@@ -26,14 +26,32 @@ from .parts import Parts, node_nameservers
 from .sweep import erase_vps, protecting
 
 
+def status_of_many(name: str) -> engine.Status:
+    """Whether a VPS runs, without a program where it is in no state between two."""
+    found = engine.ask(name)
+    if found is None or (processes.is_ending(found.pid) if found.pid is not None else engine.is_in_hand(name) or cgroup.is_watched(name)):
+        return status(name)
+    return found
+
+
 def create(parts: Parts, step: steps.Create) -> None:
     """Make it from its template, or as a copy of another VPS."""
+    make(parts, of_build(parts, step), filler(parts, step))
+
+
+def of_build(parts: Parts, step: steps.Create) -> Vps:
+    """With the build of its template that there is now: nobody takes that for one that is not used."""
+    manifest = parts.templates.load(step.vps.template) if step.source is None else None
+    return step.vps if manifest is None else replace(step.vps, build=manifest.build)
+
+
+def filler(parts: Parts, step: steps.Create) -> Callable[[Vps, str], Build | None]:
+    """What makes its root file system."""
 
     def fill(vps: Vps, root: str) -> Build | None:
         return roots.fill(parts, vps, root) if step.source is None else roots.copy(parts, vps, step.source, root)
 
-    manifest = parts.templates.load(step.vps.template) if step.source is None else None
-    make(parts, step.vps if manifest is None else replace(step.vps, build=manifest.build), fill)
+    return fill
 
 
 def make(parts: Parts, vps: Vps, fill: Callable[[Vps, str], Build | None]) -> Vps:
@@ -42,12 +60,21 @@ def make(parts: Parts, vps: Vps, fill: Callable[[Vps, str], Build | None]) -> Vp
     `fill(vps, root)` makes its root file system, by its driver, and gives the build of a template that it was made from, if it was.
     """
     vps, directory = _reserve(parts, vps)
+    vps = build(parts, vps, directory, fill)
+    with protecting(parts, parts.keepable(vps)), filtering.following(parts, bridged=vps.interfaces != ()):
+        parts.vps.commit(vps.name)
+        parts.storage.sync()  # before anybody works with it: a power cut must not make remains of it again
+    return vps
+
+
+def build(parts: Parts, vps: Vps, directory: str, fill: Callable[[Vps, str], Build | None]) -> Vps:
+    """Fill the staging directory of a VPS that has its ids and addresses; what cannot be made leaves nothing. Gives it as it is then."""
     root = os.path.join(directory, "rootfs")
     try:
         kept, driver = parts.keepable(vps), parts.driver(vps)
-        build = fill(kept, root)
-        if build not in (None, vps.build):  # built anew meanwhile
-            vps, kept = replace(vps, build=build), replace(kept, build=build)
+        made_from = fill(kept, root)
+        if made_from not in (None, vps.build):  # built anew meanwhile
+            vps, kept = replace(vps, build=made_from), replace(kept, build=made_from)
             parts.vps.store(vps, directory)
         driver.limit(root, kept.limits)
         configuration.write(kept, parts.vps.path(vps.name), parts.startup(kept, made_in=root), parts.networks, into=directory)
@@ -56,9 +83,6 @@ def make(parts: Parts, vps: Vps, fill: Callable[[Vps, str], Build | None]) -> Vp
     except BaseException:
         erase_vps(parts, vps.name, directory)
         raise
-    with protecting(parts, kept), filtering.following(parts, bridged=vps.interfaces != ()):
-        parts.vps.commit(vps.name)
-        parts.storage.sync()  # before anybody works with it: a power cut must not make remains of it again
     return vps
 
 
@@ -71,16 +95,16 @@ def _reserve(parts: Parts, vps: Vps) -> tuple[Vps, str]:
         base = next((base for base in range(first, end, ID_RANGE) if base not in used), None)
         if base is None:
             raise VpsError("name: all id ranges of the node are in use; give the role mainline.vps.node a larger node_id_count.")
-        vps = _allocate(parts, replace(vps, id_base=base), others)
-        _refuse_taken(vps, others)
-        _refuse_answered(parts, vps, vps.all_addresses)
-        _refuse_promised(parts, None, vps)
+        vps = allocate(parts, replace(vps, id_base=base), others)
+        refuse_taken(vps, others)
+        refuse_answered(parts, vps, vps.all_addresses)
+        refuse_promised(parts, None, vps)
         directory = parts.vps.begin(vps.name)
         parts.vps.store(vps, directory)
     return vps, directory
 
 
-def _refuse_taken(vps: Vps, others: list[Vps]) -> None:
+def refuse_taken(vps: Vps, others: list[Vps]) -> None:
     """Addresses and ports may have been given away since they were compared."""
     refuse_published(vps.publish, {other.name: other.publish for other in others if other.name != vps.name}, vps=vps.name)
     for other in others:
@@ -91,7 +115,7 @@ def _refuse_taken(vps: Vps, others: list[Vps]) -> None:
     interfaces.check(vps.interfaces, vps.name, others, own={one.host_name for one in vps.interfaces})
 
 
-def _allocate(parts: Parts, vps: Vps, others: list[Vps]) -> Vps:
+def allocate(parts: Parts, vps: Vps, others: list[Vps]) -> Vps:
     """What a pool was to give may have been given away since it was compared: then it gives another one. What nobody chose is chosen."""
     taken = {address for other in others if other.name != vps.name for address in other.claimed}
     pooled, found = dict(vps.pooled), list(vps.all_addresses)
@@ -109,7 +133,7 @@ def _allocate(parts: Parts, vps: Vps, others: list[Vps]) -> Vps:
     return replace(vps, interfaces=interfaces.choose(vps, others, ports.links())) if links else vps
 
 
-def _refuse_answered(parts: Parts, vps: Vps, new: Collection[str]) -> None:
+def refuse_answered(parts: Parts, vps: Vps, new: Collection[str]) -> None:
     """Somebody may have an address who is no VPS of this node."""
     uplinks = {address: uplink for address, uplink in parts.uplinks(vps).items() if address in new}
     bridges = networks.bridges_of(parts.networks)
@@ -120,7 +144,7 @@ def _refuse_answered(parts: Parts, vps: Vps, new: Collection[str]) -> None:
             raise VpsError(f"{option}: {address} belongs to somebody at {uplink} who answers from {hardware}; give '{vps.name}' another one.")
 
 
-def _refuse_promised(parts: Parts, before: Vps | None, vps: Vps) -> None:
+def refuse_promised(parts: Parts, before: Vps | None, vps: Vps) -> None:
     """More may have been promised to others since it was compared, too."""
     limits = None if before is None else before.limits
     if capacity.raised(parts.settings.overcommit, limits, vps.limits):
@@ -140,15 +164,15 @@ def update(parts: Parts, step: steps.Update) -> None:
     filters = bool(step.options & filtering.OPTIONS)
     following = filtering.following(parts, when=filters, bridged=vps.interfaces != ())
     with protecting(parts, parts.keepable(vps), parts.keepable(before)), following, ExitStack() as allocation:
-        allocation.enter_context(locks.hold("node", "allocation", timeout=parts.lock_timeout))
+        allocation.enter_context(locks.hold("node", "allocation", timeout=parts.lock_timeout, again=True))
         if step.options & {"addresses", "interfaces", "publish"}:
             others = parts.reserved()
-            vps = _allocate(parts, vps, others)
+            vps = allocate(parts, vps, others)
             step = replace(step, vps=vps)
-            _refuse_taken(vps, others)
-            _refuse_answered(parts, vps, set(vps.all_addresses) - before.claimed)
+            refuse_taken(vps, others)
+            refuse_answered(parts, vps, set(vps.all_addresses) - before.claimed)
         if "limits" in step.options:
-            _refuse_promised(parts, before, vps)
+            refuse_promised(parts, before, vps)
         leaving = tuple(sorted(before.claimed - set(vps.all_addresses)))
         mine = step.options & set(guest.IDENTITY)
         # While the node writes to its disk the VPS may have more of it: whoever is killed there leaves that to be set again.
@@ -161,6 +185,9 @@ def update(parts: Parts, step: steps.Update) -> None:
         if mine or before.unfinished or parts.disk(vps) != disk:
             # The guest's files, and its disk's limit, before the record that says that they are so; all that others have written
             # goes to the disk with it, which may take a while.
+            if parts.together is not None:
+                parts.together.records.append(replace(vps, unfinished=(), leaving=()))
+                return
             parts.storage.sync()
         parts.vps.store(replace(vps, unfinished=(), leaving=()))
 
@@ -205,7 +232,7 @@ def _apply(parts: Parts, vps: Vps, options: frozenset[str], *, force: bool) -> N
             guest.apply(inside, vps, mine, node_nameservers())
     stays = replace(vps, leaving=())
     configuration.write(stays, parts.vps.path(vps.name), parts.startup(vps), parts.networks)
-    if options & filtering.OPTIONS:  # before it has an address that the rules do not know
+    if options & filtering.OPTIONS and parts.together is None:  # before it has an address that the rules do not know
         filtering.refresh(parts, bridged=vps.interfaces != ())
     if found.pid is not None:
         if "interfaces" in options:
@@ -274,24 +301,33 @@ def wait(parts: Parts, step: steps.Wait) -> dict[str, object]:
     while True:
         found = status(step.name)
         if found.run == STOPPED:
-            raise VpsError(
-                f"wait: VPS '{step.name}' was started and has stopped again; its init ended. The result's console has its last words.",
-                console=_console(parts, step.name),
-            )
-        reached = _reached(parts, vps, found, step.until, patience=max(1, deadline - time.monotonic()))
-        if reached is not None:
-            return {"boot": reached} if step.until == "booted" else {}
+            raise has_ended(parts, step.name)
+        told = reached(parts, vps, found, step.until, patience=max(1, deadline - time.monotonic()))
+        if told is not None:
+            return {"boot": told} if step.until == "booted" else {}
         if time.monotonic() > deadline:
-            raise VpsError(
-                f"wait: VPS '{step.name}' runs, but was not {step.until} within {step.timeout} seconds (wait_timeout); "
-                "the result's console has its last words.",
-                console=_console(parts, step.name),
-            )
+            raise is_late(parts, step)
         time.sleep(pause)
         pause = min(0.5, pause * 1.5)
 
 
-def _reached(parts: Parts, vps: Vps, found: engine.Status, until: str, *, patience: float) -> str | None:
+def has_ended(parts: Parts, name: str) -> VpsError:
+    """The error for one that was to be up, and has stopped."""
+    return VpsError(
+        f"wait: VPS '{name}' was started and has stopped again; its init ended. The result's console has its last words.", console=_console(parts, name)
+    )
+
+
+def is_late(parts: Parts, step: steps.Wait) -> VpsError:
+    """The error for one that has had its time."""
+    return VpsError(
+        f"wait: VPS '{step.name}' runs, but was not {step.until} within {step.timeout} seconds (wait_timeout); the result's console has its last words.",
+        console=_console(parts, step.name),
+    )
+
+
+def reached(parts: Parts, vps: Vps, found: engine.Status, until: str, *, patience: float) -> str | None:
+    """Whether a VPS is what it is waited for; what it says of that. A guest's own program has `patience` s for an answer."""
     if found.pid is None or found.run != RUNNING:
         return None
     if until == "running":
@@ -314,7 +350,7 @@ def destroy(parts: Parts, step: steps.Destroy) -> None:
     vps = parts.keepable(parts.vps.known(step.name))
     with protecting(parts, vps), filtering.following(parts):
         remains = parts.vps.discard(step.name)
-        parts.storage.sync()  # what is told to be gone does not start at the next boot
+        parts.sync()  # what is told to be gone does not start at the next boot
     rates.forget(vps)
     erase_vps(parts, step.name, remains)
 

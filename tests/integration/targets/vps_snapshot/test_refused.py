@@ -28,7 +28,7 @@ TASK = {
 # Who fails.
 PLACES = {
     "the copy": (snapshot_steps, "_prepare"), "the stop": (engine, "stop"), "what is kept": (snapshot_steps, "take"),
-    "a promise": (vps_steps, "_refuse_promised"), "the kernel": (vps_steps, "_apply"),
+    "a promise": (vps_steps, "refuse_promised"), "the kernel": (vps_steps, "_apply"),
 }
 
 

@@ -1,0 +1,190 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All VPSs of a node in one task, on the real kernel."""
+
+from __future__ import annotations
+
+import fcntl
+import pathlib
+
+import vps_kit as kit
+from conftest import name, state
+
+LIMITS = {"limits": {"memory": "64M", "processes": "50", "diskspace": "100M"}}
+
+
+def changed(result: dict) -> list[tuple[str, str]]:
+    return [(change["vps"].removeprefix(kit.PREFIX), change["option"]) for change in result["changes"]]
+
+
+def test_many_are_made_as_one_would_be(fleet):
+    wish = [{"name": f"n{number}", "addresses": [f"10.90.0.{20 + number}"]} for number in range(6)]
+    told = fleet.foretold(*wish, defaults={**LIMITS, "wait": "booted"})
+    assert [one for one, option in changed(told) if option == "state"] == [f"n{number}" for number in range(6)]
+    assert told["boot"] == {name(f"n{number}"): "running" for number in range(6)}
+    bases = set()
+    for number in range(6):
+        word = name(f"n{number}")
+        assert kit.said(word, "hostname") == word
+        assert f"10.90.0.{20 + number}/32" in kit.said(word, "ip", "-4", "addr", "show", "dev", "eth0")
+        assert kit.kernel_limits(word) == kit.limit_files(memory=64 << 20, processes=50)
+        assert kit.disk_limit(word) == 100 << 20
+        bases.add(kit.info(word)["id_base"])
+    assert len(bases) == 6
+    rules = kit.run("nft", "list", "set", "inet", "mainline_vps", "own4")
+    assert all(f'"{kit.info(name(one["name"]))["host_interface"]}" . {one["addresses"][0]}' in rules for one in wish)
+    # One by one they are as they are to be, too: the packet filter and all files are as those of vps_container.
+    for number in range(6):
+        assert not kit.ok("vps_container", name=name(f"n{number}"), **LIMITS, addresses=[f"10.90.0.{20 + number}"])["changed"]
+    fleet.foretold(*({"name": one["name"]} for one in wish), defaults={"state": "absent"})
+    assert not kit.remains()
+
+
+def test_there_and_back(fleet):
+    first = {**LIMITS, "hostname": "first", "nameservers": ["192.0.2.1"], "labels": {"tier": "a"}, "onboot": True}
+    second = {"limits": {"memory": "80M"}, "hostname": "second", "nameservers": ["192.0.2.2"], "labels": {}, "onboot": False}
+    words = [{"name": word} for word in ("a", "b", "c")]
+    fleet.foretold(*words, defaults=first)
+    pids = [kit.pid(name(one["name"])) for one in words]
+    before = [kit.info(name(one["name"])) for one in words]
+    fleet.foretold(*words, defaults=second)
+    assert [kit.said(name(one["name"]), "cat", "/etc/resolv.conf") for one in words] == ["nameserver 192.0.2.2"] * 3
+    fleet.foretold(*words, defaults=first)
+    assert [{**kit.info(name(one["name"])), "disk_used": 0} for one in words] == [{**one, "disk_used": 0} for one in before]
+    assert [kit.pid(name(one["name"])) for one in words] == pids, "one was restarted"
+
+
+def test_one_bad_vps_of_five_refuses_all(fleet):
+    words = [{"name": word} for word in "abcde"]
+    words[3]["limits"] = {"physpages": "many"}
+    with kit.Untouched():
+        told = fleet.fails(*words)
+    assert told["msg"].startswith(f"vps[3] ({name('d')}): limits.physpages: ") and told["msg"].endswith(".")
+    with kit.Untouched():
+        message = fleet.fails({"name": "a"}, {"name": "b", "boot_order": "soon"})["msg"]
+    assert message.startswith(f"vps[1] ({name('b')}): ") and "boot_order" in message
+    with kit.Untouched():
+        message = fleet.fails({"name": "a"}, {"name": "b", "memroy": "1G"})["msg"]
+    assert message.startswith(f"vps[1] ({name('b')}): ") and "memroy" in message
+
+
+def test_one_that_does_not_start_lets_the_others_go_on(fleet):
+    fleet.ok(*({"name": word} for word in "abc"), defaults={"state": "stopped"})
+    init = kit.rootfs(name("b")) / "sbin" / "init"
+    init.unlink()
+    init.write_text("#!/bin/false\n", encoding="ascii")
+    init.chmod(0o755)
+    told = fleet.fails(*({"name": word} for word in "abc"), defaults={"wait": "booted", "description": "all"})
+    assert [state(word) for word in "abc"] == ["started", "stopped", "started"]
+    (failed,) = told["failed_vpss"]
+    assert failed["vps"] == name("b") and "console" in failed
+    assert ([one["option"] for one in failed["done"]], [one["option"] for one in failed["not_done"]]) == (["description"], ["state"])
+    assert told["summary"]["failed"] == 1 and told["changed"]
+    assert name("b") in told["msg"] and "Traceback" not in told["msg"]
+
+
+def test_starts_keep_the_boot_order(fleet):
+    wish = [{"name": "late", "boot_order": 20}, {"name": "early", "boot_order": 1}, {"name": "middle", "boot_order": 10}]
+    fleet.foretold(*wish)
+    began = {one["name"]: int(pathlib.Path(f"/proc/{kit.pid(name(one['name']))}/stat").read_text().rpartition(")")[2].split()[19]) for one in wish}
+    assert began["early"] < began["middle"] < began["late"]
+
+
+def test_an_address_moves_whatever_the_order_of_the_list_is(fleet):
+    fleet.foretold({"name": "a", "addresses": ["10.90.0.30"]}, {"name": "b", "addresses": []})
+    fleet.foretold({"name": "b", "addresses": ["10.90.0.30"]}, {"name": "a", "addresses": ["10.90.0.31"]})
+    assert "10.90.0.30/32" in kit.said(name("b"), "ip", "-4", "addr", "show", "dev", "eth0")
+    assert "10.90.0.30" not in kit.said(name("a"), "ip", "-4", "addr", "show", "dev", "eth0")
+    with kit.Untouched():
+        assert "addresses" in fleet.fails({"name": "a", "addresses": ["10.90.0.30"]}, {"name": "b", "addresses": ["10.90.0.31"]})["msg"]
+    fleet.foretold({"name": "c", "addresses": ["10.90.0.30"]}, {"name": "b", "state": "absent"})
+
+
+def test_what_becomes_of_those_that_are_not_listed(fleet):
+    fleet.ok(*({"name": word} for word in "abc"))
+    assert fleet.ok({"name": "a"})["unlisted"] == [name("b"), name("c")]
+    reported = fleet.ok({"name": "a"}, unlisted="report")
+    assert not reported["changed"] and any(name("b") in warning for warning in reported["warnings"])
+    assert [state(word) for word in "abc"] == ["started"] * 3
+    fleet.foretold({"name": "a"}, unlisted="stop")
+    assert [state(word) for word in "abc"] == ["started", "stopped", "stopped"]
+    with kit.Untouched():
+        assert "unlisted_max" in fleet.fails({"name": "a"}, unlisted="absent", unlisted_max=1)["msg"]
+        assert fleet.fails({"name": "a"}, unlisted="absent")["msg"].startswith("unlisted_max: ")
+    told = fleet.ok({"name": "a"}, unlisted="absent", unlisted_max=2)
+    assert changed(told) == [("b", "state"), ("c", "state")]
+    assert [state(word) for word in "abc"] == ["started", "absent", "absent"]
+
+
+def test_a_rolling_change_stops_where_one_is_not_well(fleet):
+    words = [{"name": word} for word in "abcd"]
+    fleet.ok(*words, defaults={"wait": "booted"})
+    kit.shell(name("b"), "touch /ill")
+    health = {"script": "[ ! -e /ill ]", "timeout": 20}
+    told = fleet.fails(*words, defaults={"limits": {"memory": "80M"}}, batch=2, health=health)
+    assert told["not_begun"] == [name("c"), name("d")]
+    assert [one["vps"] for one in told["failed_vpss"]] == [name("b")] and told["failed_vpss"][0]["rc"] == 1
+    assert [kit.info(name(word))["limits"] for word in "abcd"] == [{"memory": "80M"}] * 2 + [{}] * 2
+    kit.shell(name("b"), "rm /ill")
+    assert changed(fleet.ok(*words, defaults={"limits": {"memory": "80M"}}, batch=2, health=health)) == [("c", "limits.memory"), ("d", "limits.memory")]
+
+
+def test_a_restart_is_done_in_one_go_and_the_rules_are_there_after_it(fleet):
+    fleet.ok({"name": "a"}, {"name": "b"}, defaults={"wait": "booted"})
+    pids = [kit.pid(name(word)) for word in "ab"]
+    told = fleet.ok({"name": "a"}, {"name": "b"}, defaults={"privileged": True, "labels": {"a": "b"}, "restart_policy": "if_needed", "wait": "booted"})
+    assert ("a", "state") in changed(told) and told["to_restart"] == []
+    assert all(kit.pid(name(word)) not in (*pids, None) for word in "ab")
+    assert not fleet.ok({"name": "a"}, {"name": "b"}, defaults={"privileged": True, "labels": {"a": "b"}})["changed"]
+
+
+def test_disks_of_every_kind_are_made_side_by_side(fleet):
+    kinds = {"a": "image", "b": "image", "c": "dir", "d": "btrfs"}
+    fleet.foretold(*({"name": word, "storage": kind} for word, kind in kinds.items()), defaults={"wait": "booted"})
+    fleet.foretold(*({"name": word} for word in "abcd"), defaults={"state": "absent"})
+    assert not kit.remains()
+
+
+def test_two_at_once_do_not_stand_in_each_others_way(fleet):
+    ours, theirs = ([{"name": f"{word}{number}", "addresses": [{"pool": "default"}]} for number in range(4)] for word in "xy")
+    both = [{"name": "z", "addresses": [{"pool": "default"}]}]
+    runs = [fleet.launch(*ours, *both), fleet.launch(*both, *theirs)]
+    for run in runs:
+        told = kit.result(run)
+        assert not told.get("failed"), told["msg"]
+    found = [kit.info(name(one["name"])) for one in (*ours, *theirs, *both)]
+    assert len({one["addresses"][0] for one in found}) == len({one["id_base"] for one in found}) == 9
+    assert not fleet.ok(*ours, *theirs, *both)["changed"]
+
+
+def test_the_holder_of_a_lock_is_named(fleet):
+    fleet.ok({"name": "a"}, {"name": "b"})
+    with open(kit.LOCKS / f"vps-{name('b')}", "w", encoding="ascii") as lock:
+        lock.write("somebody")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        told = fleet.fails({"name": "a", "hostname": "x"}, {"name": "b", "hostname": "x"}, lock_timeout=0)
+        assert not fleet.ok({"name": "a"}, {"name": "b"}, lock_timeout=0)["changed"], "what is as it is to be takes no lock"
+    (kit.LOCKS / f"vps-{name('b')}").unlink()
+    assert told["msg"].startswith("lock_timeout: ") and name("b") in told["msg"] and "somebody" in told["msg"]
+    assert kit.said(name("a"), "hostname") == name("a"), "it was begun without all locks"
+
+
+def test_how_far_it_is_is_told(fleet):
+    run = fleet.launch(*({"name": f"n{number}"} for number in range(6)), batch=1)
+    seen = kit.until("somebody tells how far it is", lambda: kit.ok("vps_info", name=name("n0"))["node"]["fleets"])
+    assert not kit.result(run).get("failed")
+    assert (seen[0]["of"], seen[0]["failed"]) == (6, 0) and 0 <= seen[0]["done"] <= 6
+    assert kit.ok("vps_info")["node"]["fleets"] == []
+
+
+def test_examples_run_as_written(fleet, tmp_path):
+    """One after the other, through ansible-playbook; the first settles."""
+    kit.ok("vps_template", name="minimal", source="minimal")
+    tasks = kit.examples("vps_fleet")
+    try:
+        kit.play(tmp_path, tasks)
+        assert "changed=0" in kit.play(tmp_path, tasks[1:2])
+    finally:
+        kit.ok("vps_fleet", vps=[{"name": word} for word in ("db1", "web1", "web2")], defaults={"state": "absent"})

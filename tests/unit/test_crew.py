@@ -1,0 +1,106 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Forked workers: what they do, what they tell, and that they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
+from ansible_collections.mainline.vps.plugins.module_utils.node import crew
+
+
+def jobs(*functions):
+    return [crew.Job(function) for function in functions]
+
+
+def raises(error):
+    def do(_lock):
+        raise error
+
+    return do
+
+
+def test_each_job_is_done_once_and_answers_in_its_place():
+    told = crew.run([crew.Job(lambda _lock, number=number: {"number": number, "pid": os.getpid()}) for number in range(20)], 3)
+    assert [one["number"] for one in told] == list(range(20))
+    assert os.getpid() not in {one["pid"] for one in told} and len({one["pid"] for one in told}) <= 3
+
+
+def test_an_error_is_told_with_all_that_belongs_to_it_and_stops_nobody_else():
+    wrong = VpsError("name: is wrong.", log="x" * 200_000)
+    told = crew.run(jobs(raises(wrong), raises(FileNotFoundError(2, "No such file", "/x")), raises(KeyError("mine")), lambda _lock: None), 1)
+    assert str(told[0]) == "name: is wrong." and told[0].details == {"log": "x" * 200_000}
+    assert isinstance(told[1], FileNotFoundError) and told[1].filename == "/x"
+    assert isinstance(told[2], VpsError) and "KeyError('mine')" in str(told[2]) and "raise error" in told[2].details["trace"]
+    assert told[3] == {}
+
+
+def test_a_worker_that_is_killed_fails_its_job_and_no_other():
+    told = crew.run(jobs(*(lambda _lock, number=number: os.kill(os.getpid(), 9) if number == 1 else number for number in range(4))), 1)
+    assert [one for one in told if not isinstance(one, VpsError)] == [0, 2, 3]
+    assert "was killed" in str(told[1])
+
+
+def test_a_worker_has_the_lock_of_its_job_and_no_other(tmp_path):
+    files = [os.open(tmp_path / word, os.O_RDWR | os.O_CREAT) for word in "ab"]
+
+    def seen(lock):
+        opened = [_target(number) for number in os.listdir("/proc/self/fd")]
+        return [_target(lock), sum(str(tmp_path) in path for path in opened)]
+
+    try:
+        told = crew.run([crew.Job(seen, file) for file in files for _time in range(3)], 2, foreign=files)
+    finally:
+        for file in files:
+            os.close(file)
+    assert told == [[str(tmp_path / word), 1] for word in "aaabbb"]
+
+
+def _target(number):
+    try:
+        return os.readlink(f"/proc/self/fd/{number}")
+    except OSError:  # that of the listing itself
+        return ""
+
+
+def test_no_worker_is_left_behind():
+    crew.run(jobs(*[lambda _lock: None] * 5), 4)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_workers_end_with_who_made_them(tmp_path):
+    script = """
+import os, sys, time
+from ansible_collections.mainline.vps.plugins.module_utils.node import crew
+def work(_lock):
+    open(os.path.join(sys.argv[1], str(os.getpid())), "w").close()
+    time.sleep(600)
+crew.run([crew.Job(work)] * 3, 3)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    deadline = time.monotonic() + 60
+    while len(os.listdir(tmp_path)) < 3:
+        assert time.monotonic() < deadline and parent.poll() is None
+        time.sleep(0.02)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    while any(_runs(pid) for pid in os.listdir(tmp_path)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _runs(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

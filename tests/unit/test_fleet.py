@@ -1,0 +1,232 @@
+# Copyright (c) 2026, mainline.vps contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Many VPSs in one task: what each is asked to have, what is compared with what, and in which order they are done."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.mainline.vps.plugins.module_utils import fleet_subject, options
+from ansible_collections.mainline.vps.plugins.module_utils.core import fleet, fleet_order, fleet_plan, fleet_room
+from ansible_collections.mainline.vps.plugins.module_utils.core.capacity import Present, Room
+from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
+from ansible_collections.mainline.vps.plugins.module_utils.core.fleet_plan import FleetActual, Item
+from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
+from ansible_collections.mainline.vps.plugins.module_utils.core.model import RUNNING, Actual, NodeFacts, Vps
+from ansible_collections.mainline.vps.plugins.module_utils.core.plan import Change, Create, Destroy, Freeze, Plan, Start, Stop, Update, Wait
+from ansible_collections.mainline.vps.plugins.module_utils.core.pools import beyond
+from ansible_collections.mainline.vps.tests.contract import modules
+
+GIB = 1 << 30
+
+
+def wish(*vps, **given):
+    return fleet_subject.parse(modules.parameters("vps_fleet", vps=list(vps), **given))
+
+
+def vps(name, number=1, **given):
+    return Vps(name=name, template="t", init="busybox", hostname=name, id_base=number << 20, **given)
+
+
+def actual(*vpss, **given):
+    """A node with these, which all run."""
+    node = NodeFacts(
+        templates={"t": "busybox"}, networks=("10.0.0.0/16",), pools={"default": ("10.0.0.1-10.0.255.254",)}, free_id_ranges=5000,
+        taken={address: f"VPS {one.name}" for one in vpss for address in one.claimed}, room=Room(promised=tuple(one.limits for one in vpss)),
+    )
+    there = {one.name: Actual(vps=one, recorded=one, run=RUNNING, pid=2, node=NodeFacts()) for one in vpss}
+    return FleetActual(replace(node, **given), there, vpss, tuple(one.name for one in vpss))
+
+
+def options_of(plan):
+    return [(one.name, change.option) for one in plan.items for change in one.plan.changes]
+
+
+# -- what each is asked to have -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("defaults", "own", "found"),
+    [
+        ({"hostname": "a"}, {}, {"hostname": "a"}),
+        ({"hostname": "a"}, {"hostname": "b"}, {"hostname": "b"}),
+        ({"hostname": "a"}, {"hostname": None}, {"hostname": "a"}),
+        ({"onboot": True}, {"onboot": False}, {"onboot": False}),
+        ({"addresses": ["1"]}, {"addresses": []}, {"addresses": []}),
+        ({"labels": {"a": "1", "b": "2"}}, {"labels": {"b": "3"}}, {"labels": {"a": "1", "b": "3"}}),
+        ({"labels": {"a": "1"}}, {"labels": {"a": None}}, {"labels": {}}),
+        ({"limits": {"memory": "1G", "cpus": 2}}, {"limits": {"ram": "2G"}}, {"limits": {"memory": "2G", "cpus": 2}}),
+        ({"limits": {"plan": "small"}}, {"limits": {"cpus": 2}}, {"limits": {"plan": "small", "cpus": 2}}),
+        ({"firewall": {"in": {"default": "drop"}, "out": {"rules": []}}}, {"firewall": {"in": {}}}, {"firewall": {"in": {}, "out": {"rules": []}}}),
+        ({}, {"rates": {"in": "1M"}}, {"rates": {"in": "1M"}}),
+    ],
+)
+def test_what_a_vps_names_takes_the_place_of_the_defaults(defaults, own, found):
+    assert fleet.merge(defaults, own) == found
+
+
+def test_the_defaults_of_vps_container_are_beneath_both():
+    first, second = wish({"name": "a"}, {"name": "b", "state": "stopped"}, defaults={"wait": "booted", "state": "present"}).vpss
+    assert (first.state, first.wait, first.wait_timeout) == ("present", "booted", 120)
+    assert second.state == "stopped"
+    assert wish({"name": "a"}).vpss[0].state == "started"
+
+
+def test_an_element_has_every_option_of_a_vps_and_no_default():
+    spec = options.FLEET["vps"]["options"]
+    assert set(spec) == set(options.CONTAINER)
+    assert not [name for name, option in spec.items() if "default" in option]
+    assert set(options.FLEET["defaults"]["options"]) == set(spec) - {"name"}
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"unlisted": "absent"}, "^unlisted_max: needed"),
+        ({"batch": 0}, "^batch: 0 is out of range"),
+        ({"parallel": 1000}, "^parallel: 1000 is out of range; give 1 to 256"),
+        ({"max_failures": -1}, "^max_failures: "),
+        ({"health": {}}, "^health.argv: "),
+        ({"health": {"argv": ["true"], "timeout": 0}}, "^health.timeout: "),
+        ({"health": {"argv": ["true"], "retries": -1}}, "^health.retries: "),
+        ({"plans": {"a": {"memory": "x"}}}, r"^plans.a.memory: "),
+        ({"defaults": {"labels": {"1": "x"}}}, r"^vps\[0\] \(a\): labels: "),
+    ],
+)
+def test_what_is_wrong_is_named(given, match):
+    with pytest.raises(VpsError, match=match):
+        wish({"name": "a"}, **given)
+
+
+def test_a_batch_bears_no_failure_unless_told_so():
+    assert wish({"name": "a"}).max_failures is None
+    assert wish({"name": "a"}, batch=2).max_failures == 0
+    assert wish({"name": "a"}, batch=2, max_failures=3).max_failures == 3
+
+
+# -- compared with what the others will have ----------------------------------------------------------------------------
+
+
+def test_who_takes_needs_who_gives():
+    plan = fleet_plan.compare(
+        wish({"name": "b", "addresses": ["10.0.0.1"]}, {"name": "a", "addresses": []}), actual(vps("a", addresses=("10.0.0.1",)), vps("b", 2))
+    )
+    assert options_of(plan) == [("b", "addresses"), ("a", "addresses")]
+    assert [one.needs for one in plan.items] == [frozenset({"a"}), frozenset()]
+
+
+def test_what_a_vps_keeps_nobody_else_gets():
+    with pytest.raises(VpsError, match=r"^vps\[0\] \(b\): addresses: 10.0.0.1 belongs to VPS a; "):
+        fleet_plan.compare(wish({"name": "b", "addresses": ["10.0.0.1"]}, {"name": "a"}), actual(vps("a", addresses=("10.0.0.1",)), vps("b", 2)))
+
+
+def test_pools_give_each_new_vps_another_address_without_looking_through_all_for_each():
+    taken = vps("old", addresses=("10.0.0.1", "10.0.0.3"))
+    plan = fleet_plan.compare(wish(*({"name": f"n{number}", "template": "t", "addresses": [{"pool": "default"}]} for number in range(3))), actual(taken))
+    assert [one.after.addresses for one in plan.items] == [("10.0.0.2",), ("10.0.0.4",), ("10.0.0.5",)]
+    assert beyond(("10.0.0.1-10.0.0.9", "10.0.1.1-10.0.1.9", "fd00::1-fd00::9"), "10.0.1.3") == ("10.0.0.10-10.0.0.9", "10.0.1.4-10.0.1.9", "fd00::1-fd00::9")
+
+
+def test_there_are_only_so_many_ids():
+    with pytest.raises(VpsError, match=r"^vps\[1\] \(b\): name: all id ranges") as caught:
+        fleet_plan.compare(wish({"name": "a"}, {"name": "b"}, {"name": "c"}, defaults={"template": "t"}), actual(free_id_ranges=1))
+    assert [text.partition(": ")[0] for text in caught.value.details["refused"]] == ["vps[1] (b), vps[2] (c)"]
+
+
+def test_comparing_costs_as_much_for_each_whatever_their_number():
+    """Counted in calls of functions, which no busy machine changes."""
+
+    def calls(count):
+        there = actual(*(vps(f"n{number}", number, addresses=(f"10.0.{number // 250}.{number % 250 + 1}",)) for number in range(count)))
+        asked = wish(*({"name": f"n{number}", "hostname": "x"} for number in range(count)), defaults={"labels": {"a": "b"}, "limits": {"memory": "64M"}})
+        counted = 0
+
+        def count_it(_frame, event, _argument):
+            nonlocal counted
+            counted += event == "call"
+
+        sys.setprofile(count_it)
+        try:
+            plan = fleet_plan.compare(asked, there)
+            fleet_order.batches(plan.at_work, 10)
+        finally:
+            sys.setprofile(None)
+        assert len(plan.at_work) == count
+        return counted / count
+
+    calls(1)
+    assert calls(400) < 1.3 * calls(40)
+
+
+# -- promised -----------------------------------------------------------------------------------------------------------
+
+
+def promises(*changes):
+    return [fleet_room.Promise(name, before and Limits(memory=before * GIB), after and Limits(memory=after * GIB)) for name, before, after in changes]
+
+
+def room(*promised, percent=100):
+    return Room(Present(memory=8 * GIB), {"memory": percent}, tuple(Limits(memory=each * GIB) for each in promised))
+
+
+def test_what_all_get_together_has_to_fit():
+    refused, _givers = fleet_room.check_promises(room(4), promises(("a", None, 2), ("b", None, 2), ("c", None, 1)))
+    assert list(refused) == ["c"] and "7G" not in str(refused["c"]) and "9G" in str(refused["c"])
+    assert fleet_room.check_promises(room(4), promises(("a", None, 2), ("b", None, 2))) == ({}, {})
+
+
+def test_who_gives_back_comes_first_where_there_is_no_room_otherwise():
+    assert fleet_room.check_promises(room(4, 4), promises(("a", 4, 6), ("b", 4, 2))) == ({}, {"a": frozenset({"b"})})
+    assert fleet_room.check_promises(room(4, 4), promises(("a", None, 3), ("b", 4, None))) == ({}, {"a": frozenset({"b"})})
+    assert fleet_room.check_promises(room(2, 2), promises(("a", 2, 3), ("b", 2, 1))) == ({}, {})
+
+
+def test_one_without_a_limit_is_refused_where_there_is_a_bound():
+    refused, _givers = fleet_room.check_promises(room(1), [fleet_room.Promise("a", None, Limits())])
+    assert "would have no limit of memory" in str(refused["a"])
+
+
+# -- in order -----------------------------------------------------------------------------------------------------------
+
+
+def item(name, *steps, needs=(), order=0):
+    made = vps(name, boot_order=order)
+    desired = wish({"name": name}).vpss[0]
+    return Item(desired, name, Plan((Change("x", 1, 2),), steps), None, made, frozenset(needs))
+
+
+def test_the_parts_of_a_plan():
+    update, wait = Update(vps("a"), frozenset()), Wait("a", "booted", 9)
+    assert fleet_order.work_of([update, Start("a"), wait, Freeze("a")]) == fleet_order.Work((update,), (Start("a"),), wait, (Freeze("a"),))
+    assert fleet_order.work_of([Stop("a", 1), update, Start("a"), wait]) == fleet_order.Work((), (Stop("a", 1), update, Start("a")), wait)
+    assert fleet_order.work_of([Stop("a", 1), Destroy("a")]) == fleet_order.Work((Stop("a", 1), Destroy("a")))
+
+
+def test_stages_follow_needs_first_and_then_the_boot_order():
+    items = [
+        item("a", Create(vps("a")), Start("a"), order=9), item("b", Create(vps("b")), Start("b")), item("c", Update(vps("c"), frozenset())),
+        item("d", Update(vps("d"), frozenset()), needs={"c"}), item("e", Stop("e", 1), Start("e"), order=9),
+    ]
+    (batch,) = fleet_order.batches(items, None)
+    assert [(stage.part, stage.names) for stage in batch.stages] == [
+        ("prepare", ("c", "b", "a")), ("run", ("b",)), ("run", ("a", "e")), ("prepare", ("d",)),
+    ]
+    assert [one.names for one in fleet_order.batches(items, 2)] == [("c", "b"), ("a", "e"), ("d",)]
+
+
+def test_who_is_needed_and_has_nothing_to_do_is_not_waited_for():
+    (batch,) = fleet_order.batches([item("a", Start("a"), needs={"elsewhere"})], None)
+    assert batch.names == ("a",)
+
+
+def test_needs_that_lead_back_are_refused():
+    with pytest.raises(VpsError, match=r"^a: addresses|^a: limits"):
+        fleet_order.batches([item("a", needs={"b"}), item("b", needs={"c"}), item("c", needs={"a"})], None)
+
+
+def test_nothing_to_do_is_no_batch():
+    assert fleet_order.batches([], None) == ()
