@@ -38,7 +38,7 @@ def test_all_that_is_recorded_stays_and_the_disk_is_new(vps, other):
     assert [change["option"] for change in done["changes"]] == ["template", "root", "previous", "state"]
     after = kit.info(NAME)
     changed = {key for key in after if after[key] != before[key]}
-    assert changed <= {"template", "previous", "pid", "disk_used"} and after["template"] == other
+    assert changed <= {"template", "template_build", "previous", "pid", "disk_used"} and after["template"] == other
     kit.until("it has booted", lambda: kit.shell(NAME, "test -e /run/booted", check=False).returncode == 0)
     assert kit.shell(NAME, "test -e /mine", check=False).returncode == 1
     assert (kit.said(NAME, "hostname"), kit.said(NAME, "cat", "/root/.ssh/authorized_keys")) == (NAME, KEY)
