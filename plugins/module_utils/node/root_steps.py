@@ -94,6 +94,7 @@ def enter_rescue(parts: Parts, step: steps.EnterRescue) -> None:
         roots.fill(parts, made, root)
         room = parts.storage.usage(root) + RESCUE_ROOM
         parts.storage.limit(root, Limits(diskspace=Bound(room, room)))
+        roots.make_place(vps, step.rescue, root)
         configuration.let_in(vps, directory)
         parts.storage.sync()
     except BaseException:

@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 from ..core.builds import Build, read_build
-from ..core.errors import NOT_OURS, VpsError
-from ..core.model import Kept, Vps
+from ..core.errors import NOT_OURS, GuestInTheWay, VpsError
+from ..core.model import Kept, Rescue, Vps
 from ..core.places import NEXT, PREVIOUS, RESCUE
 from ..core.reinstall import AGAIN
 from . import configuration, files, guest, locks, tree
@@ -186,6 +186,25 @@ def finish(parts: Parts, vps: Vps) -> list[str]:
     os.rename(directory, path(parts, vps.name, PREVIOUS))
     files.sync(parts.vps.path(vps.name))
     return remains
+
+
+def give_place(parts: Parts, name: str) -> None:
+    """Make the place of the disk of a VPS in rescue anew, before a start: its guest may have removed it."""
+    vps = parts.vps.known(name)
+    if vps.rescue is not None:
+        make_place(vps, vps.rescue, os.path.join(path(parts, name, RESCUE), "rootfs"))
+
+
+def make_place(vps: Vps, rescue: Rescue, root: str) -> None:
+    """Make the place of a VPS's own disk in what it boots in rescue. Raises GuestInTheWay where a link, or a file, is on the way there."""
+    try:
+        with tree.Tree(root) as inside:
+            inside.make_place(rescue.place)
+    except GuestInTheWay as error:
+        raise GuestInTheWay(
+            f"state: VPS '{vps.name}' cannot have its disk at {rescue.place} in rescue, as something else is on the way there in what it boots; "
+            "give another rescue_path, or end rescue with state started.", reason=str(error),
+        ) from None
 
 
 def put(parts: Parts, vps: Vps) -> None:

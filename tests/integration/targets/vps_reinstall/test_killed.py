@@ -18,7 +18,7 @@ import vps_kit as kit
 
 KILLS = kit.kills(3)
 SEED = int(os.environ.get("VPS_TEST_SEED") or time.time_ns() % 1_000_000)
-NAME, COPY = "it-rei-k", "it-rei-l"
+NAME, COPY = (f"{kit.PREFIX}{letter}" for letter in "kl")
 
 
 def kill_after(seconds: float, **params) -> None:
@@ -40,7 +40,7 @@ def duration(**params) -> float:
 def left() -> list[str]:
     """What is neither a VPS nor a part of one that is finished."""
     folder = kit.pool() / "vps"
-    return [str(path) for path in (*folder.glob(".*it-rei*"), *folder.glob("it-rei*/next"), *folder.glob("it-rei*/source"))]
+    return [str(path) for path in (*folder.glob(f".*{kit.PREFIX}*"), *(path for part in ("next", "source") for path in folder.glob(f"{kit.PREFIX}*/{part}")))]
 
 
 def test_while_a_disk_is_made_anew_and_put_back(minimal, other, storage):

@@ -12,7 +12,7 @@ import guest_tree
 import pytest
 import vps_kit as kit
 
-NAME, COPY = "it-rei-a", "it-rei-b"
+NAME, COPY = (f"{kit.PREFIX}{letter}" for letter in "ab")
 AGAIN = {"name": NAME, "reinstall": "always", "restart_policy": "if_needed", "stop_timeout": 0, "wait": "booted"}
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJv8BqGkzvUNdUuyRAVUXZbkRpTlmJgsHtN1qKHf4Oyk one@example.com"
 
