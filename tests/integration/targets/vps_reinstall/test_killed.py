@@ -97,7 +97,7 @@ def test_nothing_that_was_replaced_is_lost(minimal, storage):
     anew = {**base, "reinstall": "always"}
     count, kept, left_of = 0, folder / "snapshots", {}
     moments = (
-        lambda: (folder / "previous").exists(), lambda: (folder / "previous/snapshot.json").exists(), lambda: not (folder / "previous").exists(),
+        (folder / "previous").exists, (folder / "previous/snapshot.json").exists, lambda: not (folder / "previous").exists(),
         lambda: len(list(kept.glob("before-*"))) > count, lambda: not (folder / "next").exists() and len(list(kept.glob("before-*"))) > count,
     )
     for number, moment in enumerate(moments):
