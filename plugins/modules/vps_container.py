@@ -53,7 +53,7 @@ options:
       - Whether the disk of an existing VPS is made anew from O(template), or from the one that it has. Name, ids, addresses, keys, password, limits and
         all else that is recorded stays; machine-id and SSH host keys are new.
       - V(if_template_differs) when O(template) is another than the VPS was made from; V(always) at every run; V(undo) puts the root file system
-        before the last reinstall back, where it is kept, and deletes the one that took its place.
+        before the last reinstall back, where it is kept, and deletes the one that took its place. Those before that are snapshots (O(keep_previous)).
       - A VPS that runs is stopped for it where O(restart_policy) is not V(never), or O(state) is V(restarted) or V(stopped); else it is an error.
       - A run that is killed leaves the old root file system or the new one, whole.
     type: str
@@ -69,8 +69,11 @@ options:
     default: []
   keep_previous:
     description:
-      - V(true) keeps the root file system that a reinstall replaces, for O(reinstall=undo), until the next reinstall; it takes room in the pool, and
-        none of the limit of the VPS. V(false) deletes it at once, or in a later task. A reinstall keeps it when this is not given.
+      - V(true) keeps the root file system that a reinstall replaces, for O(reinstall=undo); it takes room in the pool, and none of the limit of the VPS.
+        V(false) deletes it at once, or in a later task. A reinstall keeps it when this is not given.
+      - What an earlier reinstall had kept becomes a snapshot of the VPS then, C(before-reinstall-YYYYMMDD-HHMMSS) of the series C(reinstall), with the time,
+        in UTC, at which it was put aside. M(mainline.vps.vps_snapshot) rolls back to it, removes it, or bounds how many there are, with its
+        O(mainline.vps.vps_snapshot#module:series) and O(mainline.vps.vps_snapshot#module:keep). V(false) deletes what is kept, and no snapshot.
     type: bool
   rescue_template:
     description:

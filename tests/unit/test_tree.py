@@ -267,3 +267,17 @@ def test_only_an_empty_directory_is_removed_as_one(node, tree):
     tree.remove_empty("/etc/passwd")
     tree.remove_empty("/none/none")
     assert sorted(os.listdir(node / "guest")) == ["etc", "root"] and os.listdir(node / "guest/etc") == ["passwd"]
+
+
+def test_a_place_for_a_mount_is_made_without_following_a_link(node, tree):
+    tree.make_place("/mnt/deep/disk")
+    tree.make_place("/mnt/deep/disk")
+    assert (node / "guest/mnt/deep/disk").is_dir()
+    for number, target in enumerate((str(node / "etc"), "../../etc", "/etc", "tmp")):
+        os.symlink(target, node / f"guest/link{number}")
+        for path in (f"/link{number}", f"/link{number}/disk", f"/link{number}/a/disk"):
+            with pytest.raises(VpsError, match="^guest: cannot make /link"):
+                tree.make_place(path)
+    with pytest.raises(VpsError, match="^guest: cannot make /etc/passwd in the VPS: Not a directory"):
+        tree.make_place("/etc/passwd")
+    assert os.listdir(node / "guest/etc") == ["passwd"] and os.listdir(node / "guest/tmp") == []

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from .beancounters import BTRFS, STORAGES
@@ -58,7 +59,9 @@ class Kept:
     @classmethod
     def from_record(cls, record: Mapping) -> Kept:
         """From plain data; raises one of errors.NOT_OURS for what is none."""
-        return cls(**{**record, "build": read_build(record.get("build"))})
+        kept = cls(**{**record, "build": read_build(record.get("build"))})
+        datetime.fromisoformat(kept.since)
+        return kept
 
 
 @dataclass(frozen=True)
@@ -244,7 +247,8 @@ class Actual:
     `stale` names options whose files or kernel settings do not say what the record says; they are applied again.
     `at_restart` names options that the running VPS will only take at its next start.
     `held` is what the kernel holds for each limit, and where; `disk` what its storage does. `live` is all that was read of a running one.
-    `previous` is the root file system that it had before its last reinstall, where that is kept.
+    `previous` is the root file system that it had before its last reinstall, where that is kept, and `previous_becomes`
+    the name of the snapshot that it becomes when another one is kept in its place.
     """
 
     vps: Vps | None = None
@@ -258,6 +262,7 @@ class Actual:
     disk: Disk = Disk()
     live: Live = Live()
     previous: Kept | None = None
+    previous_becomes: str | None = None
 
 
 ALLOW, REFUSE, SKIP = "allow", "refuse", "skip"

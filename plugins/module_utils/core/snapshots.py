@@ -19,7 +19,7 @@ from .errors import VpsError, shown, written
 from .live import Live
 from .model import FROZEN, IDENTITY, OTHER_INIT, RUNNING, STOPPED, Actual, Vps
 from .plan import LIVE, Change, ChangeSnapshot, Freeze, Plan, RemoveSnapshot, RollBack, TakeSnapshot, Update, Wait
-from .reinstall import LEAST_FREE, refuse_protected
+from .reinstall import LEAST_FREE, free_name, refuse_protected
 
 ENDLESS = "never"
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
@@ -334,9 +334,4 @@ def _restoration(named: Snapshot, actual: SnapshotsActual, still: Actual) -> Pla
 
 
 def _free_name(name: str, taken: Collection[str]) -> str:
-    """The name, or the first of NAME-2, NAME-3 … that no snapshot has: nothing that was kept is given up for it."""
-    found, number = name, 1
-    while found in taken:
-        number += 1
-        found = f"{name}-{number}"
-    return parse.parse_name(found, option="keep_current")
+    return parse.parse_name(free_name(name, taken), option="keep_current")

@@ -123,6 +123,9 @@ class Node:
                 at_restart |= {"interfaces"} if interfaces.waits(recorded, found) else set()
             if engine.is_privileged(status.pid) != recorded.privileged:
                 at_restart.add("privileged")
+        previous = becomes = None
+        if os.path.lexists(os.path.join(self._parts.vps.path(name), PREVIOUS)):
+            previous, becomes = roots.previous(self._parts, name)
         disk = self._parts.disk(recorded)
         limits = live.observe(recorded.limits, abilities, disk)
         return Actual(
@@ -136,7 +139,8 @@ class Node:
             held=live.held(limits, disk, abilities),
             disk=disk,
             live=live,
-            previous=roots.previous(self._parts, name) if os.path.lexists(os.path.join(self._parts.vps.path(name), PREVIOUS)) else None,
+            previous=previous,
+            previous_becomes=becomes,
         )
 
     def _with_source(self, facts: NodeFacts, name: str) -> NodeFacts:

@@ -157,6 +157,8 @@ def _give_back(parts: Parts, name: str, path: str, lock: int) -> list[str]:
         if stopped and os.path.exists(parts.vps.path(name)) and engine.status(name).run == STOPPED:
             if not tools.has_systemd():
                 cgroup.sweep(name)
+            if os.path.lexists(os.path.join(parts.vps.path(name), RESCUE)):
+                roots.give_place(parts, name)
             engine.start(name, parts.vps.path(name), keep_open=lock)
     except VpsError as error:
         return [f"A killed run had stopped VPS '{name}', and it cannot be started again: {error}"]

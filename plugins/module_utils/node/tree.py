@@ -13,7 +13,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ..core.archive_names import DEEPEST
 from ..core.errors import GuestInTheWay, VpsError, shown
@@ -145,6 +145,22 @@ class Tree:
                 os.mkdir(name, mode, dir_fd=directory)
         except FileExistsError:
             pass
+        except OSError as error:
+            raise _refused("make", path, error) from None
+
+    def make_place(self, path: str) -> None:
+        """Make a directory, and those above it, that something is to be mounted on: LXC follows no link on the way there, so none is followed here."""
+        made = "/"
+        try:
+            for name in path.strip("/").split("/"):
+                above = open_in_root(self._root, made, os.O_RDONLY | os.O_DIRECTORY, resolve=RESOLVE_NO_SYMLINKS)
+                try:
+                    with suppress(FileExistsError):
+                        os.mkdir(name, 0o755, dir_fd=above)
+                finally:
+                    os.close(above)
+                made = os.path.join(made, name)
+            os.close(open_in_root(self._root, made, os.O_RDONLY | os.O_DIRECTORY, resolve=RESOLVE_NO_SYMLINKS))
         except OSError as error:
             raise _refused("make", path, error) from None
 

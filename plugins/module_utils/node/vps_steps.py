@@ -18,7 +18,7 @@ from ..core.builds import Build
 from ..core.errors import GuestInTheWay, NothingDone, VpsError
 from ..core.firewall import refuse_published
 from ..core.model import ID_RANGE, RUNNING, STOPPED, Vps
-from ..core.places import PACKET_FILTER
+from ..core.places import PACKET_FILTER, RESCUE
 from . import cgroup, configuration, controls, engine, files, filtering, guest, locks, network, probe, processes, rates, roots, tools, traffic, tree
 from . import interfaces as ports
 from .holding import status
@@ -245,6 +245,8 @@ def _limit_running(parts: Parts, vps: Vps, pid: int, *, force: bool) -> None:
 
 def start(parts: Parts, step: steps.Start) -> None:
     """Start it, in cgroups of its own name."""
+    if os.path.lexists(os.path.join(parts.vps.path(step.name), RESCUE)):
+        roots.give_place(parts, step.name)
     if not tools.has_systemd():  # which does it, and may be starting the VPS right now
         cgroup.sweep(step.name)
     engine.start(step.name, parts.vps.path(step.name), keep_open=parts.lock)
