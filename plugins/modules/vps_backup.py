@@ -112,8 +112,8 @@ options:
   replace:
     description:
       - With O(state=restored), allows that O(target) exists. Its disk is exchanged with the backup's, all at once, once that is complete; what is on it is
-        lost. It keeps its addresses, limits and all other options. A running one is stopped for that moment, and started again. One that is
-        C(protected) is an error; see M(mainline.vps.vps_container).
+        lost. It keeps its addresses, limits and all other options. A running one is stopped for that moment, and started again; a frozen one is frozen
+        again then. One that is C(protected) is an error; see M(mainline.vps.vps_container).
     type: bool
     default: false
   addresses:

@@ -19,7 +19,7 @@ from ..core.errors import GuestInTheWay, NothingDone, VpsError
 from ..core.firewall import refuse_published
 from ..core.model import ID_RANGE, RUNNING, STOPPED, Vps
 from ..core.places import PACKET_FILTER
-from . import cgroup, configuration, controls, engine, files, filtering, guest, locks, network, probe, processes, rates, roots, tools, traffic, tree
+from . import again, cgroup, configuration, controls, engine, files, filtering, guest, locks, network, probe, processes, rates, roots, tools, traffic, tree
 from . import interfaces as ports
 from .holding import status
 from .parts import Parts, node_nameservers
@@ -312,6 +312,7 @@ def _console(parts: Parts, name: str) -> str:
 def destroy(parts: Parts, step: steps.Destroy) -> None:
     """One rename, and it is gone; then its remains."""
     vps = parts.keepable(parts.vps.known(step.name))
+    again.forget(parts, step.name)
     with protecting(parts, vps), filtering.following(parts):
         remains = parts.vps.discard(step.name)
         parts.storage.sync()  # what is told to be gone does not start at the next boot
