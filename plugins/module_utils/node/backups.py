@@ -117,7 +117,7 @@ class Backups(Node):
                     "name: a backup was made, but some files of the VPS could not be read, and are not in it; the result's output names them.",
                     changed=True, backup=told, output=unread[-4000:],
                 )
-            removed = tool.forget(wish) if wish.keep else []
+            removed = tool.forget(wish, listed) if wish.keep else []
             if removed and wish.prune:
                 tool.prune()
             if wish.verify:
