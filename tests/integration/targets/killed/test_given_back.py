@@ -36,6 +36,8 @@ def way(kind: str, folder) -> tuple[str, dict]:
     if kind == "roll back":
         kit.ok("vps_snapshot", vps=NAME, name="one")
         return "vps_snapshot", {"vps": NAME, "name": "one", "state": "rolled_back"}
+    if kind == "rescue":
+        return "vps_container", {"name": NAME, "state": "rescue"}
     if kind == "reinstall":
         return "vps_container", {"name": NAME, "state": "present", "reinstall": "always", "restart_policy": "if_needed"}
     return "vps_container", {"name": NAME, "state": "present", "restart_policy": "always"}
@@ -65,7 +67,8 @@ def kill_when_stopped(module: str, task: dict, before: str) -> None:
 
 
 # A frozen VPS is neither restarted nor reinstalled but by a task that says what it is to be then.
-WAYS = [("restart", "started"), ("reinstall", "started"), *((kind, before) for kind in ("restore", "roll back") for before in ("started", "frozen"))]
+WAYS = [("restart", "started"), ("reinstall", "started"), ("rescue", "started"),
+        *((kind, before) for kind in ("restore", "roll back") for before in ("started", "frozen"))]
 
 
 @pytest.mark.parametrize("kind, before", WAYS)
