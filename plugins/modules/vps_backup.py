@@ -64,11 +64,13 @@ options:
     elements: str
   max_age:
     description:
-      - How old the newest backup may be for no other one to be made, as in V(20h), V(1d), or a number of seconds.
+      - How old the newest backup may be for no other one to be made - a number with C(s), C(m), C(h), C(d) or C(w) for seconds, minutes, hours,
+        days or weeks, as in V(20h).
     type: str
   keep:
     description:
       - Which backups of this VPS stay, those before each run included; the others are removed once the new one is made. Without it, all stay.
+      - Complete backups are counted alone. Those that lack files which could not be read go as soon as there is a newer, complete one.
       - A backup stays if any of these keeps it. V(last) is a number of the newest ones; V(hourly), V(daily), V(weekly), V(monthly) and V(yearly) are
         numbers of hours, days and so on of which the newest one stays; V(within) is a time before the newest one, as in V(14d) or V(1y6m).
     type: dict
@@ -112,8 +114,8 @@ options:
   replace:
     description:
       - With O(state=restored), allows that O(target) exists. Its disk is exchanged with the backup's, all at once, once that is complete; what is on it is
-        lost. It keeps its addresses, limits and all other options. A running one is stopped for that moment, and started again. One that is
-        C(protected) is an error; see M(mainline.vps.vps_container).
+        lost. It keeps its addresses, limits and all other options. A running one is stopped for that moment, and started again; a frozen one is frozen
+        again then. One that is C(protected) is an error; see M(mainline.vps.vps_container).
     type: bool
     default: false
   addresses:
@@ -262,6 +264,16 @@ boot:
   returned: for O(state=tested)
   type: str
   sample: running
+rc:
+  description: The exit code of the program of O(before), or of the shell that has ended it.
+  returned: where that program failed
+  type: int
+  sample: 1
+stderr:
+  description: What the program of O(before) said on its standard error, bounded as in M(mainline.vps.vps_command).
+  returned: where that program failed
+  type: str
+  sample: "pg_dump: error: connection to server failed"
 output:
   description: What restic, or tar in the VPS, said; the end of it.
   returned: where one of them failed

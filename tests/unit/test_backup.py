@@ -82,12 +82,12 @@ def test_ssh_asks_nobody_and_takes_no_host_for_an_option():
     assert refused(ssh_arguments=["-v"]).startswith("ssh_arguments: ")
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("20h", 72_000), ("1d", 86_400), ("90m", 5400), ("3600", 3600), ("0", 0), ("2 w", 1_209_600)])
+@pytest.mark.parametrize(("text", "seconds"), [("20h", 72_000), ("1d", 86_400), ("90m", 5400), ("3600s", 3600), ("2 W", 1_209_600)])
 def test_an_age_is_a_time(text, seconds):
     assert wish(max_age=text).max_age == seconds
 
 
-@pytest.mark.parametrize("text", ["", "h", "1y", "-1h", "1.5h", "1h30m", "999999w", "١h"])
+@pytest.mark.parametrize("text", ["", "h", "1y", "-1h", "1.5h", "1h30m", "999999w", "١h", "3600", "0", "0s", "never"])
 def test_these_are_no_ages(text):
     assert refused(max_age=text).startswith("max_age: ")
 

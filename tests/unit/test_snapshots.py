@@ -28,7 +28,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.plan import (
     Wait,
 )
 from ansible_collections.mainline.vps.plugins.module_utils.core.snapshots import Snapshot, SnapshotsActual
-from ansible_collections.mainline.vps.tests.unit.reading import sentence, value_or_sentence
+from ansible_collections.mainline.vps.tests.unit.reading import sentence
 
 DAY = 86_400
 NOW = 1_000 * DAY
@@ -272,14 +272,6 @@ def test_a_task_that_makes_no_sense_is_refused(params, option):
 
 def test_keep_counts_the_series_that_it_is_given_without_a_name():
     assert parsed(series="daily", keep=7).options == {"series": "daily"}
-
-
-@given(some.text(max_size=12) | some.integers() | some.from_regex(r"[0-9]{1,5} ?[smhdw]", fullmatch=True))
-def test_a_duration_is_written_as_it_is_read(text):
-    seconds = value_or_sentence(lambda: snapshots.parse_duration(text, option="expires"), "expires")
-    if seconds is not None:
-        assert snapshots.parse_duration(snapshots.format_duration(seconds), option="expires") == seconds
-    assert [snapshots.format_duration(n) for n in (7 * DAY, 5400, 61, None)] == ["7d", "90m", "61s", "never"]
 
 
 def test_a_record_is_read_as_it_was_written():

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from . import parse, pools
+from . import parse, pools, units
 from .command import Command, parse_command
 from .errors import NOT_OURS, VpsError, shown, written
 
@@ -32,8 +32,6 @@ _SFTP = re.compile(rf"sftp:(?:(?P<login>{_HOST}):(?P<path>[^\s:]\S*)|//(?P<login
 _STORE = re.compile(r"(?:s3|rest|b2|azure|gs|swift):[\x21-\x7e]+")
 # What may be given to restic besides: the credentials of a store, and the way to it. Others, such as RESTIC_PASSWORD_COMMAND, run programs.
 _VARIABLE = re.compile(r"(?:(?:AWS|B2|AZURE|GOOGLE|OS|ST|RESTIC_REST)_[A-Z0-9_]+|(?:HTTPS?|NO)_PROXY)")
-_AGE = re.compile(r"([0-9]{1,6}) ?([smhdw]?)")
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(?=[0-9])(?:[0-9]{1,4}y)?(?:[0-9]{1,4}m)?(?:[0-9]{1,4}d)?(?:[0-9]{1,4}h)?")
 _SUBSET = re.compile(r"(?:100|[1-9]?[0-9](?:\.[0-9]{1,3})?)%|[1-9][0-9]{0,5}/[1-9][0-9]{0,5}")
 _LONGEST_TEXT = 4096
@@ -126,7 +124,7 @@ def parse_wish(params: Mapping[str, Any]) -> Wish:
         paths=tuple(_path("paths", path) for path in params["paths"] or ()),
         replace=params["replace"],
         addresses=None if params["addresses"] is None else pools.parse_wishes(params["addresses"]),
-        max_age=None if params["max_age"] is None else parse_age(params["max_age"]),
+        max_age=None if params["max_age"] is None else units.parse_duration(params["max_age"], option="max_age"),
         keep=parse_keep(params["keep"]),
         prune=params["prune"],
         exclude=tuple(_path("exclude", path) for path in params["exclude"] or ()),
@@ -199,14 +197,6 @@ def _path(option: str, path: str) -> str:
     if not path.startswith("/") or len(path) > _LONGEST_TEXT or not path.isprintable() or ".." in path.split("/"):
         raise VpsError(f"{option}: {shown(path)} is not an absolute path without '..'; write it from the /.")
     return path
-
-
-def parse_age(text: object, *, option: str = "max_age") -> int:
-    """Seconds of C(20h), C(1d) or C(3600)."""
-    found = _AGE.fullmatch(written(text).strip())
-    if not found or int(found[1]) * _UNITS[found[2]] > 10 * 366 * 86_400:
-        raise VpsError(f"{option}: {shown(text)} is not a time; write for example 20h, 1d or 90m.")
-    return int(found[1]) * _UNITS[found[2]]
 
 
 def parse_keep(section: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:

@@ -19,11 +19,12 @@ from ..core import backup as backups
 from ..core import plan as steps
 from ..core.backup import Backup, Wish
 from ..core.errors import VpsError, shown
-from ..core.model import FROZEN, OTHER_INIT, STOPPED, Actual, Vps
+from ..core.model import FROZEN, OTHER_INIT, RUNNING, STOPPED, Actual, Vps
 from ..core.reinstall import refuse_protected
 from ..core.restoring import for_test, read_record, reborn
 from ..core.units import format_size
 from . import guest, locks, restic, roots, sparse, vps_steps
+from .again import given_back
 from .holding import keep
 from .node import Node
 from .parts import node_nameservers
@@ -116,7 +117,7 @@ class Backups(Node):
                     "name: a backup was made, but some files of the VPS could not be read, and are not in it; the result's output names them.",
                     changed=True, backup=told, output=unread[-4000:],
                 )
-            removed = tool.forget(wish) if wish.keep else []
+            removed = tool.forget(wish, listed) if wish.keep else []
             if removed and wish.prune:
                 tool.prune()
             if wish.verify:
@@ -252,8 +253,8 @@ class Backups(Node):
     def _replace(self, tool: restic.Restic, meant: Backup, actual: Actual, vps: Vps, record: Vps, wish: Wish) -> None:
         """Make the disk beside the one that the VPS has, and exchange the two in one step, for which it is stopped."""
         parts, driver = self._parts, self._parts.driver(vps)
-        folder, place = parts.vps.begin(vps.name), parts.root(vps.name)
-        root, ran = os.path.join(folder, ROOT), actual.run != STOPPED
+        folder = parts.vps.begin(vps.name)
+        root = os.path.join(folder, ROOT)
         try:
             parts.vps.store(vps, folder)
             kept = parts.keepable(vps)
@@ -263,20 +264,28 @@ class Backups(Node):
                 with driver.opened(root), Tree(root) as tree:
                     guest.apply(tree, vps, other, node_nameservers())
             driver.limit(root, kept.limits)
-            if actual.run == FROZEN:
-                vps_steps.thaw(parts, steps.Thaw(vps.name))
-            try:
-                if ran:
-                    vps_steps.stop(parts, steps.Stop(vps.name, wish.stop_timeout))
-                driver.exchange(place, root)
-                parts.vps.store(replace(vps, template=record.template, init=record.init, build=record.build))
-                roots.put(parts, parts.vps.known(vps.name))  # how a disk is mounted may depend on which it is
-                parts.storage.sync()
-            finally:
-                if ran and vps_steps.status(vps.name).run == STOPPED:
-                    vps_steps.start(parts, steps.Start(vps.name))
+            with given_back(parts, vps.name, actual.run):
+                self._exchange(actual, vps, record, root, wish.stop_timeout)
         finally:
             erase(parts, folder)  # what was there before, or what has not come to be
+
+    def _exchange(self, actual: Actual, vps: Vps, record: Vps, root: str, stop_timeout: int) -> None:
+        """Have a VPS stopped, its disk and the one that was made of a backup change places, and the VPS be again what it was."""
+        parts, ran = self._parts, actual.run != STOPPED
+        try:
+            if actual.run == FROZEN:
+                vps_steps.thaw(parts, steps.Thaw(vps.name))
+            if ran:
+                vps_steps.stop(parts, steps.Stop(vps.name, stop_timeout))
+            parts.driver(vps).exchange(parts.root(vps.name), root)
+            parts.vps.store(replace(vps, template=record.template, init=record.init, build=record.build))
+            roots.put(parts, parts.vps.known(vps.name))  # how a disk is mounted may depend on which it is
+            parts.storage.sync()
+        finally:
+            if ran and vps_steps.status(vps.name).run == STOPPED:
+                vps_steps.start(parts, steps.Start(vps.name))
+            if actual.run == FROZEN and vps_steps.status(vps.name).run == RUNNING:
+                vps_steps.freeze(parts, steps.Freeze(vps.name))
 
     def try_out(self, wish: Wish, found: Found, patience: int) -> dict[str, Any]:
         """Make a VPS of a backup, have all of it compared, boot it, and remove it again."""

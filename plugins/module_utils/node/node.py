@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,12 +22,13 @@ from ..core import usage as counts
 from ..core.beancounters import BTRFS, DIR, STORAGES
 from ..core.errors import VpsError
 from ..core.live import Live
-from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Vps
+from ..core.model import FROZEN, ID_RANGE, RUNNING, Actual, Manifest, NodeFacts, Vps
 from ..core.places import PACKET_FILTER, PREVIOUS, link_of
 from . import cgroup, configuration, engine, filtering, inside, interfaces, locks, network, rates, resources, root_steps, roots, settings
 from . import progress, snapshot_steps, template_life, template_steps, tools, traffic, vps_steps
 from . import limits as limits_
 from . import usage
+from .again import given_back
 from .parts import Parts, node_nameservers
 from .sweep import sweep
 
@@ -66,7 +67,9 @@ class Node:
 
     def apply(self, plan: steps.Plan) -> dict[str, object]:
         """Carry out a plan's steps, in their order; gives what is worth telling besides the changes."""
-        return plan.carry_out(self._do)
+        name = plan.stops_for_now
+        with nullcontext() if name is None else given_back(self._parts, name, FROZEN if plan.freezes else RUNNING):
+            return plan.carry_out(self._do)
 
     def _do(self, step: object) -> dict[str, object] | None:
         if not isinstance(step, steps.Update):

@@ -20,6 +20,7 @@ from ..core.model import Manifest, Vps
 from . import files
 
 NEW, DELETED = ".new-", ".del-"
+AGAIN = ".again-"  # a mark, and no directory: of a VPS that is stopped for a moment (again.py)
 SCRATCH = "tmp"  # beside the root file system of what is being made: what a killed run leaves there goes with it
 
 
@@ -43,13 +44,13 @@ class Shelf:
         return sorted(name for name in os.listdir(self.folder) if not name.startswith("."))
 
     def leftovers(self) -> Iterator[tuple[str, str]]:
-        """(name, path) of what is half made or half deleted."""
+        """(name, path) of what is half made or half deleted, and of marks."""
         try:
             entries = sorted(os.listdir(self.folder))
         except FileNotFoundError:  # that of backups is there only while one is made
             return
         for entry in entries:
-            for prefix in (NEW, DELETED):
+            for prefix in (NEW, DELETED, AGAIN):
                 if entry.startswith(prefix):
                     yield entry[len(prefix) :].split("@")[0], os.path.join(self.folder, entry)
 
@@ -98,6 +99,10 @@ class VpsRecords(Shelf):
 
     def __init__(self, pool: str) -> None:
         super().__init__(os.path.join(pool, "vps"), "vps.json")
+
+    def again(self, name: str) -> str:
+        """The file that is there while a VPS is stopped that is to run again."""
+        return os.path.join(self.folder, AGAIN + name)
 
     def load(self, name: str) -> Vps | None:
         """A VPS as recorded; None where there is none."""

@@ -104,10 +104,16 @@ class Restic:
         """The text of a small file in a backup."""
         return self._run("read the backup", ["dump", "--quiet", backup.id, path], lock=False).stdout
 
-    def forget(self, wish: Wish) -> list[str]:
-        """Remove the backups of a VPS that retention does not keep; gives their ids."""
+    def forget(self, wish: Wish, listed: Sequence[Backup]) -> list[str]:
+        """Remove the backups of a VPS that retention does not keep; gives their ids. `listed` are all of them, the last that was made a complete one.
+
+        Those that lack files go first: restic knows of nothing but their times, and would count them in the place of complete ones.
+        """
+        lacking = [one.id for one in listed if not one.complete]
+        if lacking:
+            self._run("remove old backups", ["forget", *lacking])
         keep = [word for key, value in wish.keep for word in (f"--keep-{key}", value)]
-        return read_removed(self._run("remove old backups", ["forget", "--json", *_of(wish.name), "--group-by", "host", *keep]).stdout)
+        return sorted([*lacking, *read_removed(self._run("remove old backups", ["forget", "--json", *_of(wish.name), "--group-by", "host", *keep]).stdout)])
 
     def remove(self, backup: Backup) -> None:
         """Remove one backup."""

@@ -215,6 +215,8 @@ def _make_snapshot(parts: Parts, vps: Vps) -> None:
 
 def give_place(parts: Parts, name: str) -> None:
     """Make the place of the disk of a VPS in rescue anew, before a start: its guest may have removed it."""
+    if not os.path.lexists(path(parts, name, RESCUE)):
+        return
     vps = parts.vps.known(name)
     if vps.rescue is not None:
         make_place(vps, vps.rescue, os.path.join(path(parts, name, RESCUE), "rootfs"))

@@ -18,8 +18,8 @@ from ..core.builds import Build
 from ..core.errors import GuestInTheWay, NothingDone, VpsError
 from ..core.firewall import refuse_published
 from ..core.model import ID_RANGE, RUNNING, STOPPED, Vps
-from ..core.places import PACKET_FILTER, RESCUE
-from . import cgroup, configuration, controls, engine, files, filtering, guest, locks, network, probe, processes, rates, roots, tools, traffic, tree
+from ..core.places import PACKET_FILTER
+from . import again, cgroup, configuration, controls, engine, files, filtering, guest, locks, network, probe, processes, rates, roots, tools, traffic, tree
 from . import interfaces as ports
 from .holding import status
 from .parts import Parts, node_nameservers
@@ -245,8 +245,7 @@ def _limit_running(parts: Parts, vps: Vps, pid: int, *, force: bool) -> None:
 
 def start(parts: Parts, step: steps.Start) -> None:
     """Start it, in cgroups of its own name."""
-    if os.path.lexists(os.path.join(parts.vps.path(step.name), RESCUE)):
-        roots.give_place(parts, step.name)
+    roots.give_place(parts, step.name)
     if not tools.has_systemd():  # which does it, and may be starting the VPS right now
         cgroup.sweep(step.name)
     engine.start(step.name, parts.vps.path(step.name), keep_open=parts.lock)
@@ -314,6 +313,7 @@ def _console(parts: Parts, name: str) -> str:
 def destroy(parts: Parts, step: steps.Destroy) -> None:
     """One rename, and it is gone; then its remains."""
     vps = parts.keepable(parts.vps.known(step.name))
+    again.forget(parts, step.name)
     with protecting(parts, vps), filtering.following(parts):
         remains = parts.vps.discard(step.name)
         parts.storage.sync()  # what is told to be gone does not start at the next boot
