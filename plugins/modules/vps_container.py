@@ -78,7 +78,8 @@ options:
     type: str
   rescue_path:
     description:
-      - Where its own disk is then. Not given, V(/mnt/disk), or where it is already.
+      - Where its own disk is then - a place in C(/mnt), C(/media), C(/srv) or C(/opt), or a new directory at the top such as V(/disk). Any that would
+        hide what the rescue system needs, such as V(/etc) or V(/usr/local), is an error. Not given, V(/mnt/disk), or where it is already.
     type: str
   protected:
     description:

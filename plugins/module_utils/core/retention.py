@@ -44,7 +44,8 @@ def _kept(whole: Sequence[Backup], word: str, value: str) -> list[Backup]:
     if word == WITHIN:
         since = _before(whole[0].time, value)
         return [backup for backup in whole if since is None or backup.time > since or backup is whole[0]]
-    period, found, last = _PERIODS.get(word), [], object()
+    found: list[Backup] = []
+    period, last = _PERIODS.get(word), object()
     for backup in whole:
         of = backup.id if period is None else period(backup.time)
         # As in restic 0.16 and later, the oldest one stays as long as there are not enough, so that there is one to become the next month's or year's.
