@@ -90,7 +90,8 @@ class Action:
 
     parse(params) gives the wish; look(node, wish, patience, writes) what there is, writing nothing in check mode;
     needless(wish, found) a result where there is nothing to do, or None; act(node, wish, found, patience) does it and gives the result. changes(wish)
-    says whether anything is otherwise then; make_node() where it is done, where that is not the node that the role has made.
+    says whether anything is otherwise then; foretell(wish, found) what check mode has to tell of it, where that is known before;
+    make_node() where it is done, where that is not the node that the role has made.
     """
 
     parse: Callable[[Mapping[str, Any]], Any]
@@ -98,6 +99,7 @@ class Action:
     needless: Callable[[Any, Any], dict | None]
     act: Callable[[Any, Any, Any, int], dict]
     changes: Callable[[Any], bool] = lambda wish: True
+    foretell: Callable[[Any, Any], dict] = lambda wish, found: {"skipped": True, "msg": "It would have run, if not in check mode."}
     make_node: Callable[[], Any] | None = None
 
 
@@ -111,7 +113,7 @@ def perform(action: Action, params: Mapping[str, Any], node: Any, *, check: bool
     if needless is not None:
         return {**needless, "changed": False}
     if check:
-        return {"changed": action.changes(wish), "skipped": True, "msg": "It would have run, if not in check mode."}
+        return {**action.foretell(wish, found), "changed": action.changes(wish)}
     return {**action.act(node, wish, found, patience), "changed": action.changes(wish)}
 
 

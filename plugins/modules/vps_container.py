@@ -63,6 +63,7 @@ options:
     description:
       - Paths of the VPS that a reinstall takes over from the old root file system, with owners, modes, ACLs, capabilities, hard links and holes, as in
         V([/srv, /etc/ssh]). What the template has there is replaced. A path that is not there is left to the template; RV(kept_paths) says which were.
+        Where a task reinstalls nothing, it says nothing.
       - A path that is a symbolic link is kept as a link. One with more than 4096 characters below it is an error.
     type: list
     elements: str
@@ -78,10 +79,13 @@ options:
   rescue_template:
     description:
       - The template that a VPS boots with O(state=rescue). Not given, the one that it was made from, or that it has in rescue already.
+        With another state it says nothing.
     type: str
   rescue_path:
     description:
-      - Where its own disk is then. Not given, V(/mnt/disk), or where it is already.
+      - Where its own disk is then - a place in C(/mnt), C(/media), C(/srv) or C(/opt), or a new directory at the top such as V(/disk). Any that would
+        hide what the rescue system needs, such as V(/etc) or V(/usr/local), is an error. Not given, V(/mnt/disk), or where it is already.
+        With another state it says nothing.
     type: str
   protected:
     description:

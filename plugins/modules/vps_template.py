@@ -125,7 +125,7 @@ options:
   customise:
     description:
       - With O(source=debian) and O(source=ubuntu), programs that are run in the new system as root, in their order, when its packages are installed.
-        Each is a list of the program and its arguments; there is no shell unless it is the program.
+        Each is a list of the program and its arguments, as in V([apt-get, update]), and no text; there is no shell unless it is the program.
       - They have the node's network, and C(/proc), C(/sys) and C(/dev). No service is started. One that fails ends the build.
       - They run with the rights of the node's root, as the installation of packages does. Write what you trust.
     type: list

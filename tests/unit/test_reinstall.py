@@ -221,6 +221,16 @@ def test_the_place_of_the_disk_in_rescue_is_a_path(path):
     sentence(lambda: reinstall.parse_wish({**PARAMS, "rescue_path": path}), "rescue_path")
 
 
+@pytest.mark.parametrize("path", ["/etc", "/usr", "/usr/local/disk", "/lib", "/lib64", "/libx32/a", "/var/lib", "/run", "/dev/disk", "/root", "/tmp/a"])
+def test_the_disk_in_rescue_hides_nothing_that_the_rescue_system_needs(path):
+    assert "would hide" in sentence(lambda: reinstall.parse_wish({**PARAMS, "rescue_path": path}), "rescue_path")
+
+
+@pytest.mark.parametrize("path", ["/mnt", "/mnt/disk", "/media/a/b", "/srv/disk", "/opt/disk", "/disk", "/etcetera", "/roots/a"])
+def test_these_are_places_for_it(path):
+    assert reinstall.parse_wish({**PARAMS, "rescue_path": path}).rescue_path == path
+
+
 @pytest.mark.parametrize(
     "record", [{"template": "a"}, {"template": 1, "init": "x", "place": "/"}, "text", {"template": "a", "init": "b", "place": "/", "more": 1}]
 )

@@ -107,7 +107,9 @@ def test_words_for_what_is_so_anyway_change_nothing():
         ("lxc", "release", {"release": None}),
         ("lxc", "url", {"url": "http://host"}), ("lxc", "distribution", {"distribution": "a:b"}), ("lxc", "variant", {"variant": "../x"}),
         ("oci", "path", {"path": None}), ("oci", "image", {"image": "a b"}), ("vps", "vps", {"vps": None}), ("vps", "vps", {"vps": "../x"}),
-        ("debian", "customise[0]", {"customise": [[]]}), ("debian", "customise[1]", {"customise": [["true"], ["x\0"]]}),
+        ("debian", "customise[0]", {"customise": [[]]}),
+        ("debian", "customise[0]", {"customise": ["apt-get update"]}),
+        ("debian", "customise[1]", {"customise": [["true"], ["x\0"]]}),
         ("debian", "components", {"components": ["a b"]}), ("debian", "mirror", {"mirror": "file:///srv/mirror"}),
         ("debian", "repositories[0].key", {"repositories": [{**REPOSITORY, "key": "none"}]}),
         ("debian", "repositories[0].key", {"repositories": [{**REPOSITORY, "key": KEY.replace("=abcd", "x\n\nTrusted: yes\0")}]}),
@@ -173,6 +175,9 @@ def test_a_repository_and_a_keyring_and_steps_are_files_beside_it(alone, tmp_pat
         (f"{debian.STEP} 0\n{debian.STEP} 1\nsorry\nE: run_chroot failed\n", "customise[1]"),
         ("W: GPG error: https://packages.example.org stable InRelease: NO_PUBKEY 1\nE: The repository is not signed.\n", "repositories[0].key"),
         ("E: The repository 'http://m bookworm InRelease' is not signed.\n", "keyring"), ("E: Failed to fetch http://m/x\n", "mirror"), ("", "source"),
+        ("  404  Not Found\nE: The repository 'http://m nosuch Release' does not have a Release file.\n", "suite"),
+        ("  404  Not Found\nE: The repository 'https://packages.example.org nosuch Release' does not have a Release file.\n", "repositories[0].suite"),
+        ("  Could not connect\nE: The repository 'http://m bookworm Release' does not have a Release file.\n", "source"),
     ],
 )
 def test_what_a_builder_says_names_an_option(output, option):

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from . import parse, pools, units
+from . import parse, pools, retention, units
 from .command import Command, parse_command
 from .errors import NOT_OURS, VpsError, shown, written
+from .plan import Change
 
 PRESENT, ABSENT, RESTORED, TESTED, VERIFIED = "present", "absent", "restored", "tested", "verified"
 LATEST = "latest"
@@ -105,8 +106,8 @@ def parse_wish(params: Mapping[str, Any]) -> Wish:
     backup = params["backup"] or LATEST
     if backup != LATEST and not _ID.fullmatch(backup):
         raise VpsError(f"backup: {shown(backup)} is neither 'latest' nor the id of a backup; backups in this module's result has those.")
-    if state == ABSENT and backup == LATEST:
-        raise VpsError("backup: say which one is to go, by its id; what is old goes by keep, of state present.")
+    if state == ABSENT and (backup == LATEST) is (params["keep"] is None):
+        raise VpsError("backup: say what is to go: one by its id, or all that keep does not keep; give one of the two.")
     target = name if params["target"] is None else parse.parse_name(params["target"], option="target")
     if state == TESTED and params["target"] is None:
         target = f"{name[:parse.LONGEST_NAME - 5].rstrip('-.')}-test"
@@ -139,7 +140,7 @@ def parse_wish(params: Mapping[str, Any]) -> Wish:
 
 # Options that say something in these states only; elsewhere they are somebody's mistake about what is going to happen.
 _FOR = {
-    "max_age": (PRESENT,), "keep": (PRESENT,), "exclude": (PRESENT,), "before": (PRESENT,), "paths": (RESTORED,), "addresses": (RESTORED,),
+    "max_age": (PRESENT,), "keep": (PRESENT, ABSENT), "exclude": (PRESENT,), "before": (PRESENT,), "paths": (RESTORED,), "addresses": (RESTORED,),
     "replace": (RESTORED,), "target": (RESTORED, TESTED), "backup": (RESTORED, TESTED, ABSENT), "verify": (PRESENT, VERIFIED),
     "verify_data": (PRESENT, VERIFIED),
 }
@@ -276,6 +277,26 @@ def young(backups: Iterable[Backup], max_age: int | None, now: datetime) -> Back
     return newest
 
 
+def doomed(wish: Wish, backups: Iterable[Backup], now: datetime) -> tuple[Backup, ...]:
+    """Those that a task removes: the one that it names, or what is beyond its retention once there is the one that it makes."""
+    listed = tuple(backups)
+    if wish.state == ABSENT and not wish.keep:
+        meant = [backup for backup in listed if backup.id.startswith(wish.backup)]
+        return (find(listed, wish.backup, name=wish.name),) if meant else ()
+    return retention.beyond((*listed, Backup("", now)) if wish.state == PRESENT else listed, wish.keep)
+
+
+def changes(wish: Wish, backup: Mapping[str, Any] | None, removed: Iterable[str], *, pruned: bool) -> tuple[Change, ...]:
+    """What is otherwise after a task. `backup` is the one that it is about; None for one that is not made yet."""
+    found = []
+    if wish.state == PRESENT and (backup is None or "added" in backup):
+        found.append(Change(f"backups.{backup['id'] if backup else 'new'}", "absent", "present"))
+    if wish.state == RESTORED and backup is not None:
+        found += [Change(f"files.{path}", None, backup["id"]) for path in wish.paths] or [Change(f"vpss.{wish.target}", None, backup["id"])]
+    found += [Change(f"backups.{one}", "present", "absent") for one in removed]
+    return (*found, *([Change("repository", "what no backup needs", "pruned")] if pruned else []))
+
+
 def read_summary(text: str) -> dict[str, Any]:
     """What restic says of a backup that it has made: `id`, and `size`, `added` (bytes), `files`, `files_new` and `files_changed`."""
     for line in reversed(text.splitlines()):
@@ -293,13 +314,3 @@ def read_summary(text: str) -> dict[str, Any]:
         except NOT_OURS:
             continue
     raise VpsError("repository: restic did not say which backup it has made; see the backups that it lists.")
-
-
-def read_removed(text: str) -> list[str]:
-    """The ids of the backups that C(restic forget) has removed."""
-    for line in text.splitlines():
-        try:
-            return sorted(_id(each["id"]) for group in json.loads(line) for each in group.get("remove") or ())
-        except NOT_OURS:
-            continue
-    return []

@@ -30,6 +30,8 @@ SERIES = "reinstall"  # of the snapshots that what is kept becomes: no other ser
 LEAST_FREE = 32 << 20  # bytes in the pool below which no new root file system is made
 _MOST_PATHS, _LONGEST = 64, 1024
 _PLACE = re.compile(r"(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)+")
+# Below these at the top a system has what it boots and runs by, which a disk that is mounted over it would hide; and in /tmp it mounts something itself.
+_VITAL = re.compile(r"/(?:bin|sbin|lib[0-9a-z]*|usr|etc|proc|sys|dev|run|root|boot|efi|var|home|tmp|nix|gnu|snap|init)(?:/.*)?")
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ def _parse_paths(values: Iterable[object]) -> tuple[str, ...]:
 def _parse_place(text: str) -> str:
     if not _PLACE.fullmatch(text) or len(text) > 255:
         raise VpsError(f"rescue_path: {shown(text)} cannot be used; it is a path such as /mnt/disk, of letters, digits, '_', '-' and '.'.")
+    if _VITAL.fullmatch(text):
+        raise VpsError(f"rescue_path: {shown(text)} would hide what the rescue system needs; name a place in /mnt or /srv, or a new one such as /disk.")
     return text
 
 

@@ -187,6 +187,9 @@ def _customise(values: Iterable[Any]) -> tuple[tuple[str, ...], ...]:
         if not isinstance(step, (list, tuple)) or not step:
             raise VpsError(f"customise[{number}]: {shown(step)} is no list of a program and its arguments; write for example [systemctl, enable, nginx].")
         words = tuple(str(word) for word in step)
+        if len(words) == 1 and len(words[0].split()) > 1:  # of a text Ansible makes a list of one word
+            told = f"{shown(words[0])} is a text, and no shell reads it"
+            raise VpsError(f"customise[{number}]: {told}; write a list of a program and its arguments, as in [apt-get, update].")
         if not words[0] or any("\0" in word for word in words):
             raise VpsError(f"customise[{number}]: {shown(words)} cannot be run; the program has a name, and no argument has a NUL in it.")
         found.append(words)

@@ -16,7 +16,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 
-from ..core.backup import INCOMPLETE, TAG, Backup, Repository, Wish, read_backups, read_removed, read_summary
+from ..core.backup import INCOMPLETE, TAG, Backup, Repository, Wish, read_backups, read_summary
 from ..core.command import Outcome
 from ..core.errors import VpsError
 from . import tools
@@ -31,6 +31,7 @@ _NONE = ("Is there a repository at the following location", "repository does not
 # The number of a snapshot's device is another one each time, and with it all directories would be. Named to those that are known to have it.
 _FEATURES = "device-id-for-hardlinks=true"
 _OPEN = "open the repository"
+_AT_ONCE = 500  # backups on one command line
 _PAUSE = 2  # s, between two looks at somebody's lock
 
 
@@ -104,20 +105,10 @@ class Restic:
         """The text of a small file in a backup."""
         return self._run("read the backup", ["dump", "--quiet", backup.id, path], lock=False).stdout
 
-    def forget(self, wish: Wish, listed: Sequence[Backup]) -> list[str]:
-        """Remove the backups of a VPS that retention does not keep; gives their ids. `listed` are all of them, the last that was made a complete one.
-
-        Those that lack files go first: restic knows of nothing but their times, and would count them in the place of complete ones.
-        """
-        lacking = [one.id for one in listed if not one.complete]
-        if lacking:
-            self._run("remove old backups", ["forget", *lacking])
-        keep = [word for key, value in wish.keep for word in (f"--keep-{key}", value)]
-        return sorted([*lacking, *read_removed(self._run("remove old backups", ["forget", "--json", *_of(wish.name), "--group-by", "host", *keep]).stdout)])
-
-    def remove(self, backup: Backup) -> None:
-        """Remove one backup."""
-        self._run("remove the backup", ["forget", backup.id])
+    def remove(self, backups: Sequence[Backup]) -> None:
+        """Remove backups; what only they have stays, until the repository is pruned."""
+        for first in range(0, len(backups), _AT_ONCE):
+            self._run("remove backups", ["forget", *(backup.id for backup in backups[first : first + _AT_ONCE])])
 
     def prune(self) -> None:
         """Delete what no backup needs any more. Nobody else works in the repository meanwhile."""
