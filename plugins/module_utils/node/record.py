@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
-from ..core.errors import NOT_OURS, VpsError
+from ..core.errors import NOT_OURS, VpsError, shown
 from ..core.model import Manifest, Vps
 from . import files
 
@@ -101,7 +101,7 @@ class VpsRecords(Shelf):
 
     def load(self, name: str) -> Vps | None:
         """A VPS as recorded; None where there is none."""
-        return self._vps(self.path(name))
+        return self._vps(name, self.path(name))
 
     def known(self, name: str) -> Vps:
         """One that there is; raises FileNotFoundError where somebody has removed it meanwhile."""
@@ -122,7 +122,7 @@ class VpsRecords(Shelf):
         found = []
         for name, directory in directories:
             try:
-                vps = self._vps(directory)
+                vps = self._vps(name, directory)
             except VpsError as error:
                 if unread is None:
                     raise
@@ -137,12 +137,15 @@ class VpsRecords(Shelf):
         self.write(directory or self.path(vps.name), vps.to_record())
         files.sync(directory or self.path(vps.name))
 
-    def _vps(self, directory: str) -> Vps | None:
+    def _vps(self, name: str, directory: str) -> Vps | None:
         record = self.read(directory)
         if record is None:
             return None
         try:
-            return Vps.from_record(record)
+            vps = Vps.from_record(record)
+            if vps.name != name:  # somebody has copied it here: what is done by it would be done to another
+                raise ValueError(f"it is that of VPS {shown(vps.name)}")
+            return vps
         except NOT_OURS as error:
             raise self.strange(directory, error) from None
 
@@ -159,7 +162,10 @@ class TemplateRecords(Shelf):
         if record is None:
             return None
         try:
-            return Manifest.from_record(record)
+            manifest = Manifest.from_record(record)
+            if manifest.template.name != name:
+                raise ValueError(f"it is that of template {shown(manifest.template.name)}")
+            return manifest
         except NOT_OURS as error:
             raise self.strange(self.path(name), error) from None
 
