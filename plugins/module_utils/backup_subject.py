@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -27,6 +28,11 @@ def _act(node: Backups, wish: Wish, found: Found, patience: int) -> dict[str, An
     return do[wish.state](wish, found, patience)
 
 
+def _secrets(params: Mapping[str, Any]) -> tuple[str, ...]:
+    password = backup.Repository(params["repository"], {}).password
+    return () if password is None else (password,)
+
+
 BACKUP = Action(
     parse=backup.parse_wish,
     look=lambda node, wish, patience, writes: node.look_at(wish, patience, writes),
@@ -34,4 +40,5 @@ BACKUP = Action(
     act=_act,
     changes=lambda wish: wish.state not in (TESTED, VERIFIED),
     make_node=Backups,
+    secrets=_secrets,
 )
