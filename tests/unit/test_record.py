@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -71,6 +71,16 @@ def test_a_manifest_is_read_as_it_was_written(templates):
     templates.commit("t")
     assert templates.load("t") == MANIFEST
     assert templates.all() == [MANIFEST]
+
+
+def test_what_opens_an_address_is_not_written_down(templates):
+    signed = replace(MANIFEST, template=Template("t", "tarball", url="https://host/a?hush", signature="https://host/s#hush", keyring="/k"))
+    templates.store(signed, templates.begin("t"))
+    templates.commit("t")
+    with open(os.path.join(templates.path("t"), "template.json"), encoding="utf-8") as file:
+        assert "hush" not in file.read()
+    found = templates.load("t")
+    assert found is not None and (found.template.url, found.template.signature) == ("https://host/a", "https://host/s")
 
 
 def test_there_is_nothing_where_nothing_was_made(vpss, templates):

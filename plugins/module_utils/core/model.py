@@ -9,7 +9,7 @@ Pure. Nothing here reads or writes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .beancounters import BTRFS, STORAGES
@@ -22,6 +22,7 @@ from .fidelity import Abilities, Held
 from .interfaces import Bridge, Interface, read_interfaces
 from .limits import Limits
 from .live import Live
+from .locations import lasting
 from .parse import parse_labels
 from .rates import Rates, parse_rates
 from .units import format_size
@@ -307,9 +308,14 @@ class Template:
     max_size: int = MOST_SIZE
     max_entries: int = MOST_ENTRIES
 
+    @property
+    def lasting(self) -> Template:
+        """As it is kept, told and compared: without the queries of its addresses."""
+        return replace(self, **{name: lasting(value) for name, value in (("url", self.url), ("signature", self.signature)) if value is not None})
+
     def inputs(self) -> dict:
         """What its content depends on, as plain data; of what an older release did not know, nothing where it is not asked."""
-        data = asdict(self)
+        data = asdict(self.lasting)
         for name in ("name", *_NO_INPUTS, *(("path", "url", "signature", "keyring") if self.sha256 and self.source == "tarball" else ())):
             del data[name]
         return {name: value for name, value in data.items() if name in _ALWAYS or value != Template.__dataclass_fields__[name].default}
@@ -317,7 +323,7 @@ class Template:
     @property
     def named(self) -> dict[str, Any]:
         """The options that a task gives to have it made, and nothing that it may leave out."""
-        found = {name: plain(value) for name, value in asdict(self).items() if value != Template.__dataclass_fields__[name].default}
+        found = {name: plain(value) for name, value in asdict(self.lasting).items() if value != Template.__dataclass_fields__[name].default}
         del found["name"]
         return {name: format_size(value) if name == "max_size" else value for name, value in found.items()}
 

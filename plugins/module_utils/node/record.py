@@ -13,7 +13,7 @@ import errno
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from ..core.errors import NOT_OURS, VpsError, shown
 from ..core.model import Manifest, Vps
@@ -185,4 +185,4 @@ class TemplateRecords(Shelf):
 
     def store(self, manifest: Manifest, directory: str) -> None:
         """Write a manifest."""
-        self.write(directory, asdict(manifest))
+        self.write(directory, asdict(replace(manifest, template=manifest.template.lasting)))
