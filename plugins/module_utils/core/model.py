@@ -245,7 +245,8 @@ class Actual:
     `stale` names options whose files or kernel settings do not say what the record says; they are applied again.
     `at_restart` names options that the running VPS will only take at its next start.
     `held` is what the kernel holds for each limit, and where; `disk` what its storage does. `live` is all that was read of a running one.
-    `previous` is the root file system that it had before its last reinstall, where that is kept.
+    `previous` is the root file system that it had before its last reinstall, where that is kept. `damaged` says why the record of one that is to be
+    removed cannot be read: then all that is known besides is whether it runs.
     """
 
     vps: Vps | None = None
@@ -259,6 +260,7 @@ class Actual:
     disk: Disk = Disk()
     live: Live = Live()
     previous: Kept | None = None
+    damaged: str | None = None
 
 
 ALLOW, REFUSE, SKIP = "allow", "refuse", "skip"

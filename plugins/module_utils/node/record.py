@@ -26,6 +26,8 @@ SCRATCH = "tmp"  # beside the root file system of what is being made: what a kil
 class Shelf:
     """One folder of the pool with one directory a thing, and how to read and write the record in it."""
 
+    way_out = "restore it from a backup"  # of a record that is damaged
+
     def __init__(self, folder: str, record: str) -> None:
         self.folder = folder
         self.record = record
@@ -81,7 +83,7 @@ class Shelf:
                 raise ValueError("it is no JSON object")
         except (ValueError, RecursionError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            raise VpsError(f"{path}: is damaged ({reason}); restore it from a backup, nothing was touched.") from None
+            raise VpsError(f"{path}: is damaged ({reason}); {self.way_out}; nothing was touched.") from None
         return record
 
     def write(self, directory: str, record: dict) -> None:
@@ -90,11 +92,13 @@ class Shelf:
 
     def strange(self, directory: str, error: Exception) -> VpsError:
         """The error for a record that is none of ours."""
-        return VpsError(f"{os.path.join(directory, self.record)}: was not written by this release ({error}); nothing was touched.")
+        return VpsError(f"{os.path.join(directory, self.record)}: was not written by this release ({error}); {self.way_out}; nothing was touched.")
 
 
 class VpsRecords(Shelf):
     """The VPSs of a pool."""
+
+    way_out = "put the file back, each backup of the VPS has it (docs/backup.md), or remove the VPS with state absent"
 
     def __init__(self, pool: str) -> None:
         super().__init__(os.path.join(pool, "vps"), "vps.json")
