@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a backup of a VPS reads and moves, as a ratio to what has changed in it since the one before; and how long each takes.
 
-Run as root on a node with a template `minimal`: `benchmarks/backups.py [GiB [FOLDER]]`, 2 GiB and /var/tmp if not given. The VPS `benchmark` is filled with random bytes,
-half in files of 64 KiB and half in files of 64 MiB; the repository is in the folder. Both need as much room as that. Both are removed at the end.
+Run as root on a node with a template `minimal`: `benchmarks/backups.py [GiB [FOLDER]]`, 2 GiB and /var/tmp if not given. The VPS `benchmark` is
+filled with random bytes, half in files of 64 KiB and half in files of 64 MiB; the repository is in the folder. Both need as much room as that. Both are
+removed at the end.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ CONTAINER, BACKUP = "mainline.vps.vps_container", "mainline.vps.vps_backup"
 def task(module: str, **options: object) -> tuple[dict, float]:
     """The result of one task, and how long it took with all that Ansible does for it; a failure ends the benchmark."""
     command = ["ansible", "localhost", "-c", "local", "-e", "ansible_python_interpreter=/usr/bin/python3", "-m", module, "-a", json.dumps(options)]
+    environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
     started = time.perf_counter()
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"})
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environment)
     took = time.perf_counter() - started
     if done.returncode != 0:
         sys.exit(done.stdout + done.stderr)
@@ -71,7 +73,8 @@ def main() -> None:
         directory = task(CONTAINER, name=NAME, template="minimal")[0]["vps"]["directory"]
         try:
             small, large = fill(os.path.join(directory, "rootfs"), size, chance)
-            print(f"{f'{size >> 30} GiB, {len(small)} small files and {len(large)} large ones':54} {'seconds':>8} {'files read':>11} {'MiB added':>10} {'MiB in it':>10}")
+            what = f"{size >> 30} GiB, {len(small)} small files and {len(large)} large ones"
+            print(f"{what:54} {'seconds':>8} {'files read':>11} {'MiB added':>10} {'MiB in it':>10}")
             for what, work in (
                 ("the first backup", lambda: 0),
                 ("nothing has changed", lambda: 0),

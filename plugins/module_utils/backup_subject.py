@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -64,6 +65,11 @@ def _with_changes(wish: Wish, found: Found, told: dict[str, Any]) -> dict[str, A
     return {**told, "changes": list_changes(plan.changes), "diff": plan.diff(), **({"warnings": warnings} if warnings else {})}
 
 
+def _secrets(params: Mapping[str, Any]) -> tuple[str, ...]:
+    password = backup.Repository(params["repository"], {}).password
+    return () if password is None else (password,)
+
+
 BACKUP = Action(
     parse=backup.parse_wish,
     look=lambda node, wish, patience, writes: node.look_at(wish, patience, writes),
@@ -72,4 +78,5 @@ BACKUP = Action(
     foretell=_foretell,
     changes=lambda wish: wish.state not in (TESTED, VERIFIED),
     make_node=Backups,
+    secrets=_secrets,
 )

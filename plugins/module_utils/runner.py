@@ -91,7 +91,8 @@ class Action:
     parse(params) gives the wish; look(node, wish, patience, writes) what there is, writing nothing in check mode;
     needless(wish, found) a result where there is nothing to do, or None; act(node, wish, found, patience) does it and gives the result. changes(wish)
     says whether anything is otherwise then; foretell(wish, found) what check mode has to tell of it, where that is known before;
-    make_node() where it is done, where that is not the node that the role has made.
+    make_node() where it is done, where that is not the node that the role has made; secrets(params) what of the parameters nobody is shown, besides
+    those that are secret as a whole.
     """
 
     parse: Callable[[Mapping[str, Any]], Any]
@@ -101,6 +102,7 @@ class Action:
     changes: Callable[[Any], bool] = lambda wish: True
     foretell: Callable[[Any, Any], dict] = lambda wish, found: {"skipped": True, "msg": "It would have run, if not in check mode."}
     make_node: Callable[[], Any] | None = None
+    secrets: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda params: ()
 
 
 def perform(action: Action, params: Mapping[str, Any], node: Any, *, check: bool) -> dict:
@@ -120,6 +122,7 @@ def perform(action: Action, params: Mapping[str, Any], node: Any, *, check: bool
 def run_action(action: Action, argument_spec: dict) -> None:
     """The main() of such a module."""
     module = AnsibleModule(argument_spec={**argument_spec, "lock_timeout": {"type": "int", "default": 120}}, supports_check_mode=True)
+    module.no_log_values.update(action.secrets(module.params))
     _finish(module, lambda node: perform(action, module.params, node, check=module.check_mode), make_node=action.make_node)
 
 

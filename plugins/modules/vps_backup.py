@@ -41,6 +41,7 @@ options:
     description:
       - Where backups are. An absolute path on the node; C(sftp:user@host:/path) or C(sftp://user@host:port//path) for another machine, which needs
         an SSH server and nothing else; C(s3:https://host/bucket/path), or another store that restic knows - C(rest:), C(b2:), C(azure:), C(gs:), C(swift:).
+      - A password in the address, as in C(rest:https://user:password@host/), is in no result and in no command line on the node; better is O(environment).
       - Several nodes and all their VPSs can share one. Whoever has its password, such as root on each of those nodes, can read and remove all that is in it.
     type: str
     required: true

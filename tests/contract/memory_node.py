@@ -159,8 +159,15 @@ class MemoryNode:
 
         return plan.carry_out(apply)
 
-    def read_vps(self, name: str, *, decides: bool = True, asked: Collection[str] = (), source: str | None = None) -> Actual:
+    def read_vps(
+        self, name: str, *, decides: bool = True, asked: Collection[str] = (), source: str | None = None, removes: bool = False
+    ) -> Actual:
         """A VPS as it is: its record, where the kernel does not say something else."""
+        if removes and name in self.disks:
+            try:
+                self.recorded(name)
+            except VpsError as error:
+                return Actual(run=self._run(name), damaged=str(error))
         facts = self._facts(name, asked) if decides else NodeFacts(abilities=self.abilities)
         if name not in self.disks:
             if source in self.disks:

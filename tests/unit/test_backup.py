@@ -297,6 +297,28 @@ def test_what_restic_complains_of_is_a_sentence(said, start):
     assert str(error).startswith(start) and str(error).endswith(".") and "\n" not in str(error)
 
 
+def test_a_password_in_the_repositorys_address_is_in_no_command_line_and_in_no_error(tmp_path, monkeypatch):
+    """Everybody on the node sees command lines (ps), and playbooks keep errors."""
+    program, place = tmp_path / "restic", "rest:http://ann:hush/hush@store.example.org:8000/vps"
+    program.write_text('#!/bin/sh\necho "$RESTIC_REPOSITORY $*"\necho "Fatal: $RESTIC_REPOSITORY, Get http://ann:hush%2F@store/: refused" >&2\nexit 1\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(restic, "PROGRAM", str(program))
+    tool = restic.Restic(Repository(place, {"RESTIC_PASSWORD": "x"}))
+    assert tool._once(["prune"], "/", 60).stdout.split() == [place, "prune"]
+    with pytest.raises(VpsError) as caught:
+        tool.prune()
+    said = f"{caught.value} {caught.value.details}"
+    assert "hush" not in said and said.count("://ann:***@store") == 4, said
+    assert "hush" not in repr(Repository(place, {}))
+
+
+@pytest.mark.parametrize(("place", "hidden"), [
+    ("rest:https://ann:se@cret@host/x", ("se@cret",)), ("rest:https://ann@host/x", ()), ("s3:https://host:9000/x", ()), ("/b", ()), ("sftp:a@b:/c@d", ()),
+])
+def test_and_in_no_result(place, hidden):
+    assert backup_subject.BACKUP.secrets({"repository": place}) == hidden
+
+
 def test_one_that_the_kernel_has_killed_is_told_as_that():
     error = restic.Restic(Repository("/b", {}))._failed("make the backup", Outcome(-9, "", ""))
     assert str(error).startswith("repository: restic was killed by signal 9 when it was to make the backup; ")

@@ -36,15 +36,26 @@ _VARIABLE = re.compile(r"(?:(?:AWS|B2|AZURE|GOOGLE|OS|ST|RESTIC_REST)_[A-Z0-9_]+
 _DURATION = re.compile(r"(?=[0-9])(?:[0-9]{1,4}y)?(?:[0-9]{1,4}m)?(?:[0-9]{1,4}d)?(?:[0-9]{1,4}h)?")
 _SUBSET = re.compile(r"(?:100|[1-9]?[0-9](?:\.[0-9]{1,3})?)%|[1-9][0-9]{0,5}/[1-9][0-9]{0,5}")
 _LONGEST_TEXT = 4096
+_USER_INFO = re.compile(r"(://[^\s/:@]*):[^\s/@]+@")
 
 
 @dataclass(frozen=True)
 class Repository:
-    """Where backups are kept, and what opens it. `secrets` are variables of restic's environment, and never told. `ssh` are arguments for ssh."""
+    """Where backups are kept (`place`, in which there may be a password), and what opens it. `secrets` are variables of restic's environment, and never told. `ssh` are arguments for ssh."""
 
-    place: str
+    place: str = field(repr=False)
     secrets: Mapping[str, str] = field(repr=False)
     ssh: tuple[str, ...] = ()
+
+    @property
+    def password(self) -> str | None:
+        """That of the user in the store's address, where there is one: C(rest:https://user:password@host/)."""
+        found = re.search(r"://[^/:@]*:(.+)@", self.place)
+        return found[1] if found else None
+
+    def masked(self, text: str) -> str:
+        """What somebody says of it, without that password."""
+        return _USER_INFO.sub(r"\1:***@", text if self.password is None else text.replace(f":{self.password}@", ":***@"))
 
     @property
     def sftp_command(self) -> tuple[str, ...] | None:

@@ -9,7 +9,7 @@ Pure. Nothing here reads or writes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from .fidelity import Abilities, Held
 from .interfaces import Bridge, Interface, read_interfaces
 from .limits import Limits
 from .live import Live
+from .locations import lasting
 from .parse import parse_labels
 from .rates import Rates, parse_rates
 from .units import format_size
@@ -249,6 +250,7 @@ class Actual:
     `held` is what the kernel holds for each limit, and where; `disk` what its storage does. `live` is all that was read of a running one.
     `previous` is the root file system that it had before its last reinstall, where that is kept, and `previous_becomes`
     the name of the snapshot that it becomes when another one is kept in its place.
+    `damaged` says why the record of one that is to be removed cannot be read: then all that is known besides is whether it runs.
     """
 
     vps: Vps | None = None
@@ -263,6 +265,7 @@ class Actual:
     live: Live = Live()
     previous: Kept | None = None
     previous_becomes: str | None = None
+    damaged: str | None = None
 
 
 ALLOW, REFUSE, SKIP = "allow", "refuse", "skip"
@@ -312,9 +315,14 @@ class Template:
     max_size: int = MOST_SIZE
     max_entries: int = MOST_ENTRIES
 
+    @property
+    def lasting(self) -> Template:
+        """As it is kept, told and compared: without the queries of its addresses."""
+        return replace(self, **{name: lasting(value) for name, value in (("url", self.url), ("signature", self.signature)) if value is not None})
+
     def inputs(self) -> dict:
         """What its content depends on, as plain data; of what an older release did not know, nothing where it is not asked."""
-        data = asdict(self)
+        data = asdict(self.lasting)
         for name in ("name", *_NO_INPUTS, *(("path", "url", "signature", "keyring") if self.sha256 and self.source == "tarball" else ())):
             del data[name]
         return {name: value for name, value in data.items() if name in _ALWAYS or value != Template.__dataclass_fields__[name].default}
@@ -322,7 +330,7 @@ class Template:
     @property
     def named(self) -> dict[str, Any]:
         """The options that a task gives to have it made, and nothing that it may leave out."""
-        found = {name: plain(value) for name, value in asdict(self).items() if value != Template.__dataclass_fields__[name].default}
+        found = {name: plain(value) for name, value in asdict(self.lasting).items() if value != Template.__dataclass_fields__[name].default}
         del found["name"]
         return {name: format_size(value) if name == "max_size" else value for name, value in found.items()}
 

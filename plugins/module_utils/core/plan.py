@@ -98,6 +98,7 @@ class Destroy:
     """Delete a stopped VPS and its data."""
 
     name: str
+    unread: bool = False  # whether its record cannot be read
 
 
 @dataclass(frozen=True)

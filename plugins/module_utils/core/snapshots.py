@@ -135,7 +135,11 @@ def _parse_keep(value: int | None) -> int | None:
     return value
 
 
-_PARSERS = {"description": parse.parse_description, "series": _parse_series, "expires": lambda value: units.parse_duration(value, option="expires", endless=True)}
+_PARSERS = {
+    "description": parse.parse_description,
+    "series": _parse_series,
+    "expires": lambda value: units.parse_duration(value, option="expires", endless=True),
+}
 
 
 def settled(desired: Desired) -> Desired:

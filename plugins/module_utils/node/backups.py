@@ -96,6 +96,8 @@ class Backups(Node):
 
     def _wanted(self, wish: Wish, record: Vps) -> tuple[Actual, Vps, list[str]]:
         """The VPS that has the name, the one that is to be, and warnings; raises VpsError for what cannot be."""
+        if record.name != wish.name:  # who writes to the repository may have put another's into it
+            raise VpsError(f"backup: the record in it is that of VPS {shown(record.name)}, and not of '{wish.name}'; restore another backup.")
         actual = self.read_vps(wish.target, asked=("interfaces", "publish"))
         there = actual.recorded or actual.vps
         if wish.state == backups.TESTED:

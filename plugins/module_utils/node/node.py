@@ -77,13 +77,17 @@ class Node:
         kinds = (vps_steps.APPLY, root_steps.APPLY, template_steps.APPLY, template_life.APPLY, snapshot_steps.APPLY)
         return next(kind[type(step)] for kind in kinds if type(step) in kind)(self._parts, step)
 
-    def read_vps(self, name: str, *, decides: bool = True, asked: Collection[str] = (), source: str | None = None) -> Actual:
+    def read_vps(
+        self, name: str, *, decides: bool = True, asked: Collection[str] = (), source: str | None = None, removes: bool = False
+    ) -> Actual:
         """A VPS as it is: what its record says, where the kernel does not say something else. `source` is one that it is to be a copy of.
 
-        Who `decides` nothing by it does without what the others have. What takes a program or many files is read for who has `asked` for that option.
+        Who `decides` nothing by it does without what the others have. Who `removes` it needs no record that can be read. What takes a program or many files is read for who has `asked` for that option.
         """
         for _attempt in range(5):
             try:
+                if removes and (damaged := vps_steps.read_damaged(self._parts, name)) is not None:
+                    return damaged
                 return self._read_vps(name, decides, asked, source)
             except (FileNotFoundError, ProcessLookupError):
                 self._parts.found = None

@@ -156,17 +156,18 @@ class Restic:
                 process.kill()
                 process.wait()
         texts = {name: bytes(kept).decode("utf-8", "replace") for name, kept in streams.kept.items()}
+        texts["stderr"] = self._repository.masked(texts["stderr"])
         return Outcome(process.returncode, texts["stdout"], texts["stderr"], tuple(sorted(streams.truncated)), not in_time)
 
     def _start(self, argv: Sequence[str], cwd: str) -> subprocess.Popen[bytes]:
         command = self._repository.sftp_command
         features = {"RESTIC_FEATURES": _FEATURES} if argv[0] == "backup" and (0, 17) <= self.version < (0, 19) else {}
-        options = ["--repo", self._repository.place, *([] if command is None else ["-o", f"sftp.command={shlex.join(command)}"])]
+        options = [] if command is None else ["-o", f"sftp.command={shlex.join(command)}"]
         try:
             return subprocess.Popen(
                 [PROGRAM, *options, *argv],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                env={**tools.ENVIRONMENT, **features, **self._repository.secrets}, cwd=cwd, preexec_fn=_goes_first,
+                env={**tools.ENVIRONMENT, **features, **self._repository.secrets, "RESTIC_REPOSITORY": self._repository.place}, cwd=cwd, preexec_fn=_goes_first,
             )
         except OSError as error:
             raise VpsError(f"repository: {PROGRAM} cannot be run on this node: {error.strerror}.") from None

@@ -52,7 +52,7 @@ def sweep(parts: Parts) -> list[str]:
     warnings += _settle_roots(parts)
     _drop_layers(parts)
     if os.path.exists(_mark(parts)):
-        protect(parts)
+        warnings += [f"What is guaranteed to all VPSs together stays as it is, until this is mended: {reason}" for reason in protect(parts).values()]
     if filtering.was_left(parts):
         warnings += [f"The packet filter stays as it is, whatever is changed, until this is mended: {reason}" for reason in _finish_rules(parts)]
     warnings += _give_back(parts, stopped)
@@ -89,9 +89,9 @@ def _finish_rules(parts: Parts) -> list[str]:
 
 
 @contextmanager
-def protecting(parts: Parts, *vpss: Vps) -> Iterator[None]:
-    """Change records of these VPSs within: what is guaranteed to all together follows, after a run that is killed by the next one."""
-    if not any(unit.guarantees(vps) for vps in vpss):
+def protecting(parts: Parts, *vpss: Vps | None) -> Iterator[None]:
+    """Change records of these VPSs within: what is guaranteed to all together follows, after a run that is killed by the next one. None: one that is unknown."""
+    if not any(vps is None or unit.guarantees(vps) for vps in vpss):
         yield
         return
     with open(_mark(parts), "w", encoding="ascii"):
@@ -100,12 +100,17 @@ def protecting(parts: Parts, *vpss: Vps) -> Iterator[None]:
     protect(parts)
 
 
-def protect(parts: Parts) -> None:
-    """Have the cgroup above all VPSs say what the records say."""
+def protect(parts: Parts) -> dict[str, str]:
+    """Have the cgroup above all VPSs say what the records say. As long as one cannot be read, it stays as it is; gives why, by the VPS's name."""
+    unread: dict[str, str] = {}
     with locks.hold("node", "allocation", timeout=parts.lock_timeout, again=True):
-        unit.protect([parts.keepable(vps) for vps in parts.vps.all()])
+        vpss = parts.vps.all(unread)
+        if unread:
+            return unread
+        unit.protect([parts.keepable(vps) for vps in vpss])
         with suppress(FileNotFoundError):
             os.unlink(_mark(parts))
+    return unread
 
 
 def _mark(parts: Parts) -> str:

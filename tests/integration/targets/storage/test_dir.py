@@ -189,8 +189,11 @@ def test_what_a_killed_run_left_of_a_layer_goes(minimal):
 
 
 def test_killed_while_it_makes_a_layer_it_leaves_none(template):
+    def halves() -> list:
+        return list((kit.pool() / "templates").glob(".new-layer-*/rootfs/*"))
+
     for _time in range(3):
-        before, halves = layers(), lambda: list((kit.pool() / "templates").glob(".new-layer-*/rootfs/*"))
+        before = layers()
         kit.kill_when(halves, "vps_container", name=NAME, template=template, storage="dir", state="stopped")
         kit.ok("vps_container", name=OTHER, state="absent")
         assert not halves() and layers() - before in (set(), {layer_of(NAME).name} if own(NAME).exists() else set())
