@@ -318,7 +318,8 @@ class Template:
     @property
     def lasting(self) -> Template:
         """As it is kept, told and compared: without the queries of its addresses."""
-        return replace(self, **{name: lasting(value) for name, value in (("url", self.url), ("signature", self.signature)) if value is not None})
+        kept: dict[str, Any] = {name: lasting(value) for name, value in (("url", self.url), ("signature", self.signature)) if value is not None}
+        return replace(self, **kept)
 
     def inputs(self) -> dict:
         """What its content depends on, as plain data; of what an older release did not know, nothing where it is not asked."""
