@@ -214,6 +214,7 @@ class Backups(Node):
             actual, vps, more = self._wanted(wish, record)
             if actual.vps is None:
                 self._make(tool, meant, vps, record)
+                more = [*more, *self._parts.warnings]
             else:
                 self._replace(tool, meant, actual, vps, record, wish)
         return {**told, "target": wish.target, **({"warnings": [*warnings, *more]} if warnings or more else {})}
@@ -235,6 +236,7 @@ class Backups(Node):
             self._fill(tool, meant, kept, root, verify=verify)
             if vps.name != record.name:
                 with self._parts.driver(kept).opened(root), Tree(root) as tree:
+                    self._parts.warnings += guest.clear(tree)
                     guest.apply(tree, vps, _NEW, node_nameservers())
                     guest.renew(tree)
 

@@ -66,7 +66,9 @@ class Node:
 
     def apply(self, plan: steps.Plan) -> dict[str, object]:
         """Carry out a plan's steps, in their order; gives what is worth telling besides the changes."""
-        return plan.carry_out(self._do)
+        self._parts.warnings.clear()
+        notes = plan.carry_out(self._do)
+        return {**notes, "warnings": list(self._parts.warnings)} if self._parts.warnings else notes
 
     def _do(self, step: object) -> dict[str, object] | None:
         if not isinstance(step, steps.Update):
