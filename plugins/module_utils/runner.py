@@ -53,7 +53,8 @@ def reconcile(subject: Subject, params: Mapping[str, Any], node: Any, *, check: 
         warnings = [] if check else node.sweep()
         actual = subject.read(node, desired)
         plan = subject.compare(desired, actual)
-        notes = node.apply(plan) if plan.steps and not check else {}
+        notes = dict(node.apply(plan)) if plan.steps and not check else {}
+        warnings = [*warnings, *notes.pop("warnings", ())]
         if plan.changed and not check:
             actual = subject.read(node, desired)
             _verify(subject, desired, actual)

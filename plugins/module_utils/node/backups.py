@@ -251,6 +251,7 @@ class Backups(Node):
             actual, vps, more = self._wanted(wish, record)
             if actual.vps is None:
                 self._make(tool, meant, vps, record)
+                more = [*more, *self._parts.warnings]
             else:
                 self._replace(tool, meant, actual, vps, record, wish)
         return {**told, "target": wish.target, **({"warnings": [*warnings, *more]} if warnings or more else {})}
@@ -273,6 +274,7 @@ class Backups(Node):
             files.write(os.path.join(os.path.dirname(root), ORIGIN), meant.id, mode=0o600)
             if vps.name != record.name:
                 with self._parts.driver(kept).opened(root), Tree(root) as tree:
+                    self._parts.warnings += guest.clear(tree)
                     guest.apply(tree, vps, _NEW, node_nameservers())
                     guest.renew(tree)
 

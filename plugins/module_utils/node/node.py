@@ -67,9 +67,11 @@ class Node:
 
     def apply(self, plan: steps.Plan) -> dict[str, object]:
         """Carry out a plan's steps, in their order; gives what is worth telling besides the changes."""
+        self._parts.warnings.clear()
         name = plan.stops_for_now
         with nullcontext() if name is None else given_back(self._parts, name, FROZEN if plan.freezes else RUNNING):
-            return plan.carry_out(self._do)
+            notes = plan.carry_out(self._do)
+        return {**notes, "warnings": list(self._parts.warnings)} if self._parts.warnings else notes
 
     def _do(self, step: object) -> dict[str, object] | None:
         if not isinstance(step, steps.Update):

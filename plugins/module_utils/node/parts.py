@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ..core import fidelity, networks
@@ -30,7 +30,8 @@ from .storage.driver import Startup, Storage, image_of
 class Parts:
     """A node's parts. `storage` is the pool's own. `lock` is the descriptor of the lock that is held, `lock_timeout` how long to wait for another, in s.
 
-    `found` is whether the VPS under that lock runs, once it has been asked for, until a step changes that.
+    `found` is whether the VPS under that lock runs, once it has been asked for, until a step changes that. `warnings` is what steps
+    have met that nobody asked for.
     """
 
     settings: Settings
@@ -40,6 +41,7 @@ class Parts:
     lock: int = -1
     lock_timeout: float = 60
     found: engine.Status | None = None
+    warnings: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, settings: Settings) -> Parts:

@@ -91,7 +91,7 @@ def fill(parts: Parts, vps: Vps, root: str) -> Build:
     """A root file system from its template, as its own; gives which build of it that is."""
     build = clone(parts, vps, root)
     with parts.driver(vps).opened(root), tree.Tree(root) as inside:
-        guest.prepare(inside, vps, node_nameservers())
+        parts.warnings += guest.prepare(inside, vps, node_nameservers())
     return build
 
 
@@ -114,9 +114,9 @@ def copy(parts: Parts, vps: Vps, source: str, root: str) -> Build | None:
     driver.delete(os.path.join(kept, "rootfs"))
     shutil.rmtree(kept)
     with driver.opened(root), tree.Tree(root) as inside:
-        guest.scrub(inside)
+        parts.warnings += guest.scrub(inside)
         own = {option for option in guest.IDENTITY if getattr(vps, option) != getattr(other, option)}
-        guest.prepare(inside, vps, node_nameservers(), frozenset(own | {"hostname", "nameservers"}))
+        parts.warnings += guest.prepare(inside, vps, node_nameservers(), frozenset(own | {"hostname", "nameservers"}))
     return other.build
 
 

@@ -20,6 +20,7 @@ from ..core.errors import GuestInTheWay, VpsError, shown
 from .syscalls import RESOLVE_NO_SYMLINKS, open_in_root
 
 READ_LIMIT = 1 << 20
+ASIDE, _MOST_ASIDE = ".vps-old", 100  # what a directory is called that was in the way, and how many of them there may be
 
 
 class Tree:
@@ -78,14 +79,36 @@ class Tree:
         except OSError as error:
             raise _refused("write", path, error) from None
 
-    def remove(self, path: str) -> None:
-        """Remove a file or link, if it is there."""
+    def remove(self, path: str, *, folder_stays: bool = False) -> None:
+        """Remove a file or link, if it is there. A directory is an error, unless it stays."""
         try:
             with self._parent(path) as (directory, name):
                 os.unlink(name, dir_fd=directory)
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, *((errno.EISDIR,) if folder_stays else ())):
                 raise _refused("remove", path, error) from None
+
+    def move_aside(self, path: str) -> str | None:
+        """Rename a directory that has the name of a file which is to be written, and what is in it with it; gives its new name, None where there is none.
+
+        Both names are in the directory that is held open, and no link is followed: what is moved stays where its owner has put it.
+        """
+        try:
+            with self._parent(path) as (directory, name):
+                if not stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+                    return None
+                for number in range(_MOST_ASIDE):
+                    aside = f"{name}{ASIDE}{f'-{number}' if number else ''}"
+                    try:
+                        os.stat(aside, dir_fd=directory, follow_symlinks=False)
+                    except FileNotFoundError:
+                        os.rename(name, aside, src_dir_fd=directory, dst_dir_fd=directory)
+                        return aside
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _refused("move aside", path, error) from None
+        raise GuestInTheWay(f"guest: cannot move aside {path} in the VPS: all names for it are taken.")
 
     def remove_files(self, path: str) -> None:
         """Remove all files and links in a directory and those below it, and leave the directories. Follows no link."""
