@@ -313,7 +313,7 @@ class Template:
     @property
     def lasting(self) -> Template:
         """As it is kept, told and compared: without the queries of its addresses."""
-        return replace(self, **{name: lasting(value) for name, value in (("url", self.url), ("signature", self.signature)) if value is not None})
+        return replace(self, url=self.url and lasting(self.url), signature=self.signature and lasting(self.signature))
 
     def inputs(self) -> dict:
         """What its content depends on, as plain data; of what an older release did not know, nothing where it is not asked."""
