@@ -73,7 +73,8 @@ def test_and_not_through_a_link(node, tree):
 
 def test_a_fresh_copy_becomes_its_own_whatever_has_the_names_of_its_files(node, tree):
     """Its owner could otherwise keep the node from making a copy of it."""
-    for path in ("etc/hostname", "etc/hosts", "etc/machine-id", "etc/resolv.conf", "etc/.hostname.vps-new", "etc/ssh/ssh_host_rsa_key", "var/lib/dbus/machine-id"):
+    etc = ("hostname", "hosts", "machine-id", "resolv.conf", ".hostname.vps-new", "ssh/ssh_host_rsa_key")
+    for path in (*(f"etc/{name}" for name in etc), "var/lib/dbus/machine-id"):
         (node / "guest" / path / "x").mkdir(parents=True)
     guest.scrub(tree)
     guest.prepare(tree, Vps("web", "minimal", "busybox", "web"), ("192.0.2.1",), frozenset({"hostname", "nameservers"}))
