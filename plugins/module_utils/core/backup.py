@@ -42,7 +42,9 @@ _USER_INFO = re.compile(r"(://[^\s/:@]*):[^\s/@]+@")
 
 @dataclass(frozen=True)
 class Repository:
-    """Where backups are kept (`place`, in which there may be a password), and what opens it. `secrets` are variables of restic's environment, and never told. `ssh` are arguments for ssh."""
+    """Where backups are kept (`place`, in which there may be a password), and what opens it.
+
+    `secrets` are variables of restic's environment, and never told. `ssh` are arguments for ssh."""
 
     place: str = field(repr=False)
     secrets: Mapping[str, str] = field(repr=False)

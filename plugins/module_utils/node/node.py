@@ -81,7 +81,8 @@ class Node:
     ) -> Actual:
         """A VPS as it is: what its record says, where the kernel does not say something else. `source` is one that it is to be a copy of.
 
-        Who `decides` nothing by it does without what the others have. Who `removes` it needs no record that can be read. What takes a program or many files is read for who has `asked` for that option.
+        Who `decides` nothing by it does without what the others have. Who `removes` it
+        needs no record that can be read. What takes a program or many files is read for who has `asked` for that option.
         """
         for _attempt in range(5):
             try:

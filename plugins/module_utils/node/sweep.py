@@ -86,7 +86,7 @@ def _finish_rules(parts: Parts) -> list[str]:
 
 @contextmanager
 def protecting(parts: Parts, *vpss: Vps | None) -> Iterator[None]:
-    """Change records of these VPSs within: what is guaranteed to all together follows, after a run that is killed by the next one. None: one that is unknown."""
+    """Change records of these VPSs within: what is guaranteed to all together follows, after a run that is killed by the next one. None: an unknown one."""
     if not any(vps is None or unit.guarantees(vps) for vps in vpss):
         yield
         return

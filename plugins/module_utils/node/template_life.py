@@ -37,7 +37,7 @@ def read(parts: Parts, desired: Desired) -> TemplateActual:
         try:
             parts.users(desired.name)
         except VpsError as error:
-            raise VpsError(f"name: whether template '{desired.name}' is in use is unknown, for of one VPS nobody knows what it was made from: {error}") from None
+            raise VpsError(f"name: whether template '{desired.name}' is in use is unknown, as what one VPS was made from is: {error}") from None
     users = parts.builds(desired.name)
     wanted = desired.template or (manifest.template if manifest and desired.state in (template_life.PRESENT, template_life.LATEST) else None)
     return TemplateActual(
