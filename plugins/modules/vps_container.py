@@ -32,6 +32,7 @@ options:
         asks for another state than V(rescue) and V(present); what it has booted is deleted then. A VPS that runs is restarted for both.
         It needs a pool on btrfs, whatever O(storage) the VPS has.
       - V(absent) stops the VPS and deletes it with all its data, its snapshots (M(mainline.vps.vps_snapshot)) included.
+        So it does with one whose record (C(vps.json)) is damaged, unless that still says that it is protected.
     type: str
     choices: [present, started, stopped, restarted, frozen, rescue, absent]
     default: started

@@ -332,7 +332,10 @@ def read_damaged(parts: Parts, name: str) -> Actual | None:
         except OSError:
             text = ""
         if _PROTECTED.search(text):
-            raise VpsError(f"protected: VPS '{name}' is, and {error}") from None
+            place = os.path.join(directory, parts.vps.record)
+            raise VpsError(
+                f"protected: VPS '{name}' is, as far as its damaged record can be read; put {place} back, or take \"protected\": true out of it first."
+            ) from None
         found = status(name)
         return Actual(run=found.run, pid=found.pid, damaged=str(error))
     return None
