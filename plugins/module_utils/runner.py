@@ -54,7 +54,8 @@ def reconcile(subject: Subject, params: Mapping[str, Any], node: Any, *, check: 
         warnings = [] if check else node.sweep()
         actual = subject.read(node, desired)
         plan = subject.compare(desired, actual)
-        notes = node.apply(plan) if plan.steps and not check else {}
+        notes = dict(node.apply(plan)) if plan.steps and not check else {}
+        warnings = [*warnings, *notes.pop("warnings", ())]
         if plan.changed and not check:
             actual = subject.read(node, desired)
             _verify(subject, desired, actual)
@@ -91,7 +92,9 @@ class Action:
 
     parse(params) gives the wish; look(node, wish, patience, writes) what there is, writing nothing in check mode;
     needless(wish, found) a result where there is nothing to do, or None; act(node, wish, found, patience) does it and gives the result. changes(wish)
-    says whether anything is otherwise then; make_node() where it is done, where that is not the node that the role has made.
+    says whether anything is otherwise then; foretell(wish, found) what check mode has to tell of it, where that is known before;
+    make_node() where it is done, where that is not the node that the role has made; secrets(params) what of the parameters nobody is shown, besides
+    those that are secret as a whole.
     """
 
     parse: Callable[[Mapping[str, Any]], Any]
@@ -99,7 +102,9 @@ class Action:
     needless: Callable[[Any, Any], dict | None]
     act: Callable[[Any, Any, Any, int], dict]
     changes: Callable[[Any], bool] = lambda wish: True
+    foretell: Callable[[Any, Any], dict] = lambda wish, found: {"skipped": True, "msg": "It would have run, if not in check mode."}
     make_node: Callable[[], Any] | None = None
+    secrets: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda params: ()
 
 
 def perform(action: Action, params: Mapping[str, Any], node: Any, *, check: bool) -> dict:
@@ -112,13 +117,14 @@ def perform(action: Action, params: Mapping[str, Any], node: Any, *, check: bool
     if needless is not None:
         return {**needless, "changed": False}
     if check:
-        return {"changed": action.changes(wish), "skipped": True, "msg": "It would have run, if not in check mode."}
+        return {**action.foretell(wish, found), "changed": action.changes(wish)}
     return {**action.act(node, wish, found, patience), "changed": action.changes(wish)}
 
 
 def run_action(action: Action, argument_spec: dict) -> None:
     """The main() of such a module."""
     module = AnsibleModule(argument_spec={**argument_spec, "lock_timeout": {"type": "int", "default": 120}}, supports_check_mode=True)
+    module.no_log_values.update(action.secrets(module.params))
     _finish(module, lambda node: perform(action, module.params, node, check=module.check_mode), make_node=action.make_node)
 
 

@@ -159,7 +159,9 @@ def _with_fidelity(node: Any, desired: container.Desired, actual: Actual) -> dic
 CONTAINER = Subject(
     lock="vps",
     parse=container.parse_container,
-    read=lambda node, desired: node.read_vps(desired.name, asked=desired.options, source=desired.disk.clone_from),
+    read=lambda node, desired: node.read_vps(
+        desired.name, asked=desired.options, source=desired.disk.clone_from, removes=desired.state == "absent"
+    ),
     compare=container.compare,
     result=_with_fidelity,
     settled=container.settled,

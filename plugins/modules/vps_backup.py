@@ -28,11 +28,12 @@ options:
   state:
     description:
       - V(present) makes a backup, then removes those that O(keep) does not keep. It makes the repository too, where there is none.
-      - V(restored) makes a VPS of a backup, stopped, or gives O(paths) back to the one that there is.
+      - V(restored) makes a VPS of a backup, stopped, or gives O(paths) back to the one that there is. Where O(target) is there already and was made of
+        that very backup, nothing is done, whatever has become of it since; with O(replace) or O(paths), each run restores.
       - V(tested) makes a VPS of a backup that talks to nobody, compares all files with the repository, has it boot, and removes it. An error says
         that the backup cannot be relied upon.
       - V(verified) looks whether the repository is whole.
-      - V(absent) removes one backup, which O(backup) names.
+      - V(absent) removes one backup, which O(backup) names, or all that O(keep) does not keep. The VPS itself may be gone.
     type: str
     choices: [present, absent, restored, tested, verified]
     default: present
@@ -40,6 +41,7 @@ options:
     description:
       - Where backups are. An absolute path on the node; C(sftp:user@host:/path) or C(sftp://user@host:port//path) for another machine, which needs
         an SSH server and nothing else; C(s3:https://host/bucket/path), or another store that restic knows - C(rest:), C(b2:), C(azure:), C(gs:), C(swift:).
+      - A password in the address, as in C(rest:https://user:password@host/), is in no result and in no command line on the node; better is O(environment).
       - Several nodes and all their VPSs can share one. Whoever has its password, such as root on each of those nodes, can read and remove all that is in it.
     type: str
     required: true
@@ -50,7 +52,7 @@ options:
     type: str
   password_file:
     description:
-      - A file on the node that has the password.
+      - A file on the node that has the password, one line. A warning says so if every user of the node can read it.
     type: str
   environment:
     description:
@@ -64,18 +66,24 @@ options:
     elements: str
   max_age:
     description:
-      - How old the newest backup may be for no other one to be made, as in V(20h), V(1d), or a number of seconds.
+      - How old the newest backup may be for no other one to be made - a number with C(s), C(m), C(h), C(d) or C(w) for seconds, minutes, hours,
+        days or weeks, as in V(20h).
     type: str
   keep:
     description:
       - Which backups of this VPS stay, those before each run included; the others are removed once the new one is made. Without it, all stay.
+      - Complete backups are counted alone. Those that lack files which could not be read go as soon as there is a newer, complete one.
       - A backup stays if any of these keeps it. V(last) is a number of the newest ones; V(hourly), V(daily), V(weekly), V(monthly) and V(yearly) are
-        numbers of hours, days and so on of which the newest one stays; V(within) is a time before the newest one, as in V(14d) or V(1y6m).
+        numbers of hours, days and so on, in UTC, of which the newest one stays; V(within) is a time before the newest one, as in V(14d) or V(1y6m).
+      - With O(state=present) it is for a VPS that there is, and with O(state=absent) for any, so that backups of one that is gone expire too. The newest
+        one always stays; O(backup) removes that.
     type: dict
   prune:
     description:
-      - Whether what no backup needs any more is deleted at once, when backups have been removed. Nobody else can work in the repository meanwhile, so
-        where many VPSs share one, this may be for one of them, or for a task of its own.
+      - Whether what no backup needs any more is deleted, where this task or an earlier one of this node with O(prune=false) has removed backups. Where none
+        has, there is nothing to do. Nobody else can work in the repository meanwhile, so where many VPSs share one, this may be for one of them, or for
+        a task of its own.
+      - It is done too where a backup is young enough for O(max_age).
     type: bool
     default: true
   exclude:
@@ -112,8 +120,8 @@ options:
   replace:
     description:
       - With O(state=restored), allows that O(target) exists. Its disk is exchanged with the backup's, all at once, once that is complete; what is on it is
-        lost. It keeps its addresses, limits and all other options. A running one is stopped for that moment, and started again. One that is
-        C(protected) is an error; see M(mainline.vps.vps_container).
+        lost. It keeps its addresses, limits and all other options. A running one is stopped for that moment, and started again; a frozen one is frozen
+        again then. One that is C(protected) is an error; see M(mainline.vps.vps_container).
     type: bool
     default: false
   addresses:
@@ -151,11 +159,14 @@ options:
     default: 120
 attributes:
   check_mode:
-    description: Says whether a backup would be made, and what stands in the way of a restore. Writes nothing, neither on the node nor in the repository.
+    description:
+      - Says whether a backup would be made, which ones would be removed, and what stands in the way of a restore. RV(backups) are those that there are.
+        Writes nothing, neither on the node nor in the repository.
+      - V(tested) and V(verified) of O(state) are C(skipped).
     support: full
   diff_mode:
-    description: Has nothing to show.
-    support: none
+    description: Shows the backups that are made and removed, and the VPS or files that are restored; nothing of what is in them.
+    support: full
   platform:
     description: Linux nodes with LXC 5 or newer that the role P(mainline.vps.node#role) has prepared.
     support: full
@@ -186,6 +197,14 @@ EXAMPLES = r"""
       weekly: 8
     before: [sh, -c, "echo the dump of a database >/root/dump.sql"]
     exclude: [/var/cache/apt/archives]
+
+- name: Let the backups of a VPS expire that is gone
+  mainline.vps.vps_backup:
+    name: web0
+    state: absent
+    repository: /srv/backups
+    password_file: /etc/vps/backup-password
+    keep: {within: 1y}
 
 - name: Try the newest backup out
   mainline.vps.vps_backup:
@@ -246,6 +265,21 @@ backups:
     - id: 4f8e3c0db3f2c9a47a9a5c1f6f0d7f2c3d1e5b6a7988f0e1d2c3b4a5968778a9
       time: "2026-01-31T03:00:12+00:00"
       complete: true
+changes:
+  description: What was, or in check mode would be, otherwise - C(option), C(before), C(after) and C(effect) of each.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - option: backups.4f8e3c0db3f2c9a47a9a5c1f6f0d7f2c3d1e5b6a7988f0e1d2c3b4a5968778a9
+      before: absent
+      after: present
+      effect: live
+pruned:
+  description: Whether what no backup needs any more was deleted from the repository.
+  returned: for O(state=present) and O(state=absent)
+  type: bool
+  sample: false
 removed:
   description: The ids of the backups that were removed.
   returned: for O(state=present) and O(state=absent)
@@ -262,6 +296,16 @@ boot:
   returned: for O(state=tested)
   type: str
   sample: running
+rc:
+  description: The exit code of the program of O(before), or of the shell that has ended it.
+  returned: where that program failed
+  type: int
+  sample: 1
+stderr:
+  description: What the program of O(before) said on its standard error, bounded as in M(mainline.vps.vps_command).
+  returned: where that program failed
+  type: str
+  sample: "pg_dump: error: connection to server failed"
 output:
   description: What restic, or tar in the VPS, said; the end of it.
   returned: where one of them failed

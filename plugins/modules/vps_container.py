@@ -32,6 +32,7 @@ options:
         asks for another state than V(rescue) and V(present); what it has booted is deleted then. A VPS that runs is restarted for both.
         It needs a pool on btrfs, whatever O(storage) the VPS has.
       - V(absent) stops the VPS and deletes it with all its data, its snapshots (M(mainline.vps.vps_snapshot)) included.
+        So it does with one whose record (C(vps.json)) is damaged, unless that still says that it is protected.
     type: str
     choices: [present, started, stopped, restarted, frozen, rescue, absent]
     default: started
@@ -53,7 +54,7 @@ options:
       - Whether the disk of an existing VPS is made anew from O(template), or from the one that it has. Name, ids, addresses, keys, password, limits and
         all else that is recorded stays; machine-id and SSH host keys are new.
       - V(if_template_differs) when O(template) is another than the VPS was made from; V(always) at every run; V(undo) puts the root file system
-        before the last reinstall back, where it is kept, and deletes the one that took its place.
+        before the last reinstall back, where it is kept, and deletes the one that took its place. Those before that are snapshots (O(keep_previous)).
       - A VPS that runs is stopped for it where O(restart_policy) is not V(never), or O(state) is V(restarted) or V(stopped); else it is an error.
       - A run that is killed leaves the old root file system or the new one, whole.
     type: str
@@ -63,22 +64,29 @@ options:
     description:
       - Paths of the VPS that a reinstall takes over from the old root file system, with owners, modes, ACLs, capabilities, hard links and holes, as in
         V([/srv, /etc/ssh]). What the template has there is replaced. A path that is not there is left to the template; RV(kept_paths) says which were.
+        Where a task reinstalls nothing, it says nothing.
       - A path that is a symbolic link is kept as a link. One with more than 4096 characters below it is an error.
     type: list
     elements: str
     default: []
   keep_previous:
     description:
-      - V(true) keeps the root file system that a reinstall replaces, for O(reinstall=undo), until the next reinstall; it takes room in the pool, and
-        none of the limit of the VPS. V(false) deletes it at once, or in a later task. A reinstall keeps it when this is not given.
+      - V(true) keeps the root file system that a reinstall replaces, for O(reinstall=undo); it takes room in the pool, and none of the limit of the VPS.
+        V(false) deletes it at once, or in a later task. A reinstall keeps it when this is not given.
+      - What an earlier reinstall had kept becomes a snapshot of the VPS then, C(before-reinstall-YYYYMMDD-HHMMSS) of the series C(reinstall), with the time,
+        in UTC, at which it was put aside. M(mainline.vps.vps_snapshot) rolls back to it, removes it, or bounds how many there are, with its
+        O(mainline.vps.vps_snapshot#module:series) and O(mainline.vps.vps_snapshot#module:keep). V(false) deletes what is kept, and no snapshot.
     type: bool
   rescue_template:
     description:
       - The template that a VPS boots with O(state=rescue). Not given, the one that it was made from, or that it has in rescue already.
+        With another state it says nothing.
     type: str
   rescue_path:
     description:
-      - Where its own disk is then. Not given, V(/mnt/disk), or where it is already.
+      - Where its own disk is then - a place in C(/mnt), C(/media), C(/srv) or C(/opt), or a new directory at the top such as V(/disk). Any that would
+        hide what the rescue system needs, such as V(/etc) or V(/usr/local), is an error. Not given, V(/mnt/disk), or where it is already.
+        With another state it says nothing.
     type: str
   protected:
     description:

@@ -125,7 +125,7 @@ options:
   customise:
     description:
       - With O(source=debian) and O(source=ubuntu), programs that are run in the new system as root, in their order, when its packages are installed.
-        Each is a list of the program and its arguments; there is no shell unless it is the program.
+        Each is a list of the program and its arguments, as in V([apt-get, update]), and no text; there is no shell unless it is the program.
       - They have the node's network, and C(/proc), C(/sys) and C(/dev). No service is started. One that fails ends the build.
       - They run with the rights of the node's root, as the installation of packages does. Write what you trust.
     type: list
@@ -140,6 +140,9 @@ options:
     description:
       - With O(source=tarball), the address of the archive, by HTTP or HTTPS. Not fetched again as long as O(sha256) is the same, even from
         another address; without that, as long as the options are the same.
+      - What follows a C(?) or C(#) is used to fetch it, and neither kept, nor told, nor compared - it may be a signature that opens the address for an hour.
+        With O(state=latest) and no O(source) the address is fetched without it, so name the source where it needs one; and where it says which archive is
+        meant, use O(sha256). The same goes for the address of a O(signature).
       - With O(source=lxc), the server. C(https://images.linuxcontainers.org) where it is not given. Without TLS O(sha256) is needed.
       - A redirect is followed to HTTP and HTTPS only, and never from HTTPS to HTTP. A proxy is the one that the task's environment names.
     type: str

@@ -45,6 +45,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.model import (
     NodeFacts,
     Vps,
 )
+from ansible_collections.mainline.vps.plugins.module_utils.core.reinstall import name_of_snapshot
 from ansible_collections.mainline.vps.plugins.module_utils.core.networks import Network, networks_of, pools_of
 from ansible_collections.mainline.vps.plugins.module_utils.core.ruleset import ruleset
 from ansible_collections.mainline.vps.plugins.module_utils.core.snapshots import Snapshot, SnapshotsActual
@@ -162,8 +163,15 @@ class MemoryNode:
 
         return plan.carry_out(apply)
 
-    def read_vps(self, name: str, *, decides: bool = True, asked: Collection[str] = (), source: str | None = None) -> Actual:
+    def read_vps(
+        self, name: str, *, decides: bool = True, asked: Collection[str] = (), source: str | None = None, removes: bool = False
+    ) -> Actual:
         """A VPS as it is: its record, where the kernel does not say something else."""
+        if removes and name in self.disks:
+            try:
+                self.recorded(name)
+            except VpsError as error:
+                return Actual(run=self._run(name), damaged=str(error))
         facts = self._facts(name, asked) if decides else NodeFacts(abilities=self.abilities)
         if name not in self.disks:
             if source in self.disks:
@@ -201,6 +209,7 @@ class MemoryNode:
             disk=disk.held,
             live=live,
             previous=disk.previous and disk.previous[0],
+            previous_becomes=disk.previous and name_of_snapshot(disk.previous[0], disk.snapshots),
         )
 
     def read_fleet(self, wish: fleet.Wish, only: Collection[str] | None = None) -> FleetActual:
@@ -452,6 +461,11 @@ class MemoryNode:
 
     def _Reinstall(self, step: steps.Reinstall) -> dict[str, object]:
         vps, disk = self.recorded(step.name), self.disks[step.name]
+        if disk.previous and step.keep_previous:
+            was, _root, files = disk.previous
+            before = replace(vps, template=was.template, init=was.init, build=was.build, unfinished=tuple(sorted(GUEST)))
+            name = name_of_snapshot(was, disk.snapshots)
+            disk.snapshots[name] = (Snapshot(name, self.clock, before, description="before it was reinstalled", series="reinstall"), files)
         disk.previous = (Kept(vps.template, vps.init, "2026-01-01T00:00:00+00:00", vps.build), disk.root, disk.guest) if step.keep_previous else None
         disk.guest, disk.root = {option: getattr(vps, option) for option in GUEST}, self._new_root()
         self._put(replace(vps, template=step.template, init=step.init, build=self.templates[step.template].build))

@@ -78,13 +78,20 @@ def test_the_others_are_changed_started_and_stopped_all_the_same(half):
     "task",
     [
         {"name": f"{PREFIX}c", "template": TEMPLATE},
-        {"name": B, "state": "absent"},
         {"name": B, "state": "started"},
     ],
 )
 def test_what_may_be_its_own_is_given_to_nobody_and_it_is_left_alone(half, task):
     with pytest.raises(VpsError, match="vps.json: .* nothing was touched"):
         modules.reconcile(half.node, "vps_container", **task)
+
+
+def test_it_is_removed_by_the_plain_word_and_then_all_is_as_ever(half):
+    """Which is the way out: from then on it is known again what is whose."""
+    done = half.vps(B, state="absent")
+    assert (done["changed"], done["vps"], done["diff"]["before"]) == (True, None, {"state": "damaged"})
+    assert told(half)[:3] == ([A], [A], [])
+    assert half.vps(addresses=[half.world.address(1)])["changed"] and half.new(B)
 
 
 def test_an_address_is_given_to_nobody(half):

@@ -106,7 +106,7 @@ def test_a_running_vps_that_shall_be_gone_is_not_waited_for(memory):
     memory.new(A)
     memory.node.done.clear()
     memory.vps(A, state="absent")
-    assert [str(step) for step in memory.node.done] == [f"Stop(name='{A}', timeout=0)", f"Destroy(name='{A}')"]
+    assert [str(step) for step in memory.node.done] == [f"Stop(name='{A}', timeout=0)", f"Destroy(name='{A}', unread=False)"]
 
 
 def test_a_frozen_vps_is_thawed_before_it_is_killed(memory):

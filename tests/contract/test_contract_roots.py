@@ -82,6 +82,24 @@ def test_what_was_before_goes_when_it_is_told_to(bench, other):
     assert not bench.vps(state="stopped", reinstall="undo")["changed"]
 
 
+def test_what_each_reinstall_replaces_is_kept_and_comes_back(bench):
+    bench.new(state="stopped", hostname="first")
+    root = bench.seen()["root"]
+    again = {"name": A, "state": "stopped", "reinstall": "always"}
+    assert options(bench.once("vps_container", **again)) == ["root", "previous"]
+    bench.vps(hostname="second", state="stopped")
+    done = bench.once("vps_container", **again)
+    name = options(done)[-1].partition(".")[2]
+    assert options(done) == ["root", f"snapshots.{name}"] and name.startswith("before-reinstall-")
+    (told,) = read_info(bench.node, {"name": A})["vpss"]
+    assert [one["name"] for one in told["snapshots"]] == [name] and told["previous"] and root != bench.seen()["root"]
+    bench.once("vps_snapshot", vps=A, name=name, state="rolled_back")
+    assert bench.seen()["hostname"] == "second", "what was said since is told again"
+    assert options(bench.once("vps_container", **again, keep_previous=False)) == ["root", "previous"]
+    (told,) = read_info(bench.node, {"name": A})["vpss"]
+    assert [one["name"] for one in told["snapshots"]] == [name] and told["previous"] is None
+
+
 @pytest.mark.parametrize("before", ["stopped", "started", "frozen"])
 def test_rescue_is_a_state_into_which_and_out_of_which_there_is_a_way(bench, before):
     bench.new(state=before, stop_timeout=0)

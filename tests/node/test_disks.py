@@ -1,7 +1,7 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Snapshots, reinstalls, rescue, copies and backups on a stock machine (systemd, cgroup v2, AppArmor), on each storage; and what its reboots and power cuts leave."""
+"""Snapshots, reinstalls, rescue, copies and backups on a stock machine with systemd, on each storage; and what its reboots and power cuts leave."""
 
 from __future__ import annotations
 

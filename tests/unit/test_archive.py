@@ -9,6 +9,8 @@ import io
 import random
 import struct
 import tarfile
+import tracemalloc
+from collections.abc import Iterator
 
 import pytest
 
@@ -151,6 +153,160 @@ def header(**fields: object) -> bytes:
 def test_what_is_no_archive_is_an_error(content):
     with pytest.raises(ArchiveError):
         read(content)
+
+
+def record(key: bytes, value: bytes) -> bytes:
+    """One record of an extended header."""
+    size = len(key) + len(value) + 3
+    while len(str(size)) + len(key) + len(value) + 3 != size:
+        size = len(str(size)) + len(key) + len(value) + 3
+    return b"%d %s=%s\n" % (size, key, value)
+
+
+def extended(*records: bytes, kind: bytes = b"x") -> bytes:
+    """An extended header with its records; kind C(g) is for all entries."""
+    content = b"".join(records)
+    return header(type=kind, size=len(content)) + content + bytes(-len(content) % 512)
+
+
+def from_pieces(pieces: Iterator[bytes]) -> Archive:
+    """An archive that is nowhere as a whole."""
+    kept = bytearray()
+
+    def give(size: int) -> bytes:
+        while len(kept) < size:
+            piece = next(pieces, b"")
+            if not piece:
+                break
+            kept.extend(piece)
+        found = bytes(kept[:size])
+        del kept[:size]
+        return found
+
+    return Archive(give)
+
+
+def test_what_is_said_for_all_entries_holds_until_an_entry_says_otherwise():
+    content = extended(record(b"uid", b"7"), record(b"comment", b"c" * 50), record(b"SCHILY.xattr.user.a", b"all"), kind=b"g")
+    content += header() + extended(record(b"uid", b"8"), record(b"SCHILY.xattr.user.a", b"own")) + header()
+    content += extended(record(b"gid", b"9"), kind=b"g") + header()
+    found = [entry for entry, _data in read(content)]
+    assert [(entry.uid, entry.gid, entry.xattrs) for entry in found] == [
+        (7, 0, (("user.a", b"all"),)), (8, 0, (("user.a", b"own"),)), (7, 9, (("user.a", b"all"),)),
+    ]
+
+
+@pytest.mark.parametrize("key", [b"comment.%d", b"SCHILY.xattr.user.%d"])
+def test_headers_for_all_entries_are_bounded_all_together(key):
+    """Each of them is as large as one may be, and none is too large."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArchiveError, match="headers for all entries"):
+            list(from_pieces(extended(record(key % number, b"v" * 500_000), kind=b"g") + header() for number in range(200)))
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_so_are_their_records_each_of_which_costs_every_entry():
+    shared = [record(b"SCHILY.xattr.user.%d" % number, b"") for number in range(257)]
+    assert len(read(extended(*shared[:256], kind=b"g") + header())[0][0].xattrs) == 256
+    with pytest.raises(ArchiveError, match="256 records"):
+        read(extended(*shared[:200], kind=b"g") + extended(*shared[200:], kind=b"g") + header())
+
+
+def test_and_the_records_of_one_header():
+    many = [record(b"k", b"")] * 4096
+    assert read(extended(*many) + header())[0][0].name == "x"
+    with pytest.raises(ArchiveError, match="4096 records"):
+        read(extended(*many, record(b"k", b"")) + header())
+
+
+def sparse(lines: bytes, stored: bytes, length: int) -> bytes:
+    """A sparse file of GNU tar's form 1.0, whose map is before its data."""
+    records = (record(b"GNU.sparse.major", b"1"), record(b"GNU.sparse.minor", b"0"), record(b"GNU.sparse.realsize", b"%d" % length))
+    content = lines.ljust(-(-len(lines) // 512) * 512, b"\0") + stored
+    return extended(*records) + header(size=len(content)) + content + bytes(-len(content) % 512)
+
+
+def test_a_sparse_file_is_read_with_its_holes():
+    many = b"".join(b"%d\n1\n" % (2 * number) for number in range(1000))
+    (first, data), (second, dots) = read(sparse(b"2\n1\n2\n5\n1\n", b"abc", 8) + sparse(b"1000\n" + many, b"." * 1000, 2000))
+    assert (first.length, first.segments, data) == (8, ((1, 2), (5, 1)), b"\0ab\0\0c")
+    assert (second.length, dots) == (2000, (b".\0" * 1000)[:-1])
+
+
+@pytest.mark.parametrize(
+    ("lines", "stored", "length"),
+    [
+        (b"1\n0\n2\n", b"a", 8), (b"1\n0\n2\n", b"abc", 8), (b"2\n0\n2\n1\n1\n", b"abc", 8), (b"1\n7\n2\n", b"ab", 8),
+        (b"", b"", 8), (b"2\n0\n", b"", 8), (b"-1\n", b"", 8), (b"1\n\n0\n0\n", b"", 8), (b"262145\n", bytes(1024), 8),
+    ],
+)
+def test_a_map_that_does_not_fit_what_is_stored_is_refused(lines, stored, length):
+    with pytest.raises(ArchiveError):
+        read(sparse(lines, stored, length))
+
+
+def test_a_sparse_file_may_be_in_as_many_pieces_as_are_bounded(monkeypatch):
+    monkeypatch.setattr(archive, "_MOST_SEGMENTS", 30)
+    lines = b"".join(b"%d\n1\n" % number for number in range(31))
+    assert len(read(sparse(b"30\n" + lines[:-5], b"x" * 30, 30))[0][1]) == 30
+    with pytest.raises(ArchiveError, match="more pieces"):
+        read(sparse(b"31\n" + lines, b"x" * 31, 31))
+    assert len(read(old_sparse(25, 25))[0][1]) == 25
+    with pytest.raises(ArchiveError, match="more pieces"):
+        read(old_sparse(46, 46))
+
+
+def old_sparse(pieces: int, length: int) -> bytes:
+    """A sparse file of GNU tar's old form: 4 pieces in its header, and 21 in each block that follows."""
+    pairs = [b"%011o\0%011o\0" % (number, 1) for number in range(pieces)]
+    first = bytearray(header(type=b"S", size=pieces))
+    first[386:482] = b"".join(pairs[:4]).ljust(96, b"\0")
+    first[482], first[483:495] = pieces > 4, b"%011o\0" % length
+    first[148:156] = b"%06o\0 " % (sum(first[:148]) + 256 + sum(first[156:]))
+    blocks = [b"".join(pairs[at : at + 21]).ljust(504, b"\0") + bytes([at + 21 < pieces]) + bytes(7) for at in range(4, pieces, 21)]
+    return bytes(first) + b"".join(blocks) + b"x" * pieces + bytes(-pieces % 512)
+
+
+def test_a_map_without_an_end_of_line_is_not_read_to_its_end():
+    """A gigabyte of digits in one line: what is refused after the first block is not looked at again and again."""
+    given = []
+
+    def digits() -> Iterator[bytes]:
+        yield extended(record(b"GNU.sparse.major", b"1"), record(b"GNU.sparse.realsize", b"8")) + header(size=1 << 30)
+        for _block in range(1 << 21):
+            given.append(512)
+            yield b"0" * 512
+
+    with pytest.raises(ArchiveError, match="number"):
+        list(from_pieces(digits()))
+    assert sum(given) <= 1024
+
+
+@pytest.mark.parametrize("field", [b"\xff" * 12, b"\xc0" + bytes(11), b"\x80" + b"\xff" * 11])
+def test_numbers_in_base_256_that_are_negative_or_too_large(field):
+    block = bytearray(header())
+    block[136:148] = field
+    block[148:156] = b"%06o\0 " % (sum(block[:148]) + 256 + sum(block[156:]))
+    with pytest.raises(ArchiveError, match="negative"):
+        read(bytes(block))
+
+
+def test_an_acl_in_numbers_comes_before_one_in_words():
+    pax = (record(b"SCHILY.acl.access", b"user::rwx,group::rwx,other::rwx"), record(b"SCHILY.xattr.system.posix_acl_access", b"numbers"))
+    assert read(extended(*pax) + header())[0][0].xattrs == (("system.posix_acl_access", b"numbers"),)
+    (entry, _data), = read(extended(record(b"LIBARCHIVE.xattr.user.a", b"Yg=="), record(b"SCHILY.xattr.user.a", b"s")) + header())
+    assert entry.xattrs == (("user.a", b"s"),)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"), [("user." + "n" * 250, True), ("user." + "n" * 251, False), ("user.a\0b", False), ("security.capability", True), ("security.ima", False)]
+)
+def test_which_names_attributes_may_have(name, kept):
+    (entry, _data), = read(extended(record(b"SCHILY.xattr." + name.encode(), b"v")) + header())
+    assert [found for found, _value in entry.xattrs] == ([name] if kept else [])
 
 
 def test_nothing_is_read_in_one_piece_that_an_entry_asks_for():

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from ansible_collections.mainline.vps.plugins.module_utils import backup_subject, runner
-from ansible_collections.mainline.vps.plugins.module_utils.core import backup, restoring
-from ansible_collections.mainline.vps.plugins.module_utils.core.backup import Backup, Repository, Wish, parse_wish
+from ansible_collections.mainline.vps.plugins.module_utils.core import backup, restoring, retention
+from ansible_collections.mainline.vps.plugins.module_utils.core.backup import Backup, Repository, Wish, parse_keep, parse_wish
 from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters import Bound
 from ansible_collections.mainline.vps.plugins.module_utils.core.command import Outcome
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
@@ -82,12 +82,12 @@ def test_ssh_asks_nobody_and_takes_no_host_for_an_option():
     assert refused(ssh_arguments=["-v"]).startswith("ssh_arguments: ")
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("20h", 72_000), ("1d", 86_400), ("90m", 5400), ("3600", 3600), ("0", 0), ("2 w", 1_209_600)])
+@pytest.mark.parametrize(("text", "seconds"), [("20h", 72_000), ("1d", 86_400), ("90m", 5400), ("3600s", 3600), ("2 W", 1_209_600)])
 def test_an_age_is_a_time(text, seconds):
     assert wish(max_age=text).max_age == seconds
 
 
-@pytest.mark.parametrize("text", ["", "h", "1y", "-1h", "1.5h", "1h30m", "999999w", "١h"])
+@pytest.mark.parametrize("text", ["", "h", "1y", "-1h", "1.5h", "1h30m", "999999w", "١h", "3600", "0", "0s", "never"])
 def test_these_are_no_ages(text):
     assert refused(max_age=text).startswith("max_age: ")
 
@@ -119,6 +119,7 @@ def test_a_path_is_absolute():
 
 def test_removing_needs_an_id_and_a_test_a_name_of_its_own():
     assert refused(state="absent").startswith("backup: ")
+    assert refused(state="absent", backup="aaaaaaaa", keep={"last": 1}).startswith("backup: ")
     assert refused(state="absent", backup="latest").startswith("backup: ")
     assert refused(state="restored", backup="xyz").startswith("backup: ")
     assert wish(state="tested").target == "web-test" and wish(state="restored").target == "web"
@@ -172,20 +173,89 @@ def test_what_is_young_or_gone_needs_nothing():
     assert backup_subject.BACKUP.needless(wish(state="absent", backup="a" * 8), Found(None, True, (OLD,), OLD)) is None
 
 
-@pytest.mark.parametrize(("state", "given", "changed"), [("present", {}, True), ("tested", {}, False), ("verified", {}, False), ("restored", {}, True)])
-def test_check_mode_says_whether_anything_would_be_otherwise(state, given, changed):
-    class Asked:
-        """A node that may be looked at, and nothing else."""
+def perform(found: Found, *, check: bool = True, **given):
+    """One run of the module against a node that has this, and that may be looked at and nothing else."""
 
+    class Asked:
         def require_usable(self):
             pass
 
         def look_at(self, _wish, _patience, writes):
-            assert writes is False
-            return Found(None, True, (OLD,), OLD)
+            assert writes is not check
+            return found
 
-    parameters = modules.parameters("vps_backup", name="web", repository="/b", password="x", state=state, **given)
-    assert runner.perform(backup_subject.BACKUP, parameters, Asked(), check=True)["changed"] is changed
+        def prune(self, _wish, _patience):
+            return True
+
+    parameters = modules.parameters("vps_backup", name="web", repository="/b", password="x", **given)
+    return runner.perform(backup_subject.BACKUP, parameters, Asked(), check=check)
+
+
+@pytest.mark.parametrize(("state", "given", "changed"), [("present", {}, True), ("tested", {}, False), ("verified", {}, False), ("restored", {}, True)])
+def test_check_mode_says_whether_anything_would_be_otherwise(state, given, changed):
+    assert perform(Found(None, True, (OLD,), OLD), state=state, **given)["changed"] is changed
+
+
+def test_check_mode_says_which_backups_a_run_would_remove():
+    told = perform(Found(None, True, (OLD, NEW)), keep={"last": 2})
+    assert "skipped" not in told and told["changed"] and told["pruned"]
+    assert told["removed"] == [OLD.id] and [one["id"] for one in told["backups"]] == [OLD.id, NEW.id]
+    assert [(each["option"].split(".")[0], each["before"], each["after"]) for each in told["changes"]] == [
+        ("backups", "absent", "present"), ("backups", "present", "absent"), ("repository", "what no backup needs", "pruned"),
+    ]
+    assert told["diff"]["after"][f"backups.{OLD.id}"] == "absent"
+    assert not perform(Found(None, True, (OLD, NEW)), keep={"last": 3})["removed"]
+    told = perform(Found(None, True, (OLD, NEW), NEW), state="restored", target="b")
+    assert (told["target"], told["backup"]["id"], told["diff"]["after"]) == ("b", NEW.id, {"vpss.b": NEW.id})
+
+
+def test_backups_of_a_vps_that_is_gone_expire():
+    told = perform(Found(None, True, (OLD, NEW)), state="absent", keep={"last": 1})
+    assert told["changed"] and told["removed"] == [OLD.id]
+    told = perform(Found(None, True, (OLD, NEW)), state="absent", keep={"last": 2})
+    assert not told["changed"] and told["removed"] == [] and told["diff"] == {"before": {}, "after": {}}
+
+
+def test_a_vps_that_was_made_of_this_backup_needs_nothing():
+    for check in (True, False):
+        told = perform(Found(None, True, (OLD, NEW), NEW, there=True), check=check, state="restored")
+        assert not told["changed"] and told["backup"]["id"] == NEW.id and told["changes"] == []
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_what_earlier_tasks_have_left_is_pruned_though_nothing_else_is_to_be_done(check):
+    now = replace(NEW, time=datetime.now(timezone.utc))
+    told = perform(Found(None, True, (now,), unpruned=True), check=check, max_age="1d")
+    assert told["changed"] and told["pruned"] and told["backup"]["id"] == now.id and [each["option"] for each in told["changes"]] == ["repository"]
+    assert not perform(Found(None, True, (now,), unpruned=True), check=check, max_age="1d", prune=False)["changed"]
+
+
+# -- which ones stay ----------------------------------------------------------------------------------------------------
+
+
+def at(text: str, *, complete: bool = True) -> Backup:
+    moment = datetime.fromisoformat(f"{text}+00:00")
+    return Backup(moment.strftime("%Y%m%d%H%M"), moment, complete)
+
+
+DAYS = [at(f"2026-01-{day:02}T03:00") for day in range(1, 32)] + [at(f"2026-02-{day:02}T03:00") for day in range(1, 11)]
+
+
+@pytest.mark.parametrize(("keep", "kept"), [
+    ({"last": 2}, ["0209", "0210"]), ({"daily": 3}, ["0208", "0209", "0210"]), ({"weekly": 3}, ["0201", "0208", "0210"]),
+    ({"monthly": 2}, ["0131", "0210"]), ({"monthly": 9}, ["0101", "0131", "0210"]), ({"yearly": 1, "last": 2}, ["0209", "0210"]),
+    ({"within": "3d"}, ["0208", "0209", "0210"]), ({"within": "1m"}, [f"01{day}" for day in range(11, 32)] + [f"02{day:02}" for day in range(1, 11)]),
+    ({"within": "1h"}, ["0210"]), ({"within": "9999y"}, [one.id[4:8] for one in DAYS]),
+])
+def test_of_each_period_the_newest_stays(keep, kept):
+    gone = retention.beyond(DAYS, parse_keep(keep))
+    assert [one.id[4:8] for one in DAYS if one not in gone] == kept
+
+
+def test_what_lacks_files_counts_for_none():
+    early, late = at("2026-01-01T04:00", complete=False), at("2026-02-11T04:00", complete=False)
+    assert retention.beyond([*DAYS[-3:], late, early], (("last", "2"),)) == (early, DAYS[-3])
+    assert retention.beyond([early, late], (("last", "1"),)) == () and retention.beyond(DAYS, ()) == ()
 
 
 # -- what restic says ---------------------------------------------------------------------------------------------------
@@ -215,11 +285,6 @@ def test_the_last_summary_counts():
         backup.read_summary("noise\n3\n")
 
 
-def test_what_was_removed_is_read_before_what_follows():
-    assert backup.read_removed('[{"keep": [], "remove": [{"id": "bbbbbbbb"}, {"id": "aaaaaaaa"}]}]\n3 snapshots\n') == ["aaaaaaaa", "bbbbbbbb"]
-    assert backup.read_removed('[{"keep": [], "remove": null}]') == [] and backup.read_removed("") == []
-
-
 @pytest.mark.parametrize(("said", "start"), [
     ("Fatal: wrong password or no key found\n", "password: "),
     ("Fatal: unable to open config file: stat\nIs there a repository at the following location?\n/x\n", "repository: there is none"),
@@ -230,6 +295,28 @@ def test_what_was_removed_is_read_before_what_follows():
 def test_what_restic_complains_of_is_a_sentence(said, start):
     error = restic.Restic(Repository("/b", {}))._failed("do it", Outcome(1, "", said))
     assert str(error).startswith(start) and str(error).endswith(".") and "\n" not in str(error)
+
+
+def test_a_password_in_the_repositorys_address_is_in_no_command_line_and_in_no_error(tmp_path, monkeypatch):
+    """Everybody on the node sees command lines (ps), and playbooks keep errors."""
+    program, place = tmp_path / "restic", "rest:http://ann:hush/hush@store.example.org:8000/vps"
+    program.write_text('#!/bin/sh\necho "$RESTIC_REPOSITORY $*"\necho "Fatal: $RESTIC_REPOSITORY, Get http://ann:hush%2F@store/: refused" >&2\nexit 1\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(restic, "PROGRAM", str(program))
+    tool = restic.Restic(Repository(place, {"RESTIC_PASSWORD": "x"}))
+    assert tool._once(["prune"], "/", 60).stdout.split() == [place, "prune"]
+    with pytest.raises(VpsError) as caught:
+        tool.prune()
+    said = f"{caught.value} {caught.value.details}"
+    assert "hush" not in said and said.count("://ann:***@store") == 4, said
+    assert "hush" not in repr(Repository(place, {}))
+
+
+@pytest.mark.parametrize(("place", "hidden"), [
+    ("rest:https://ann:se@cret@host/x", ("se@cret",)), ("rest:https://ann@host/x", ()), ("s3:https://host:9000/x", ()), ("/b", ()), ("sftp:a@b:/c@d", ()),
+])
+def test_and_in_no_result(place, hidden):
+    assert backup_subject.BACKUP.secrets({"repository": place}) == hidden
 
 
 def test_one_that_the_kernel_has_killed_is_told_as_that():

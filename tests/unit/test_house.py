@@ -17,7 +17,8 @@ from ansible_collections.mainline.vps.plugins import module_utils
 HOUSE = Path(next(iter(module_utils.__path__)))
 # Modules of the standard library that neither read nor write anything.
 PURE = {
-    "__future__", "collections.abc", "contextlib", "dataclasses", "hashlib", "ipaddress", "json", "re", "typing", "math", "functools", "enum", "itertools",
+    "__future__", "collections", "collections.abc", "contextlib", "dataclasses", "hashlib", "ipaddress", "json", "re", "typing", "math", "functools", "enum",
+    "itertools",
     "difflib", "base64", "struct", "urllib.parse", "datetime",
 }
 LOADING = "..loading"  # of core/__init__.py alone, for it comes before all else

@@ -161,6 +161,17 @@ def test_a_pool_that_is_not_mounted_is_not_thrown_away_unseen():
     sentence(lambda: compare(wish(networks=["10.91.0.0/16"]), unseen), "networks")
 
 
+def test_a_vps_whose_record_is_damaged_keeps_no_pool_from_growing():
+    """What needs to know what it has is left, or refused; its rules stay in force, and its warning names it."""
+    unknown = replace(NODE, vpss=(WEB,), damaged="/pool/vps/db/vps.json: is damaged.")
+    plan = compare(wish(pool_size="40G"), unknown)
+    assert [change.option for change in plan.changes] == ["pool_size"] and unknown.damaged in plan.warnings[0]
+    for task in (GONE, wish(networks=["10.90.0.0/24"])):
+        assert sentence(lambda task=task: compare(task, unknown), "/pool/vps/db/vps.json").endswith("is damaged.")
+    booting = replace(_with(SYSTEMD_NODE), boot=Boot(), vpss=(), damaged=unknown.damaged)
+    assert compare(wish(), booting).steps == (SetBoot(enabled=True, autostart=False),), "it may be running"
+
+
 def test_what_was_there_before_stays_when_the_node_goes():
     before = replace(STOCK, lxcfs=True, lxc_mode=0o711, sysctls=HIGH, texts={**STOCK.texts, "subuid": f"{LINE}\n", "subgid": f"{LINE}\n"})
     left = applied(GONE, applied(wish(), before))

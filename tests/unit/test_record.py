@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -70,6 +71,16 @@ def test_a_manifest_is_read_as_it_was_written(templates):
     templates.commit("t")
     assert templates.load("t") == MANIFEST
     assert templates.all() == [MANIFEST]
+
+
+def test_what_opens_an_address_is_not_written_down(templates):
+    signed = replace(MANIFEST, template=Template("t", "tarball", url="https://host/a?hush", signature="https://host/s#hush", keyring="/k"))
+    templates.store(signed, templates.begin("t"))
+    templates.commit("t")
+    with open(os.path.join(templates.path("t"), "template.json"), encoding="utf-8") as file:
+        assert "hush" not in file.read()
+    found = templates.load("t")
+    assert found is not None and (found.template.url, found.template.signature) == ("https://host/a", "https://host/s")
 
 
 def test_there_is_nothing_where_nothing_was_made(vpss, templates):
@@ -183,6 +194,22 @@ def test_a_directory_in_place_of_a_record_is_such_an_error_too(vpss, templates, 
     os.makedirs(os.path.join(shelf.path("x"), shelf.record))
     for read in (lambda: shelf.load("x"), *([shelf.all] if kind == "vps" else [])):
         assert "is a directory" in sentence(read, os.path.join(shelf.path("x"), shelf.record)).lower()
+
+
+def test_a_record_that_is_anothers_is_such_an_error_too(vpss, templates):
+    """What would be done by it would be done to the other: reinstalling one VPS replaced the disk of the other."""
+    make(vpss)
+    make(vpss, Vps("db", "minimal", "busybox", "db"))
+    shutil.copy(os.path.join(vpss.path("web"), "vps.json"), vpss.path("db"))
+    for read in (lambda: vpss.load("db"), vpss.all):
+        assert "it is that of VPS 'web'" in sentence(read, os.path.join(vpss.path("db"), "vps.json"))
+    vpss.store(WEB, vpss.begin("half"))
+    unread: dict[str, str] = {}
+    assert (vpss.all(unread), vpss.staged(unread), sorted(unread)) == ([WEB], [], ["db", "half"])
+    templates.store(MANIFEST, templates.begin("other"))
+    templates.commit("other")
+    assert "it is that of template 't'" in sentence(lambda: templates.load("other"), os.path.join(templates.path("other"), "template.json"))
+    assert templates.all() == []
 
 
 def test_whoever_wants_to_go_on_is_told_what_cannot_be_read_and_has_the_rest(vpss):

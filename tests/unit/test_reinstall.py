@@ -34,7 +34,8 @@ def plan(state: str, run: str = STOPPED, vps: Vps | None = WEB, *, policy: str =
          **wish) -> Plan:
     """The plan of a task about the VPS `web` as it is."""
     desired = Desired("web", state, options or {}, disk=Wish(**wish), restart_policy=policy, wait=wait)
-    return container.compare(desired, Actual(vps=vps, run=run, node=node, previous=previous))
+    becomes = previous and reinstall.name_of_snapshot(previous, ())
+    return container.compare(desired, Actual(vps=vps, run=run, node=node, previous=previous, previous_becomes=becomes))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,24 @@ def test_what_was_there_is_kept_unless_the_task_says_otherwise(previous, keep, c
     assert made.steps == (replace(ANEW, keep_previous=keep is not False),)
 
 
+@pytest.mark.parametrize(("previous", "keep", "after"), [(BEFORE, None, ["present"]), (BEFORE, True, ["present"]), (BEFORE, False, []), (None, None, [])])
+def test_what_an_earlier_one_had_kept_becomes_a_snapshot_unless_the_task_says_otherwise(previous, keep, after):
+    made = plan("stopped", previous=previous, reinstall="always", keep_previous=keep)
+    assert [change.after for change in made.changes if change.option == "snapshots.before-reinstall-20260101-000000"] == after
+    assert len([change for change in made.changes if change.option.startswith("snapshots.")]) == len(after)
+
+
+def test_that_snapshot_has_a_name_that_nothing_has():
+    name = "before-reinstall-20260101-000000"
+    assert [reinstall.name_of_snapshot(BEFORE, taken) for taken in ((), (name,), (name, f"{name}-2"), (f"{name}-2",))] == [name, f"{name}-2", f"{name}-3", name]
+
+
+@pytest.mark.parametrize("since", ["", "yesterday", None, 7])
+def test_a_note_without_a_time_is_not_ours(since):
+    with pytest.raises((TypeError, ValueError)):
+        Kept.from_record({"template": "a", "init": "b", "since": since})
+
+
 def test_what_is_kept_goes_in_a_task_of_its_own_without_a_stop():
     assert plan("started", RUNNING, previous=BEFORE, keep_previous=False).steps == (DropPrevious("web"),)
     for keep in (None, True):
@@ -97,6 +116,22 @@ def test_the_way_back_tells_the_old_disk_what_was_said_since():
     after = replace(WEB, template="debian", init="systemd")
     assert list(made.steps) == [STOP, GoBack("web"), Update(after, reinstall.AGAIN), START, WAIT]
     assert plan("started", RUNNING, reinstall="undo") == Plan(), "there is nothing to go back to"
+
+
+def test_a_vps_is_not_stopped_without_leave_for_the_way_back_either():
+    for state in ("present", "started"):
+        with pytest.raises(VpsError, match="^reinstall: VPS 'web' runs, and has to be stopped for it; set restart_policy to if_needed, or state to "):
+            plan(state, RUNNING, previous=BEFORE, reinstall="undo")
+    for state in ("restarted", "stopped"):
+        assert GoBack("web") in plan(state, RUNNING, previous=BEFORE, reinstall="undo").steps
+
+
+@pytest.mark.parametrize(("wish", "what"), [("always", "reinstalled"), ("undo", "put back to what it was")])
+def test_who_is_protected_is_neither_made_anew_nor_put_back(wish, what):
+    for run in (STOPPED, RUNNING):
+        told = sentence(lambda run=run: plan("restarted", run, replace(WEB, protected=True), previous=BEFORE, reinstall=wish), "protected")
+        assert told == f"protected: VPS 'web' is protected, and is not {what}; set protected to false first, in a task of its own."
+    assert plan("started", RUNNING, replace(WEB, protected=True), previous=BEFORE) == Plan()
 
 
 @pytest.mark.parametrize("wish", [{}, {"reinstall": "undo"}])
@@ -184,6 +219,16 @@ def test_paths_to_keep_do_not_lie_in_each_other():
 @pytest.mark.parametrize("path", ["mnt", "/", "/a b", "/../etc", "/mnt/", "/mnt/.."])
 def test_the_place_of_the_disk_in_rescue_is_a_path(path):
     sentence(lambda: reinstall.parse_wish({**PARAMS, "rescue_path": path}), "rescue_path")
+
+
+@pytest.mark.parametrize("path", ["/etc", "/usr", "/usr/local/disk", "/lib", "/lib64", "/libx32/a", "/var/lib", "/run", "/dev/disk", "/root", "/tmp/a"])
+def test_the_disk_in_rescue_hides_nothing_that_the_rescue_system_needs(path):
+    assert "would hide" in sentence(lambda: reinstall.parse_wish({**PARAMS, "rescue_path": path}), "rescue_path")
+
+
+@pytest.mark.parametrize("path", ["/mnt", "/mnt/disk", "/media/a/b", "/srv/disk", "/opt/disk", "/disk", "/etcetera", "/roots/a"])
+def test_these_are_places_for_it(path):
+    assert reinstall.parse_wish({**PARAMS, "rescue_path": path}).rescue_path == path
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from ansible_collections.mainline.vps.plugins.module_utils.core import snapshots
+from ansible_collections.mainline.vps.plugins.module_utils.core.builds import Build
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import NOT_OURS, VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import FROZEN, RUNNING, STOPPED, Actual, NodeFacts, Vps
@@ -27,7 +28,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.plan import (
     Wait,
 )
 from ansible_collections.mainline.vps.plugins.module_utils.core.snapshots import Snapshot, SnapshotsActual
-from ansible_collections.mainline.vps.tests.unit.reading import sentence, value_or_sentence
+from ansible_collections.mainline.vps.tests.unit.reading import sentence
 
 DAY = 86_400
 NOW = 1_000 * DAY
@@ -190,6 +191,27 @@ def test_what_boots_is_what_is_in_the_snapshot():
     assert step.update == Update(step.vps, frozenset({"configuration"}))
 
 
+def test_the_build_of_what_boots_is_that_of_the_snapshot():
+    old, new = (Build(day, f"2026-01-0{day}T00:00:00+00:00") for day in (1, 2))
+    for then, now in ((old, new), (None, new), (old, None)):
+        found = there(one("a", vps=replace(WEB, build=then)), vps=replace(WEB, build=now))
+        (step,) = snapshots.compare(parsed(name="a", state="rolled_back"), found).steps
+        assert step.vps.build == then and step.update == Update(step.vps, frozenset({"configuration"}))
+
+
+def test_a_stopped_vps_is_not_waited_for_and_its_init_need_not_tell_of_a_boot():
+    found = there(one("a", vps=replace(WEB, init="other")))
+    plan = snapshots.compare(parsed(name="a", state="rolled_back", wait="booted"), found)
+    assert [type(step) for step in plan.steps] == [RollBack]
+
+
+def test_what_is_kept_before_a_roll_back_takes_no_name_of_a_damaged_one():
+    found = there(one("a"), one("b"), unread={"b-2": "…/b-2/snapshot.json: is damaged."})
+    assert snapshots.compare(parsed(name="a", state="rolled_back", keep_current="b"), found).steps[0].keep.name == "b-3"
+    found = there(one("a"), unread={"b": "…/b/snapshot.json: is damaged."})
+    assert snapshots.compare(parsed(name="a", state="rolled_back", keep_current="b"), found).steps[0].keep.name == "b-2"
+
+
 def test_the_state_before_is_kept_under_a_name_that_nothing_has():
     task = parsed(name="a", state="rolled_back", keep_current="b", expires="1d", keep=1)
     first = snapshots.compare(task, there(one("a"), one("z", age=9)))
@@ -250,14 +272,6 @@ def test_a_task_that_makes_no_sense_is_refused(params, option):
 
 def test_keep_counts_the_series_that_it_is_given_without_a_name():
     assert parsed(series="daily", keep=7).options == {"series": "daily"}
-
-
-@given(some.text(max_size=12) | some.integers() | some.from_regex(r"[0-9]{1,5} ?[smhdw]", fullmatch=True))
-def test_a_duration_is_written_as_it_is_read(text):
-    seconds = value_or_sentence(lambda: snapshots.parse_duration(text, option="expires"), "expires")
-    if seconds is not None:
-        assert snapshots.parse_duration(snapshots.format_duration(seconds), option="expires") == seconds
-    assert [snapshots.format_duration(n) for n in (7 * DAY, 5400, 61, None)] == ["7d", "90m", "61s", "never"]
 
 
 def test_a_record_is_read_as_it_was_written():

@@ -86,6 +86,17 @@ def test_a_checksum_decides_and_not_where_it_was_found():
     assert template.checksum(replace(signed, path="/b.tar")) != template.checksum(signed)
 
 
+def test_what_opens_an_address_is_used_and_not_kept_told_or_compared():
+    opened = {"path": None, "sha256": None, "url": "https://host/a.tar?X-Signature=hush#hush", "signature": "https://host/a.asc?hush", "keyring": "/k.gpg"}
+    first = made("tarball", **opened)
+    assert (first.url, first.signature) == (opened["url"], opened["signature"]), "it is fetched by them"
+    later = made("tarball", **{**opened, "url": "https://host/a.tar?X-Signature=other", "signature": "https://host/a.asc"})
+    assert template.checksum(first) == template.checksum(later)
+    assert "hush" not in f"{first.named}{first.inputs()}{first.lasting}" and first.named["url"] == "https://host/a.tar"
+    assert template.checksum(first) != template.checksum(replace(first, url="https://host/b.tar?X-Signature=hush"))
+    assert made("tarball", sha256=None, signature="/a?b#c", keyring="/k").named["signature"] == "/a?b#c", "a path has no query"
+
+
 def test_words_for_what_is_so_anyway_change_nothing():
     assert made("debian", components=["main"]) == made("debian") and made("ubuntu", suite="noble", components=["main", "universe"]) == made("ubuntu")
     assert made("lxc", url="https://images.linuxcontainers.org/") == made("lxc") and made("lxc", special_files="skip") == made("lxc")
@@ -105,9 +116,12 @@ def test_words_for_what_is_so_anyway_change_nothing():
         ("tarball", "url", {"path": None, "url": "https://host/a b"}), ("tarball", "url", {"path": None, "url": "https://host/\na"}),
         ("directory", "path", {"path": None}), ("directory", "path", {"path": "//"}), ("lxc", "distribution", {"distribution": None}),
         ("lxc", "release", {"release": None}),
-        ("lxc", "url", {"url": "http://host"}), ("lxc", "distribution", {"distribution": "a:b"}), ("lxc", "variant", {"variant": "../x"}),
+        ("lxc", "url", {"url": "http://host"}), ("lxc", "url", {"url": "https://host/x?y"}),
+        ("lxc", "distribution", {"distribution": "a:b"}), ("lxc", "variant", {"variant": "../x"}),
         ("oci", "path", {"path": None}), ("oci", "image", {"image": "a b"}), ("vps", "vps", {"vps": None}), ("vps", "vps", {"vps": "../x"}),
-        ("debian", "customise[0]", {"customise": [[]]}), ("debian", "customise[1]", {"customise": [["true"], ["x\0"]]}),
+        ("debian", "customise[0]", {"customise": [[]]}),
+        ("debian", "customise[0]", {"customise": ["apt-get update"]}),
+        ("debian", "customise[1]", {"customise": [["true"], ["x\0"]]}),
         ("debian", "components", {"components": ["a b"]}), ("debian", "mirror", {"mirror": "file:///srv/mirror"}),
         ("debian", "repositories[0].key", {"repositories": [{**REPOSITORY, "key": "none"}]}),
         ("debian", "repositories[0].key", {"repositories": [{**REPOSITORY, "key": KEY.replace("=abcd", "x\n\nTrusted: yes\0")}]}),
@@ -173,6 +187,9 @@ def test_a_repository_and_a_keyring_and_steps_are_files_beside_it(alone, tmp_pat
         (f"{debian.STEP} 0\n{debian.STEP} 1\nsorry\nE: run_chroot failed\n", "customise[1]"),
         ("W: GPG error: https://packages.example.org stable InRelease: NO_PUBKEY 1\nE: The repository is not signed.\n", "repositories[0].key"),
         ("E: The repository 'http://m bookworm InRelease' is not signed.\n", "keyring"), ("E: Failed to fetch http://m/x\n", "mirror"), ("", "source"),
+        ("  404  Not Found\nE: The repository 'http://m nosuch Release' does not have a Release file.\n", "suite"),
+        ("  404  Not Found\nE: The repository 'https://packages.example.org nosuch Release' does not have a Release file.\n", "repositories[0].suite"),
+        ("  Could not connect\nE: The repository 'http://m bookworm Release' does not have a Release file.\n", "source"),
     ],
 )
 def test_what_a_builder_says_names_an_option(output, option):

@@ -13,6 +13,8 @@ import stat
 import pytest
 
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
+from ansible_collections.mainline.vps.plugins.module_utils.core.model import Vps
+from ansible_collections.mainline.vps.plugins.module_utils.node import guest
 from ansible_collections.mainline.vps.plugins.module_utils.node import tree as tree_module
 from ansible_collections.mainline.vps.plugins.module_utils.node.tree import READ_LIMIT, Tree
 
@@ -49,6 +51,36 @@ def plant(node, path, target):
     if link.exists():
         link.unlink()
     link.symlink_to(target)
+
+
+def test_a_directory_in_the_way_of_a_file_is_moved_aside_with_what_is_in_it(node, tree):
+    (node / "guest/etc/hostname").mkdir()
+    (node / "guest/etc/hostname/mine").write_text("x")
+    (node / "guest/etc/hostname.vps-old").write_text("taken")
+    assert tree.move_aside("/etc/hostname") == "hostname.vps-old-1"
+    assert (node / "guest/etc/hostname.vps-old-1/mine").read_text() == "x" and (node / "guest/etc/hostname.vps-old").read_text() == "taken"
+    tree.write("/etc/hostname", "web\n")
+    assert tree.move_aside("/etc/hostname") is None and tree.move_aside("/none/x") is None and tree.move_aside("/etc/passwd/x") is None
+
+
+def test_and_not_through_a_link(node, tree):
+    """A link to a directory is replaced by the file; one among those above leads nowhere out of the guest."""
+    plant(node, "etc/hostname", "/tmp")
+    assert tree.move_aside("/etc/hostname") is None and (node / "guest/etc/hostname").is_symlink()
+    (node / "guest/way").symlink_to(node)
+    assert tree.move_aside("/way/etc") is None
+
+
+def test_a_fresh_copy_becomes_its_own_whatever_has_the_names_of_its_files(node, tree):
+    """Its owner could otherwise keep the node from making a copy of it."""
+    for path in (
+        "etc/hostname", "etc/hosts", "etc/machine-id", "etc/resolv.conf", "etc/.hostname.vps-new", "etc/ssh/ssh_host_rsa_key", "var/lib/dbus/machine-id",
+    ):
+        (node / "guest" / path / "x").mkdir(parents=True)
+    guest.scrub(tree)
+    guest.prepare(tree, Vps("web", "minimal", "busybox", "web"), ("192.0.2.1",), frozenset({"hostname", "nameservers"}))
+    assert (node / "guest/etc/hostname").read_text() == "web\n" and len((node / "guest/etc/machine-id").read_text()) == 33
+    assert (node / "guest/etc/hostname.vps-old/x").is_dir()
 
 
 # Where a hostile guest may point: at the node's file by its real path, up and out, through a link to the root.
@@ -267,3 +299,17 @@ def test_only_an_empty_directory_is_removed_as_one(node, tree):
     tree.remove_empty("/etc/passwd")
     tree.remove_empty("/none/none")
     assert sorted(os.listdir(node / "guest")) == ["etc", "root"] and os.listdir(node / "guest/etc") == ["passwd"]
+
+
+def test_a_place_for_a_mount_is_made_without_following_a_link(node, tree):
+    tree.make_place("/mnt/deep/disk")
+    tree.make_place("/mnt/deep/disk")
+    assert (node / "guest/mnt/deep/disk").is_dir()
+    for number, target in enumerate((str(node / "etc"), "../../etc", "/etc", "tmp")):
+        os.symlink(target, node / f"guest/link{number}")
+        for path in (f"/link{number}", f"/link{number}/disk", f"/link{number}/a/disk"):
+            with pytest.raises(VpsError, match="^guest: cannot make /link"):
+                tree.make_place(path)
+    with pytest.raises(VpsError, match="^guest: cannot make /etc/passwd in the VPS: Not a directory"):
+        tree.make_place("/etc/passwd")
+    assert os.listdir(node / "guest/etc") == ["passwd"] and os.listdir(node / "guest/tmp") == []

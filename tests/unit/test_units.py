@@ -1,7 +1,7 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sizes, counts and percentages."""
+"""Sizes, counts, percentages and durations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.mainline.vps.plugins.module_utils.core import units, usage
+from ansible_collections.mainline.vps.plugins.module_utils.core import backup, snapshots, template, units, usage
+from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.node import controls
 from ansible_collections.mainline.vps.tests.unit.reading import sentence, value_or_sentence
 
@@ -117,3 +118,43 @@ def test_memory_and_swap_together_are_never_what_cgroup_v1_shows_as_no_limit():
 
 def test_unlimited_is_below_no_least():
     assert units.parse_size("unlimited", option="memory", minimum=1 << 40) is None
+
+
+@given(st.text(max_size=12) | st.integers() | st.from_regex(r"[0-9]{1,5} ?[smhdwSMHDW]", fullmatch=True))
+def test_a_duration_is_written_as_it_is_read(text):
+    seconds = value_or_sentence(lambda: units.parse_duration(text, option="expires", endless=True), "expires")
+    if seconds is not None:
+        assert units.parse_duration(units.format_duration(seconds), option="expires") == seconds
+    assert [units.format_duration(n) for n in (7 * 86_400, 5400, 61, None)] == ["7d", "90m", "61s", "never"]
+
+
+@pytest.mark.parametrize("text", ["never", "7", "0s", "1y", "36501d", ""])
+def test_a_duration_that_ends_has_a_unit_and_is_no_longer_than_a_century(text):
+    assert units.ENDLESS not in sentence(lambda: units.parse_duration(text, option="max_age"), "max_age").partition(";")[2]
+    assert units.parse_duration("Never", option="expires", endless=True) is None
+
+
+@pytest.mark.parametrize("text", ["90m", "20h", "2 W", "7d", "60s", "", "7", "never", "1y", "0s", "1h30m", "99999999d"])
+def test_every_age_is_read_by_the_same_rules(text):
+    """That of a backup, that of a template, and, but for C(never), when a snapshot expires."""
+    repository = {"repository": "/srv/b", "password": "p"}
+    options = ("password_file", "environment", "ssh_arguments", "keep", "exclude", "before", "verify_data", "backup", "target", "addresses", "paths")
+    task = {**dict.fromkeys(options), **repository, "name": "a", "state": "present", "replace": False, "prune": True, "verify": False}
+    times = {"timeout": 60, "wait_timeout": 60, "stop_timeout": 60}
+    shot = {"vps": "a", "name": "b", "state": "present", "frozen": False, "restore_configuration": False, "wait": "running", **times}
+    readers = [
+        lambda: backup.parse_wish({**task, **times, "max_age": text}).max_age,
+        lambda: template.parse_template({"name": "t", "state": "latest", "max_age": text}).max_age,
+        lambda: snapshots.parse_snapshot({**shot, "expires": text}, now=0).options["expires"],
+    ]
+    found = []
+    for read in readers:
+        try:
+            found.append(read())
+        except VpsError:
+            found.append("refused")
+    if text == "":  # which is nothing at all to a template's task
+        found[1] = "refused"
+    if text == "never":
+        found[2] = "refused"
+    assert len(set(found)) == 1, found

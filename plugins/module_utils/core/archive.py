@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
@@ -21,9 +22,12 @@ from .archive_names import ArchiveError
 FILE, DIRECTORY, SYMLINK, HARD_LINK, FIFO, CHARACTER, BLOCK = "file", "directory", "symbolic link", "hard link", "fifo", "character device", "block device"
 BLOCK_SIZE = 512  # bytes of a header; what follows is padded to it
 PIECE = 1 << 20  # bytes that are given at a time
-_MOST_HEADER = 1 << 20  # bytes of one extended header
+_MOST_HEADER = 1 << 20  # bytes of one extended header, and of all that are for all entries
 _MOST_HEADERS = 32  # extended headers of one entry
+_MOST_RECORDS = 4096  # of one extended header, without a sparse file's map
+_MOST_SHARED = 256  # records that are for all entries: each of them is looked at for each entry
 _MOST_SEGMENTS = 1 << 18  # of a sparse file
+_MOST_DIGITS = 20  # of a number in a sparse file's map
 
 _KINDS: Mapping[bytes, str] = {
     b"0": FILE, b"\0": FILE, b"7": FILE, b"S": FILE, b"1": HARD_LINK, b"2": SYMLINK, b"3": CHARACTER, b"4": BLOCK, b"5": DIRECTORY, b"6": FIFO,
@@ -31,6 +35,9 @@ _KINDS: Mapping[bytes, str] = {
 _RECORD = re.compile(rb"([1-9][0-9]{0,7}) ")
 _DECIMAL = re.compile(rb"(-?)([0-9]{1,19})(?:\.([0-9]*))?")
 _NUMBER = re.compile(rb"[0-9]{1,19}")
+# What an extended header says that anybody here looks at; a stranger may have written a gigabyte of everything else.
+_USED = (b"path", b"linkpath", b"size", b"mtime", b"uid", b"gid")
+_USED_KINDS = (b"SCHILY.xattr.", b"SCHILY.acl.", b"LIBARCHIVE.xattr.", b"GNU.sparse.")
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,7 @@ class Archive:
         self._left = 0  # bytes of the present entry that nobody has read
         self._padding = 0
         self._shared: dict[bytes, bytes] = {}
+        self._shared_bytes = 0  # of all headers that were for all entries
 
     def __iter__(self) -> Iterator[Entry]:
         last = ""
@@ -102,15 +110,24 @@ class Archive:
                 found, sparse = _pax(self._header(size))
                 own.update(found)
             elif kind == b"g":
-                self._shared.update(_pax(self._header(size))[0])
+                self._share(size)
             elif kind in (b"L", b"K"):
                 own[b"path" if kind == b"L" else b"linkpath"] = self._header(size).split(b"\0")[0]
             elif kind == b"V":  # the volume's name
                 self._begin(size)
                 self._skip()
             else:
-                return self._entry(block, {**self._shared, **own}, sparse)
+                return self._entry(block, ChainMap(own, self._shared), sparse)
         raise ArchiveError("", "an entry has headers without end")
+
+    def _share(self, size: int) -> None:
+        """A header that is for all entries that follow. They stay in memory to the end, so that all of them together are bounded, and not only each."""
+        self._shared_bytes += size
+        if self._shared_bytes > _MOST_HEADER:
+            raise ArchiveError("", f"the headers for all entries have more than the {_MOST_HEADER} bytes that they may have")
+        self._shared.update(_pax(self._header(size))[0])
+        if len(self._shared) > _MOST_SHARED:
+            raise ArchiveError("", f"the headers for all entries have more than the {_MOST_SHARED} records that they may have")
 
     def _entry(self, block: bytes, pax: Mapping[bytes, bytes], sparse: list[tuple[int, int]]) -> Entry:
         raw = pax.get(b"GNU.sparse.name") or pax.get(b"path") or _name(block)
@@ -173,23 +190,24 @@ class Archive:
 
     def _map(self) -> list[tuple[int, int]]:
         """Lines of numbers at the start of the data, padded to a block."""
-        text, wanted = b"", None
         numbers: list[int] = []
-        while wanted is None or len(numbers) < wanted:
-            if b"\n" not in text:
-                if self._left < BLOCK_SIZE:
-                    raise ArchiveError("", "is a sparse file without a map")
-                text += self._exactly(BLOCK_SIZE)
-                self._left -= BLOCK_SIZE
-                continue
-            line, _end, text = text.partition(b"\n")
-            if wanted is None:
-                wanted = 2 * _count(line)
-                if wanted > 2 * _MOST_SEGMENTS:
-                    raise ArchiveError("", "is in more pieces than a sparse file may be")
-            else:
+        rest, wanted = b"", 1  # how many pairs follow
+        while len(numbers) < wanted:
+            if self._left < BLOCK_SIZE:
+                raise ArchiveError("", "is a sparse file without a map")
+            *lines, rest = (rest + self._exactly(BLOCK_SIZE)).split(b"\n")
+            self._left -= BLOCK_SIZE
+            for line in lines:
+                if len(numbers) == wanted:
+                    break
                 numbers.append(_count(line))
-        return list(zip(numbers[::2], numbers[1::2]))
+                if len(numbers) == 1:
+                    wanted = 1 + 2 * numbers[0]
+            if numbers and numbers[0] > _MOST_SEGMENTS:
+                raise ArchiveError("", "is in more pieces than a sparse file may be")
+            if len(numbers) < wanted and len(rest) > _MOST_DIGITS:
+                raise ArchiveError("", "a number in a header is none")
+        return list(zip(numbers[1::2], numbers[2::2]))
 
     def _begin(self, size: int) -> None:
         self._left, self._padding = size, -size % BLOCK_SIZE
@@ -275,7 +293,7 @@ def _pax(content: bytes) -> tuple[dict[bytes, bytes], list[tuple[int, int]]]:
     """The records of an extended header, each C(LENGTH KEY=VALUE\\n); and the map of a sparse file, whose keys come again and again."""
     found: dict[bytes, bytes] = {}
     numbers: list[int] = []
-    at = 0
+    at = count = 0
     while at < len(content) and content[at]:
         match = _RECORD.match(content, at)
         end = at + int(match.group(1)) if match else 0
@@ -285,7 +303,12 @@ def _pax(content: bytes) -> tuple[dict[bytes, bytes], list[tuple[int, int]]]:
         key, _equals, value = record[:-1].partition(b"=")
         if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
             numbers.append(_count(value))
-        found[key] = value
+        else:
+            count += 1
+            if count > _MOST_RECORDS:
+                raise ArchiveError("", f"an extended header has more than the {_MOST_RECORDS} records that it may have")
+        if key in _USED or key.startswith(_USED_KINDS):
+            found[key] = value
         at = end
     return found, list(zip(numbers[::2], numbers[1::2]))
 

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from . import parse, pools
+from . import parse, pools, retention, units
 from .command import Command, parse_command
 from .errors import NOT_OURS, VpsError, shown, written
+from .plan import Change
 
 PRESENT, ABSENT, RESTORED, TESTED, VERIFIED = "present", "absent", "restored", "tested", "verified"
 LATEST = "latest"
@@ -32,20 +33,32 @@ _SFTP = re.compile(rf"sftp:(?:(?P<login>{_HOST}):(?P<path>[^\s:]\S*)|//(?P<login
 _STORE = re.compile(r"(?:s3|rest|b2|azure|gs|swift):[\x21-\x7e]+")
 # What may be given to restic besides: the credentials of a store, and the way to it. Others, such as RESTIC_PASSWORD_COMMAND, run programs.
 _VARIABLE = re.compile(r"(?:(?:AWS|B2|AZURE|GOOGLE|OS|ST|RESTIC_REST)_[A-Z0-9_]+|(?:HTTPS?|NO)_PROXY)")
-_AGE = re.compile(r"([0-9]{1,6}) ?([smhdw]?)")
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(?=[0-9])(?:[0-9]{1,4}y)?(?:[0-9]{1,4}m)?(?:[0-9]{1,4}d)?(?:[0-9]{1,4}h)?")
 _SUBSET = re.compile(r"(?:100|[1-9]?[0-9](?:\.[0-9]{1,3})?)%|[1-9][0-9]{0,5}/[1-9][0-9]{0,5}")
 _LONGEST_TEXT = 4096
+_USER_INFO = re.compile(r"(://[^\s/:@]*):[^\s/@]+@")
 
 
 @dataclass(frozen=True)
 class Repository:
-    """Where backups are kept, and what opens it. `secrets` are variables of restic's environment, and never told. `ssh` are arguments for ssh."""
+    """Where backups are kept (`place`, in which there may be a password), and what opens it.
 
-    place: str
+    `secrets` are variables of restic's environment, and never told. `ssh` are arguments for ssh.
+    """
+
+    place: str = field(repr=False)
     secrets: Mapping[str, str] = field(repr=False)
     ssh: tuple[str, ...] = ()
+
+    @property
+    def password(self) -> str | None:
+        """That of the user in the store's address, where there is one: C(rest:https://user:password@host/)."""
+        found = re.search(r"://[^/:@]*:(.+)@", self.place)
+        return found[1] if found else None
+
+    def masked(self, text: str) -> str:
+        """What somebody says of it, without that password."""
+        return _USER_INFO.sub(r"\1:***@", text if self.password is None else text.replace(f":{self.password}@", ":***@"))
 
     @property
     def sftp_command(self) -> tuple[str, ...] | None:
@@ -107,8 +120,8 @@ def parse_wish(params: Mapping[str, Any]) -> Wish:
     backup = params["backup"] or LATEST
     if backup != LATEST and not _ID.fullmatch(backup):
         raise VpsError(f"backup: {shown(backup)} is neither 'latest' nor the id of a backup; backups in this module's result has those.")
-    if state == ABSENT and backup == LATEST:
-        raise VpsError("backup: say which one is to go, by its id; what is old goes by keep, of state present.")
+    if state == ABSENT and (backup == LATEST) is (params["keep"] is None):
+        raise VpsError("backup: say what is to go: one by its id, or all that keep does not keep; give one of the two.")
     target = name if params["target"] is None else parse.parse_name(params["target"], option="target")
     if state == TESTED and params["target"] is None:
         target = f"{name[:parse.LONGEST_NAME - 5].rstrip('-.')}-test"
@@ -126,7 +139,7 @@ def parse_wish(params: Mapping[str, Any]) -> Wish:
         paths=tuple(_path("paths", path) for path in params["paths"] or ()),
         replace=params["replace"],
         addresses=None if params["addresses"] is None else pools.parse_wishes(params["addresses"]),
-        max_age=None if params["max_age"] is None else parse_age(params["max_age"]),
+        max_age=None if params["max_age"] is None else units.parse_duration(params["max_age"], option="max_age"),
         keep=parse_keep(params["keep"]),
         prune=params["prune"],
         exclude=tuple(_path("exclude", path) for path in params["exclude"] or ()),
@@ -141,7 +154,7 @@ def parse_wish(params: Mapping[str, Any]) -> Wish:
 
 # Options that say something in these states only; elsewhere they are somebody's mistake about what is going to happen.
 _FOR = {
-    "max_age": (PRESENT,), "keep": (PRESENT,), "exclude": (PRESENT,), "before": (PRESENT,), "paths": (RESTORED,), "addresses": (RESTORED,),
+    "max_age": (PRESENT,), "keep": (PRESENT, ABSENT), "exclude": (PRESENT,), "before": (PRESENT,), "paths": (RESTORED,), "addresses": (RESTORED,),
     "replace": (RESTORED,), "target": (RESTORED, TESTED), "backup": (RESTORED, TESTED, ABSENT), "verify": (PRESENT, VERIFIED),
     "verify_data": (PRESENT, VERIFIED),
 }
@@ -199,14 +212,6 @@ def _path(option: str, path: str) -> str:
     if not path.startswith("/") or len(path) > _LONGEST_TEXT or not path.isprintable() or ".." in path.split("/"):
         raise VpsError(f"{option}: {shown(path)} is not an absolute path without '..'; write it from the /.")
     return path
-
-
-def parse_age(text: object, *, option: str = "max_age") -> int:
-    """Seconds of C(20h), C(1d) or C(3600)."""
-    found = _AGE.fullmatch(written(text).strip())
-    if not found or int(found[1]) * _UNITS[found[2]] > 10 * 366 * 86_400:
-        raise VpsError(f"{option}: {shown(text)} is not a time; write for example 20h, 1d or 90m.")
-    return int(found[1]) * _UNITS[found[2]]
 
 
 def parse_keep(section: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
@@ -286,6 +291,26 @@ def young(backups: Iterable[Backup], max_age: int | None, now: datetime) -> Back
     return newest
 
 
+def doomed(wish: Wish, backups: Iterable[Backup], now: datetime) -> tuple[Backup, ...]:
+    """Those that a task removes: the one that it names, or what is beyond its retention once there is the one that it makes."""
+    listed = tuple(backups)
+    if wish.state == ABSENT and not wish.keep:
+        meant = [backup for backup in listed if backup.id.startswith(wish.backup)]
+        return (find(listed, wish.backup, name=wish.name),) if meant else ()
+    return retention.beyond((*listed, Backup("", now)) if wish.state == PRESENT else listed, wish.keep)
+
+
+def changes(wish: Wish, backup: Mapping[str, Any] | None, removed: Iterable[str], *, pruned: bool) -> tuple[Change, ...]:
+    """What is otherwise after a task. `backup` is the one that it is about; None for one that is not made yet."""
+    found = []
+    if wish.state == PRESENT and (backup is None or "added" in backup):
+        found.append(Change(f"backups.{backup['id'] if backup else 'new'}", "absent", "present"))
+    if wish.state == RESTORED and backup is not None:
+        found += [Change(f"files.{path}", None, backup["id"]) for path in wish.paths] or [Change(f"vpss.{wish.target}", None, backup["id"])]
+    found += [Change(f"backups.{one}", "present", "absent") for one in removed]
+    return (*found, *([Change("repository", "what no backup needs", "pruned")] if pruned else []))
+
+
 def read_summary(text: str) -> dict[str, Any]:
     """What restic says of a backup that it has made: `id`, and `size`, `added` (bytes), `files`, `files_new` and `files_changed`."""
     for line in reversed(text.splitlines()):
@@ -303,13 +328,3 @@ def read_summary(text: str) -> dict[str, Any]:
         except NOT_OURS:
             continue
     raise VpsError("repository: restic did not say which backup it has made; see the backups that it lists.")
-
-
-def read_removed(text: str) -> list[str]:
-    """The ids of the backups that C(restic forget) has removed."""
-    for line in text.splitlines():
-        try:
-            return sorted(_id(each["id"]) for group in json.loads(line) for each in group.get("remove") or ())
-        except NOT_OURS:
-            continue
-    return []

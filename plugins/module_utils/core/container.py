@@ -162,16 +162,18 @@ def settled(desired: Desired) -> Desired:
 
 
 def _remove(desired: Desired, actual: Actual) -> Plan:
-    if actual.vps is None:
+    if actual.vps is None and actual.damaged is None:
         return Plan()
-    reinstall.refuse_protected(actual.recorded or actual.vps, "removed")
+    if actual.vps is not None:
+        reinstall.refuse_protected(actual.recorded or actual.vps, "removed")
     steps: list[object] = []
     if actual.run == FROZEN:
         steps.append(Thaw(desired.name))  # cgroup v1 keeps even SIGKILL from a frozen process
     if actual.run != STOPPED:
         steps.append(Stop(desired.name, 0))
-    steps.append(Destroy(desired.name))
-    return Plan(changes=(Change("state", _state_word(actual.run, actual.vps), "absent"),), steps=tuple(steps))
+    steps.append(Destroy(desired.name, unread=actual.vps is None))
+    before = "damaged" if actual.vps is None else _state_word(actual.run, actual.vps)
+    return Plan(changes=(Change("state", before, "absent"),), steps=tuple(steps))
 
 
 def _create(desired: Desired, node: NodeFacts, source: Vps | None) -> Plan:

@@ -124,7 +124,8 @@ class Actual:
     """The machine as it is.
 
     `pool` and `file` are those that are asked for. `vpss` and `templates` are those of the settings' pool, None where it is
-    not mounted. `texts` are the files by their short names, None where there is none; `rules` the mark and the number of rules of
+    not mounted; `damaged` says why the record of one VPS cannot be read, which is then not among them.
+    `texts` are the files by their short names, None where there is none; `rules` the mark and the number of rules of
     our nftables table, None without the table, and `passing` those of the one for what passes bridges; `links` are the machine's own
     interfaces; `routes` are (interface, subnet), `hears` the interfaces by which the machine has been told its way out of IPv6. `boot` is
     None where systemd does not run the machine.
@@ -148,6 +149,7 @@ class Actual:
     boot: Boot | None = None
     barriers: tuple[Barrier, ...] = ()
     missing: tuple[str, ...] = ()
+    damaged: str | None = None
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,8 @@ def _refuse_to_strand(desired: Desired, actual: Actual) -> None:
     different = [option for option in ("id_start", "id_count", "networks") if getattr(old, option) != getattr(desired, option)]
     if not different:
         return
+    if actual.damaged:
+        raise VpsError(actual.damaged)
     if actual.vpss is None:
         raise VpsError(f"{different[0]}: cannot change while {old.pool} is not mounted, because the VPSs in it are unknown; {_how_to_mount(old)}.")
     for vps in actual.vpss or ():
@@ -217,7 +219,7 @@ def _sysctls(items: Items, desired: Desired, actual: Actual, made: Made) -> Made
 
 def _firewall(items: Items, desired: Desired, actual: Actual) -> None:
     """The table, with what its VPSs have asked for. As long as those cannot be read, it stays as it is."""
-    if actual.vpss is None:
+    if actual.vpss is None or actual.damaged:
         return
     others = actual.settings.others if actual.settings else ()
     rules = ruleset.ruleset(networks_of(desired.networks, desired.nat, others), actual.vpss)
@@ -255,12 +257,13 @@ def _boot(items: Items, desired: Desired, actual: Actual) -> None:
 def _has_no_vps(actual: Actual) -> bool:
     """Whether that is known: a pool that has outlived the settings, or is not mounted, may have any."""
     fresh = actual.settings is not None or not (actual.file.exists or actual.pool.folders)
-    return fresh and actual.vpss == ()
+    return fresh and actual.vpss == () and not actual.damaged
 
 
 def _warnings(actual: Actual) -> tuple[str, ...]:
     """What is not ours to change."""
-    told = [
+    told = [f"The packet filter stays as it is, until this is mended: {actual.damaged}"] if actual.damaged else []
+    told += [
         f"firewall: {barrier.chain} drops what this machine routes, and so what VPSs send and get; {_HOW_TO_PASS[barrier.owner]}."
         for barrier in actual.barriers
     ]
@@ -281,6 +284,8 @@ def _remove(actual: Actual) -> Plan:
         return Plan()
     if actual.vpss is None:
         raise VpsError(f"state: {settings.pool} is not mounted, so it is unknown whether there are VPSs in it; {_how_to_mount(settings)}.")
+    if actual.damaged:
+        raise VpsError(actual.damaged)
     if actual.vpss or actual.templates:
         told, which = _occupants(actual)
         raise VpsError(f"state: {told} on this node; remove {which} first.")

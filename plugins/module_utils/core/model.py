@@ -9,7 +9,8 @@ Pure. Nothing here reads or writes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from .beancounters import BTRFS, STORAGES
@@ -22,6 +23,7 @@ from .fidelity import Abilities, Held
 from .interfaces import Bridge, Interface, read_interfaces
 from .limits import Limits
 from .live import Live
+from .locations import lasting
 from .parse import parse_labels
 from .rates import Rates, parse_rates
 from .units import format_size
@@ -58,7 +60,9 @@ class Kept:
     @classmethod
     def from_record(cls, record: Mapping) -> Kept:
         """From plain data; raises one of errors.NOT_OURS for what is none."""
-        return cls(**{**record, "build": read_build(record.get("build"))})
+        kept = cls(**{**record, "build": read_build(record.get("build"))})
+        datetime.fromisoformat(kept.since)
+        return kept
 
 
 @dataclass(frozen=True)
@@ -244,7 +248,9 @@ class Actual:
     `stale` names options whose files or kernel settings do not say what the record says; they are applied again.
     `at_restart` names options that the running VPS will only take at its next start.
     `held` is what the kernel holds for each limit, and where; `disk` what its storage does. `live` is all that was read of a running one.
-    `previous` is the root file system that it had before its last reinstall, where that is kept.
+    `previous` is the root file system that it had before its last reinstall, where that is kept, and `previous_becomes`
+    the name of the snapshot that it becomes when another one is kept in its place.
+    `damaged` says why the record of one that is to be removed cannot be read: then all that is known besides is whether it runs.
     """
 
     vps: Vps | None = None
@@ -258,6 +264,8 @@ class Actual:
     disk: Disk = Disk()
     live: Live = Live()
     previous: Kept | None = None
+    previous_becomes: str | None = None
+    damaged: str | None = None
 
 
 ALLOW, REFUSE, SKIP = "allow", "refuse", "skip"
@@ -307,9 +315,15 @@ class Template:
     max_size: int = MOST_SIZE
     max_entries: int = MOST_ENTRIES
 
+    @property
+    def lasting(self) -> Template:
+        """As it is kept, told and compared: without the queries of its addresses."""
+        kept: dict[str, Any] = {name: lasting(value) for name, value in (("url", self.url), ("signature", self.signature)) if value is not None}
+        return replace(self, **kept)
+
     def inputs(self) -> dict:
         """What its content depends on, as plain data; of what an older release did not know, nothing where it is not asked."""
-        data = asdict(self)
+        data = asdict(self.lasting)
         for name in ("name", *_NO_INPUTS, *(("path", "url", "signature", "keyring") if self.sha256 and self.source == "tarball" else ())):
             del data[name]
         return {name: value for name, value in data.items() if name in _ALWAYS or value != Template.__dataclass_fields__[name].default}
@@ -317,7 +331,7 @@ class Template:
     @property
     def named(self) -> dict[str, Any]:
         """The options that a task gives to have it made, and nothing that it may leave out."""
-        found = {name: plain(value) for name, value in asdict(self).items() if value != Template.__dataclass_fields__[name].default}
+        found = {name: plain(value) for name, value in asdict(self.lasting).items() if value != Template.__dataclass_fields__[name].default}
         del found["name"]
         return {name: format_size(value) if name == "max_size" else value for name, value in found.items()}
 

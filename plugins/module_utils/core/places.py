@@ -40,6 +40,7 @@ LOCKS = "/run/vps.lock"  # of runs; root alone makes folders in /run: in /run/lo
 OFFLINE = "/run/vps.offline"  # with a folder for each stopped VPS in which a program runs
 STOPPED_CGROUP, STOPPED_MONITOR = "vps/.", "vps.monitor/."  # before its name: the cgroups of those, which no VPS's own can be
 GROUP_VARIABLE = "VPS_GROUP"  # tells the start hook the cgroup of such a program, in place of the VPS's own
+UNPRUNED = ".unpruned-"  # in the pool, before a digest of a repository: backups were removed there, and what only they had is still there
 RUNTIME = "/run/vps"  # with a folder for each VPS whose unit is not through with it
 STOP_TIMEOUT = 60  # s, for a VPS's init when the node goes down
 RECURSIVE = "memory_recursiveprot"  # see node/unit.py

@@ -98,6 +98,7 @@ class Destroy:
     """Delete a stopped VPS and its data."""
 
     name: str
+    unread: bool = False  # whether its record cannot be read
 
 
 @dataclass(frozen=True)
@@ -261,6 +262,18 @@ class Plan:
     def changed(self) -> bool:
         """Whether anything would be, or was, done."""
         return bool(self.changes)
+
+    @property
+    def stops_for_now(self) -> str | None:
+        """The VPS that is stopped on the way, and started again; None: none is."""
+        stopped = {step.name for step in self.steps if isinstance(step, Stop)}
+        started = (step.name for step in self.steps if isinstance(step, Start) and step.name in stopped)
+        return next(started, None) or next((step.vps.name for step in self.steps if isinstance(step, RollBack) and step.runs), None)
+
+    @property
+    def freezes(self) -> bool:
+        """Whether a VPS is frozen in the end."""
+        return any(isinstance(step, Freeze) for step in self.steps)
 
     def diff(self) -> dict[str, dict[str, Any]]:
         """Before and after of every changed option, as Ansible's C(--diff) wants it."""

@@ -9,8 +9,9 @@ Pure. Which of these a task asks, what it changes, and what is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from . import disk, parse, units
@@ -25,9 +26,12 @@ RESCUE = "rescue"
 PLACE = "/mnt/disk"
 AGAIN = frozenset({*IDENTITY, "limits"})  # what a root file system has to be told that knows nothing of what was said since
 STAYS = ("present", RESCUE)  # the states that leave a VPS in rescue
+SERIES = "reinstall"  # of the snapshots that what is kept becomes: no other series counts them
 LEAST_FREE = 32 << 20  # bytes in the pool below which no new root file system is made
 _MOST_PATHS, _LONGEST = 64, 1024
 _PLACE = re.compile(r"(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)+")
+# Below these at the top a system has what it boots and runs by, which a disk that is mounted over it would hide; and in /tmp it mounts something itself.
+_VITAL = re.compile(r"/(?:bin|sbin|lib[0-9a-z]*|usr|etc|proc|sys|dev|run|root|boot|efi|var|home|tmp|nix|gnu|snap|init)(?:/.*)?")
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,23 @@ def _parse_paths(values: Iterable[object]) -> tuple[str, ...]:
 def _parse_place(text: str) -> str:
     if not _PLACE.fullmatch(text) or len(text) > 255:
         raise VpsError(f"rescue_path: {shown(text)} cannot be used; it is a path such as /mnt/disk, of letters, digits, '_', '-' and '.'.")
+    if _VITAL.fullmatch(text):
+        raise VpsError(f"rescue_path: {shown(text)} would hide what the rescue system needs; name a place in /mnt or /srv, or a new one such as /disk.")
     return text
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """The name, or the first of NAME-2, NAME-3 … that no snapshot has: nothing that was kept is given up for it."""
+    found, number = name, 1
+    while found in taken:
+        number += 1
+        found = f"{name}-{number}"
+    return found
+
+
+def name_of_snapshot(previous: Kept, taken: Collection[str]) -> str:
+    """Of what the snapshot has that a root file system becomes when another one is kept in its place; `taken` are those that there are."""
+    return free_name(f"before-reinstall-{datetime.fromisoformat(previous.since):%Y%m%d-%H%M%S}", taken)
 
 
 def settled(wish: Wish) -> Wish:
@@ -199,6 +219,8 @@ def _reinstall(wish: Wish, template: str, actual: Actual, recorded: Vps) -> Move
     before, after = actual.previous and actual.previous.template, recorded.template if keeps else None
     if before != after:
         changes.append(Change("previous", before, after))
+    if keeps and actual.previous is not None:
+        changes.append(Change(f"snapshots.{actual.previous_becomes}", "absent", "present"))
     step = Reinstall(recorded.name, template, init, wish.keep_paths, keeps)
     return Moves(replace(recorded, template=template, init=init, build=None), _felt(changes, actual), (step,), at_rest=True)
 

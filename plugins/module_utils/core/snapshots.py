@@ -8,23 +8,18 @@ Pure: the time comes with the wish, so that all of a run, check mode too, goes b
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from . import container, disk, parse, units
 from .disk import Disk
-from .errors import VpsError, shown, written
+from .errors import VpsError, shown
 from .live import Live
 from .model import FROZEN, IDENTITY, OTHER_INIT, RUNNING, STOPPED, Actual, Vps
 from .plan import LIVE, Change, ChangeSnapshot, Freeze, Plan, RemoveSnapshot, RollBack, TakeSnapshot, Update, Wait
-from .reinstall import LEAST_FREE, refuse_protected
+from .reinstall import LEAST_FREE, free_name, refuse_protected
 
-ENDLESS = "never"
-_UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_DURATION = re.compile(r"([0-9]{1,10}) *([smhdw])")
-LONGEST = 36_500 * 86_400  # s: a hundred years
 MOST_KEPT = 10_000
 _RECORDED = ("description", "series", "expires")
 # What a VPS gets back with its configuration: all that a task can change of one that exists.
@@ -129,27 +124,6 @@ def parse_snapshot(params: Mapping[str, Any], *, now: float) -> Desired:
     return desired
 
 
-def parse_duration(value: object, *, option: str) -> int | None:
-    """Seconds of C(7d), C(12h); None for C(never)."""
-    text = written(value).strip().lower()
-    if text == ENDLESS:
-        return None
-    match = _DURATION.fullmatch(text)
-    if not match:
-        raise VpsError(f"{option}: {shown(text)} is not a duration; write for example 30m, 12h, 7d, 4w or {ENDLESS}.")
-    seconds = int(match.group(1)) * _UNITS[match.group(2)]
-    if not 1 <= seconds <= LONGEST:
-        raise VpsError(f"{option}: {shown(text)} is out of range; give 1s to {format_duration(LONGEST)}, or {ENDLESS}.")
-    return seconds
-
-
-def format_duration(seconds: int | None) -> str:
-    """The shortest exact way to write it, in days at the most."""
-    if seconds is None:
-        return ENDLESS
-    return next(f"{seconds // size}{unit}" for unit, size in _UNITS.items() if unit != "w" and seconds % size == 0)
-
-
 def _parse_series(text: str) -> str | None:
     """A word; none for an empty one."""
     return parse.parse_name(text, option="series") if text else None
@@ -161,7 +135,11 @@ def _parse_keep(value: int | None) -> int | None:
     return value
 
 
-_PARSERS = {"description": parse.parse_description, "series": _parse_series, "expires": lambda value: parse_duration(value, option="expires")}
+_PARSERS = {
+    "description": parse.parse_description,
+    "series": _parse_series,
+    "expires": lambda value: units.parse_duration(value, option="expires", endless=True),
+}
 
 
 def settled(desired: Desired) -> Desired:
@@ -280,7 +258,7 @@ def _change(desired: Desired, named: Snapshot) -> Plan:
 
 
 def _shown(option: str, value: Any) -> object:
-    return format_duration(value) if option == "expires" else value
+    return units.format_duration(value) if option == "expires" else value
 
 
 def _roll_back(desired: Desired, actual: SnapshotsActual, vps: Vps, named: Snapshot | None) -> Plan:
@@ -334,9 +312,4 @@ def _restoration(named: Snapshot, actual: SnapshotsActual, still: Actual) -> Pla
 
 
 def _free_name(name: str, taken: Collection[str]) -> str:
-    """The name, or the first of NAME-2, NAME-3 … that no snapshot has: nothing that was kept is given up for it."""
-    found, number = name, 1
-    while found in taken:
-        number += 1
-        found = f"{name}-{number}"
-    return parse.parse_name(found, option="keep_current")
+    return parse.parse_name(free_name(name, taken), option="keep_current")

@@ -11,12 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from . import parse, snapshots, template_life, template_sources
-from .errors import VpsError, shown
+from . import parse, template_life, template_sources, units
+from .errors import VpsError
 from .model import Template, plain
 from .plan import BuildTemplate, Change, Plan, RemoveTemplate
 from .template_life import ABSENT, EXPORTED, IMPORTED, LATEST, NOBODY, PRESENT, PRUNED, Desired, TemplateActual
@@ -47,15 +46,10 @@ def parse_template(params: Mapping[str, Any], *, now: float = 0.0) -> Desired:
 
 
 def _max_age(value: Any) -> int | None:
-    """Seconds; C(never) is no age, and would be taken for none at all."""
+    """Seconds; None where the task says nothing."""
     if value in (None, ""):
         return None
-    age = None
-    with suppress(VpsError):
-        age = snapshots.parse_duration(value, option="max_age")
-    if age is None:
-        raise VpsError(f"max_age: {shown(value)} is not an age; write for example 12h, 7d or 4w.")
-    return age
+    return units.parse_duration(value, option="max_age")
 
 
 def _refuse_strangers(state: str, params: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from . import parse, units
 from .errors import VpsError, shown
+from .locations import lasting
 from .model import ALLOW, MOST_ENTRIES, REFUSE, SKIP, Repository, Template
 
 LXC_SERVER = "https://images.linuxcontainers.org"
@@ -114,6 +115,8 @@ def _lxc(_source: str, fields: dict[str, Any]) -> None:
             raise VpsError(f"{option}: needed with source 'lxc'; write for example {example}.")
     if fields.get("url", LXC_SERVER).startswith("http:") and "sha256" not in fields:
         raise VpsError("url: nobody vouches for what a server says without TLS; write https://, or give the 'sha256' of the root file system.")
+    if set(fields.get("url", "")) & set("?#"):
+        raise VpsError(f"url: {shown(lasting(fields['url']))} has something behind a ? or #, and an image server has many files; give its address alone.")
     if fields.get("url") == LXC_SERVER:
         del fields["url"]
     fields.setdefault("special_files", SKIP)  # device nodes below /dev, which LXC covers with its own
@@ -187,6 +190,9 @@ def _customise(values: Iterable[Any]) -> tuple[tuple[str, ...], ...]:
         if not isinstance(step, (list, tuple)) or not step:
             raise VpsError(f"customise[{number}]: {shown(step)} is no list of a program and its arguments; write for example [systemctl, enable, nginx].")
         words = tuple(str(word) for word in step)
+        if len(words) == 1 and len(words[0].split()) > 1:  # of a text Ansible makes a list of one word
+            told = f"{shown(words[0])} is a text, and no shell reads it"
+            raise VpsError(f"customise[{number}]: {told}; write a list of a program and its arguments, as in [apt-get, update].")
         if not words[0] or any("\0" in word for word in words):
             raise VpsError(f"customise[{number}]: {shown(words)} cannot be run; the program has a name, and no argument has a NUL in it.")
         found.append(words)

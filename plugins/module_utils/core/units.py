@@ -1,7 +1,7 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sizes, counts and percentages: from what a person writes to numbers, and back.
+"""Sizes, counts, percentages and durations: from what a person writes to numbers, and back.
 
 Pure. Every function takes the option's name, so that its error can name it.
 """
@@ -25,6 +25,10 @@ _PERCENT = re.compile(r"([0-9]{1,20}) *%?")
 LARGEST = 1 << 62
 # In bytes, below 1 EiB: no machine has that. Memory and swap together, which cgroup v1 shows as no limit from 1 << 62 on, stay below that too.
 LARGEST_SIZE = (1 << 60) - (1 << 40)
+ENDLESS = "never"  # for no duration, where that has a meaning
+LONGEST = 36_500 * 86_400  # s: a hundred years
+_SECONDS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_DURATION = re.compile(r"([0-9]{1,10}) *([smhdw])", re.ASCII)
 _ENDLESS = (1 << 63) - 1  # what /proc/user_beancounters and OpenVZ's configuration files have for no limit
 
 
@@ -83,6 +87,30 @@ def parse_percent(text: str, *, option: str, minimum: int = 1, maximum: int = LA
     if not match:
         raise VpsError(f"{option}: {shown(text)} is not a percentage; write for example 50 (half of one CPU) or {UNLIMITED}.")
     return _bounded(int(match.group(1)), text, option, minimum, maximum, lambda value: f"{value}%")
+
+
+def parse_duration(value: object, *, option: str, endless: bool = False) -> int | None:
+    """Seconds of C(30m), C(12h) or C(7d), one at least; None for C(never), where that is no mistake (`endless`).
+
+    A number alone is refused: who writes 7 means days as often as seconds.
+    """
+    text = written(value).strip().lower()
+    if endless and text == ENDLESS:
+        return None
+    match, or_never = _DURATION.fullmatch(text), f" or {ENDLESS}" if endless else ""
+    if not match:
+        raise VpsError(f"{option}: {shown(text)} is not a duration; write for example 30m, 12h, 7d, 4w{or_never}.")
+    seconds = int(match.group(1)) * _SECONDS[match.group(2)]
+    if not 1 <= seconds <= LONGEST:
+        raise VpsError(f"{option}: {shown(text)} is out of range; give 1s to {format_duration(LONGEST)}{or_never}.")
+    return seconds
+
+
+def format_duration(seconds: int | None) -> str:
+    """The shortest exact way to write it, in days at the most."""
+    if seconds is None:
+        return ENDLESS
+    return next(f"{seconds // size}{unit}" for unit, size in _SECONDS.items() if unit != "w" and seconds % size == 0)
 
 
 def format_size(size: int | None) -> str:

@@ -10,21 +10,25 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from typing import Any, cast
 
 from ..core import backup as backups
 from ..core import plan as steps
+from ..core import retention
 from ..core.backup import Backup, Wish
 from ..core.errors import VpsError, shown
-from ..core.model import FROZEN, OTHER_INIT, STOPPED, Actual, Vps
-from ..core.places import BACKED_UP
+from ..core.model import FROZEN, OTHER_INIT, RUNNING, STOPPED, Actual, Vps
+from ..core.places import BACKED_UP, UNPRUNED
 from ..core.reinstall import refuse_protected
 from ..core.restoring import for_test, read_record, reborn
 from ..core.units import format_size
 from . import files, guest, locks, restic, roots, sparse, vps_steps
+from .again import given_back
 from .holding import keep
 from .node import Node
 from .parts import node_nameservers
@@ -33,17 +37,24 @@ from .sweep import erase
 from .tree import Tree
 
 ROOT, RECORD = "rootfs", "vps.json"  # what is in a backup
+ORIGIN = "restored"  # beside the record of a VPS that was made of a backup: the id of that
 _NEW = frozenset({"hostname", "nameservers", "search_domains"})  # of a VPS that gets another name: who it is, and not who may log in
 
 
 @dataclass(frozen=True)
 class Found:
-    """What there is before anything is done: the VPS, whether there is a repository, the VPS's backups in it, and the one that is meant."""
+    """What there is before anything is done: the VPS, whether there is a repository, the VPS's backups in it, and the one that is meant.
+
+    `there`: the target was made of the one that is meant. `unpruned`: tasks of this node have removed backups and not deleted what only those had.
+    """
 
     vps: Vps | None
     exists: bool
     backups: tuple[Backup, ...] = ()
     meant: Backup | None = None
+    there: bool = False
+    unpruned: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 class Backups(Node):
@@ -53,22 +64,28 @@ class Backups(Node):
         """See what there is; raises VpsError for what cannot be. Writes nothing, unless it may keep what it has read of the repository."""
         restic.require()
         self._refuse_place(wish)
+        warnings = _see_password_file(wish)
         vps = self._parts.vps.load(wish.name)
         if vps is None and (wish.state == backups.PRESENT or wish.paths):
-            raise VpsError(f"name: there is no VPS '{wish.name}' on this node; make it with vps_container, or restore all of it, first.")
+            gone = " Backups of one that is gone expire by state absent with keep." if wish.keep else ""
+            raise VpsError(f"name: there is no VPS '{wish.name}' on this node; make it with vps_container, or restore all of it, first.{gone}")
         tool = restic.Restic(wish.repository, patience=patience)
         known = tool.backups(wish.name, writes=writes)
         exists, listed = known is not None, known or ()
         if not exists and wish.state != backups.PRESENT:
             raise VpsError("repository: there is none at that place; a backup (state present) makes one.")
-        if wish.state == backups.ABSENT:
-            return Found(vps, exists, listed, next((one for one in listed if one.id.startswith(wish.backup)), None))
         if wish.state not in (backups.RESTORED, backups.TESTED):
-            return Found(vps, exists, listed)
+            return Found(vps, exists, listed, unpruned=os.path.exists(self._mark(wish)), warnings=warnings)
         meant = backups.find(listed, wish.backup, name=wish.name)
-        if not wish.paths:
-            self._wanted(wish, read_record(tool.read(meant, f"/{RECORD}")))
-        return Found(vps, exists, listed, meant)
+        there = wish.state == backups.RESTORED and not (wish.paths or wish.replace) and self._origin(wish.target) == meant.id
+        if not wish.paths and not there:
+            more = self._wanted(wish, read_record(tool.read(meant, f"/{RECORD}")))[2]
+            warnings += () if writes else tuple(more)  # a run tells them itself
+        return Found(vps, exists, listed, meant, there, warnings=warnings)
+
+    def _origin(self, name: str) -> str | None:
+        """The id of the backup that a VPS was made of; None where it was made otherwise, or is none."""
+        return files.read(os.path.join(self._parts.vps.path(name), ORIGIN)) if self._parts.vps.load(name) is not None else None
 
     def _refuse_place(self, wish: Wish) -> None:
         """What a guest's root could write to, or what goes with its VPS, keeps no backups."""
@@ -79,6 +96,8 @@ class Backups(Node):
 
     def _wanted(self, wish: Wish, record: Vps) -> tuple[Actual, Vps, list[str]]:
         """The VPS that has the name, the one that is to be, and warnings; raises VpsError for what cannot be."""
+        if record.name != wish.name:  # who writes to the repository may have put another's into it
+            raise VpsError(f"backup: the record in it is that of VPS {shown(record.name)}, and not of '{wish.name}'; restore another backup.")
         actual = self.read_vps(wish.target, asked=("interfaces", "publish"))
         there = actual.recorded or actual.vps
         if wish.state == backups.TESTED:
@@ -88,7 +107,9 @@ class Backups(Node):
         if there is None:
             return actual, *reborn(record, name=wish.target, addresses=wish.addresses, node=actual.node)
         if not wish.replace:
-            raise VpsError(f"target: there is a VPS '{wish.target}' already; set replace to put the backup into its place, or name another target.")
+            origin = self._origin(wish.target)
+            made = f", made of the backup {origin[:10]} (to leave it as it is, give that as backup)" if origin else ""
+            raise VpsError(f"target: there is a VPS '{wish.target}' already{made}; set replace to put the backup into its place, or name another target.")
         refuse_protected(there, "replaced by its backup")
         if wish.addresses is not None:
             raise VpsError(f"addresses: VPS '{wish.target}', which is replaced, keeps its own; change them with vps_container, and leave the option out.")
@@ -119,17 +140,15 @@ class Backups(Node):
                 )
             with suppress(FileNotFoundError):  # the VPS has been removed meanwhile
                 files.write(os.path.join(self._parts.vps.path(wish.name), BACKED_UP), f"{made.named['time']}\n")
-            removed = tool.forget(wish) if wish.keep else []
-            if removed and wish.prune:
-                tool.prune()
+            beyond = retention.beyond(listed, wish.keep)
+            pruned = self._expire(tool, beyond, wish, patience)
             if wish.verify:
                 tool.check(wish.verify_data)
-            kept = [one.named for one in listed if one.id not in removed]
-        return {"backup": told, "removed": removed, "backups": kept, **({"warnings": warnings} if warnings else {})}
+        return {"backup": told, **_left(listed, beyond, pruned), "warnings": warnings}
 
     def _make_repository(self, tool: restic.Restic, wish: Wish, patience: int) -> None:
         """One run at a time: restic lets two of them make one with two keys, which nobody opens any more (seen)."""
-        with locks.hold("repository", hashlib.sha256(wish.repository.place.encode()).hexdigest()[:16], timeout=patience):
+        with locks.hold("repository", _digest(wish), timeout=patience):
             if tool.backups(wish.name) is None:
                 tool.create()
 
@@ -189,13 +208,32 @@ class Backups(Node):
     # -- what is made of it -----------------------------------------------------------------------------------------------
 
     def remove(self, wish: Wish, found: Found, patience: int) -> dict[str, Any]:
-        """Remove one backup."""
+        """Remove one backup, or those that retention does not keep."""
         tool = restic.Restic(wish.repository, timeout=wish.timeout, patience=patience)
-        if found.meant is not None:
-            tool.remove(backups.find(found.backups, wish.backup, name=wish.name))
-            if wish.prune:
-                tool.prune()
-        return {"removed": [found.meant.id] if found.meant else [], "backups": [one.named for one in found.backups if one != found.meant]}
+        doomed = backups.doomed(wish, found.backups, datetime.now(timezone.utc))
+        return _left(found.backups, doomed, self._expire(tool, doomed, wish, patience))
+
+    def prune(self, wish: Wish, patience: int) -> bool:
+        """Delete what backups had that earlier tasks have removed; whether there was anything to do."""
+        return self._expire(restic.Restic(wish.repository, timeout=wish.timeout, patience=patience), (), wish, patience)
+
+    def _expire(self, tool: restic.Restic, doomed: Sequence[Backup], wish: Wish, patience: int) -> bool:
+        """Remove backups; then what no other one needs, where that is asked and there is any. Gives whether that was done."""
+        mark = self._mark(wish)
+        if not doomed and not (wish.prune and os.path.exists(mark)):
+            return False
+        with locks.hold("repository", _digest(wish), timeout=patience):
+            if doomed:
+                files.write(mark, "")  # before: what a run that is killed has left is pruned by the next
+                tool.remove(doomed)
+            if not wish.prune or not os.path.exists(mark):
+                return False
+            tool.prune()
+            os.unlink(mark)
+        return True
+
+    def _mark(self, wish: Wish) -> str:
+        return os.path.join(self._parts.settings.pool, f"{UNPRUNED}{_digest(wish)}")
 
     def verify(self, wish: Wish, found: Found, patience: int) -> dict[str, Any]:
         """Look whether the repository is whole."""
@@ -215,6 +253,7 @@ class Backups(Node):
             actual, vps, more = self._wanted(wish, record)
             if actual.vps is None:
                 self._make(tool, meant, vps, record)
+                more = [*more, *self._parts.warnings]
             else:
                 self._replace(tool, meant, actual, vps, record, wish)
         return {**told, "target": wish.target, **({"warnings": [*warnings, *more]} if warnings or more else {})}
@@ -234,8 +273,10 @@ class Backups(Node):
     def _make(self, tool: restic.Restic, meant: Backup, vps: Vps, record: Vps, *, verify: bool = False) -> None:
         def fill(kept: Vps, root: str) -> None:
             self._fill(tool, meant, kept, root, verify=verify)
+            files.write(os.path.join(os.path.dirname(root), ORIGIN), meant.id, mode=0o600)
             if vps.name != record.name:
                 with self._parts.driver(kept).opened(root), Tree(root) as tree:
+                    self._parts.warnings += guest.clear(tree)
                     guest.apply(tree, vps, _NEW, node_nameservers())
                     guest.renew(tree)
 
@@ -255,8 +296,8 @@ class Backups(Node):
     def _replace(self, tool: restic.Restic, meant: Backup, actual: Actual, vps: Vps, record: Vps, wish: Wish) -> None:
         """Make the disk beside the one that the VPS has, and exchange the two in one step, for which it is stopped."""
         parts, driver = self._parts, self._parts.driver(vps)
-        folder, place = parts.vps.begin(vps.name), parts.root(vps.name)
-        root, ran = os.path.join(folder, ROOT), actual.run != STOPPED
+        folder = parts.vps.begin(vps.name)
+        root = os.path.join(folder, ROOT)
         try:
             parts.vps.store(vps, folder)
             kept = parts.keepable(vps)
@@ -266,20 +307,32 @@ class Backups(Node):
                 with driver.opened(root), Tree(root) as tree:
                     guest.apply(tree, vps, other, node_nameservers())
             driver.limit(root, kept.limits)
-            if actual.run == FROZEN:
-                vps_steps.thaw(parts, steps.Thaw(vps.name))
-            try:
-                if ran:
-                    vps_steps.stop(parts, steps.Stop(vps.name, wish.stop_timeout))
-                driver.exchange(place, root)
-                parts.vps.store(replace(vps, template=record.template, init=record.init, build=record.build))
-                roots.put(parts, parts.vps.known(vps.name))  # how a disk is mounted may depend on which it is
-                parts.storage.sync()
-            finally:
-                if ran and vps_steps.status(vps.name).run == STOPPED:
-                    vps_steps.start(parts, steps.Start(vps.name))
+            with given_back(parts, vps.name, actual.run):
+                self._exchange(actual, vps, record, meant, root, wish.stop_timeout)
         finally:
             erase(parts, folder)  # what was there before, or what has not come to be
+
+    def _exchange(self, actual: Actual, vps: Vps, record: Vps, meant: Backup, root: str, stop_timeout: int) -> None:
+        """Have a VPS stopped, its disk and the one that was made of a backup change places, and the VPS be again what it was."""
+        parts, ran = self._parts, actual.run != STOPPED
+        try:
+            if actual.run == FROZEN:
+                vps_steps.thaw(parts, steps.Thaw(vps.name))
+            if ran:
+                vps_steps.stop(parts, steps.Stop(vps.name, stop_timeout))
+            origin = os.path.join(parts.vps.path(vps.name), ORIGIN)
+            with suppress(FileNotFoundError):
+                os.unlink(origin)  # until it is of the other: a run that is killed in between says nothing wrong
+            parts.driver(vps).exchange(parts.root(vps.name), root)
+            files.write(origin, meant.id, mode=0o600)
+            parts.vps.store(replace(vps, template=record.template, init=record.init, build=record.build))
+            roots.put(parts, parts.vps.known(vps.name))  # how a disk is mounted may depend on which it is
+            parts.storage.sync()
+        finally:
+            if ran and vps_steps.status(vps.name).run == STOPPED:
+                vps_steps.start(parts, steps.Start(vps.name))
+            if actual.run == FROZEN and vps_steps.status(vps.name).run == RUNNING:
+                vps_steps.freeze(parts, steps.Freeze(vps.name))
 
     def try_out(self, wish: Wish, found: Found, patience: int) -> dict[str, Any]:
         """Make a VPS of a backup, have all of it compared, boot it, and remove it again."""
@@ -308,3 +361,28 @@ class Backups(Node):
         if run != STOPPED:
             vps_steps.stop(self._parts, steps.Stop(wish.target, wish.stop_timeout))
         vps_steps.destroy(self._parts, steps.Destroy(wish.target))
+
+
+def _digest(wish: Wish) -> str:
+    """What a repository is called in the names of files."""
+    return hashlib.sha256(wish.repository.place.encode()).hexdigest()[:16]
+
+
+def _left(listed: Sequence[Backup], removed: Sequence[Backup], pruned: bool) -> dict[str, Any]:
+    return {"removed": [one.id for one in removed], "pruned": pruned, "backups": [one.named for one in listed if one not in removed]}
+
+
+def _see_password_file(wish: Wish) -> tuple[str, ...]:
+    """Raise VpsError where there is no password in it, and warn of one that everybody on the node can read."""
+    path = wish.repository.secrets.get("RESTIC_PASSWORD_FILE")
+    if path is None:
+        return ()
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise VpsError(f"password_file: {shown(path)} on the node cannot be read ({error.strerror}); put one line with the password there.") from None
+    if not stat.S_ISREG(status.st_mode) or not (files.read_start(path, 4096) or "").strip():
+        raise VpsError(f"password_file: {shown(path)} on the node has no password in it; put one line with the password there.")
+    if status.st_mode & stat.S_IROTH:
+        return (f"password_file: every user of the node can read {path}, and with it all backups; give it mode 0600.",)
+    return ()

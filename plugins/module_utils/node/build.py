@@ -62,7 +62,7 @@ def build(parts: Parts, template: Template, directory: str) -> None:
         with Tree(root) as tree:
             if not guest.can_boot(tree):
                 raise VpsError(f"{option}: there is no /sbin/init and /etc in it, and nothing else boots a VPS; take one with them, or install them first.")
-            guest.scrub(tree)
+            parts.warnings += guest.scrub(tree)
             tree.remove_special()  # LXC gives each VPS a /dev of its own, and no archive of it may have any
     except GuestInTheWay as error:
         raise VpsError(f"{option}: this cannot be made a template of, because {str(error).split(': ', 1)[-1]}") from None

@@ -337,7 +337,8 @@ def _roots(vps: Vps, directory: str) -> list[tuple[str, str]]:
     if vps.rescue is None:
         return [("lxc.rootfs.path", f"dir:{directory}/rootfs")]
     mapped = vps.privileged or vps.storage == DIR  # by nobody, or by its storage
-    options = "bind,nodev,create=dir" + ("" if mapped else ",idmap=container")
+    # Without create=dir: LXC would go to the place by its path then, and follow the guest's links out onto the node; the node makes it (roots.make_place).
+    options = "bind,nodev" + ("" if mapped else ",idmap=container")
     return [
         ("lxc.rootfs.path", f"dir:{directory}/{RESCUE}/rootfs"),
         ("lxc.mount.entry", f"{directory}/rootfs {vps.rescue.place[1:]} none {options} 0 0"),

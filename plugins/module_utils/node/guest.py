@@ -19,10 +19,30 @@ from . import tools
 from .tree import Tree
 
 
-def prepare(tree: Tree, vps: Vps, nameservers: tuple[str, ...], options: frozenset[str] = frozenset(IDENTITY)) -> None:
-    """Give a fresh clone all that makes it one of a kind; of the options those that it has not got already."""
+def prepare(tree: Tree, vps: Vps, nameservers: tuple[str, ...], options: frozenset[str] = frozenset(IDENTITY)) -> list[str]:
+    """Give a fresh clone all that makes it one of a kind; of the options those that it has not got already. Gives warnings of what was in the way."""
+    warnings = clear(tree)
     apply(tree, vps, options, nameservers)
     renew(tree)
+    return warnings
+
+
+# What the node writes into a fresh copy, or takes out of it: the folders first.
+_WRITTEN = (
+    "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/etc/shadow", "/etc/machine-id", "/root/.ssh/authorized_keys",
+    *(f"/etc/ssh/ssh_host_{kind}_key{end}" for kind in ("rsa", "dsa", "ecdsa", "ed25519") for end in ("", ".pub")),  # which ssh-keygen -A makes
+)
+_TAKEN_OUT = ("/var/lib/dbus/machine-id", "/var/lib/systemd/random-seed")
+
+
+def clear(tree: Tree) -> list[str]:
+    """Move aside, in a fresh copy, directories that have the names of files which the node writes there: a guest could keep its copy from being made.
+
+    Gives warnings. Only there: a living VPS's directory of such a name is its own affair, and the task that would write the file is refused.
+    """
+    staging = [f"{os.path.dirname(path)}/.{os.path.basename(path)}.vps-new" for path in _WRITTEN]
+    moved = [(path, tree.move_aside(path)) for path in (*_WRITTEN, *_TAKEN_OUT, *staging)]
+    return [f"guest: {path} in the new root is a directory where a file belongs; it is called {name} now." for path, name in moved if name is not None]
 
 
 def renew(tree: Tree) -> None:
@@ -52,17 +72,19 @@ def set_hostname(pid: int, hostname: str) -> None:
     tools.run(tools.in_namespace(pid, "uts", ["hostname", hostname]))
 
 
-def scrub(tree: Tree) -> None:
-    """Take out of a template what every VPS must have for itself."""
+def scrub(tree: Tree) -> list[str]:
+    """Take out of a template, or a fresh copy, what every VPS must have for itself. Gives warnings of what was in the way."""
+    warnings = clear(tree)
     for name in tree.names("/etc/ssh"):
         if name.startswith("ssh_host_"):
-            tree.remove(f"/etc/ssh/{name}")
+            tree.remove(f"/etc/ssh/{name}", folder_stays=True)
     for path in ("/var/lib/dbus/machine-id", "/var/lib/systemd/random-seed", "/etc/hostname", "/etc/resolv.conf"):
         tree.remove(path)
     # Empty, not absent: systemd then takes the boot for neither a first one nor a broken one.
     tree.write("/etc/machine-id", "", mode=0o444)
     if tree.exists("/var/lib/dbus"):
         tree.symlink("/etc/machine-id", "/var/lib/dbus/machine-id")
+    return warnings
 
 
 # What a system that has run knows of itself and of its people, and a template should not: files, and folders whose files go.

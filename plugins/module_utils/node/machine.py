@@ -86,7 +86,8 @@ class Machine:
         """The machine as it is."""
         known = settings.load()
         asked = pool.read(desired.pool)
-        vpss, templates = _occupants(known)
+        unread: dict[str, str] = {}
+        vpss, templates = _occupants(known, unread)
         hears = tuple(sorted(network.taught()))
         return Actual(
             settings=known,
@@ -107,6 +108,7 @@ class Machine:
             boot=boot.read(),
             barriers=tuple(firewall.barriers(desired.networks)),
             missing=tuple(program for program in steps.PROGRAMS if not tools.installed(program)),
+            damaged=next(iter(unread.values()), None),
         )
 
     def describe(self, actual: Actual) -> dict[str, object] | None:
@@ -183,14 +185,14 @@ _APPLY: Mapping[type, Callable] = {
 }
 
 
-def _occupants(known: Settings | None) -> tuple[tuple[Vps, ...] | None, tuple[str, ...] | None]:
-    """The VPSs and templates of the node's pool; None where the pool that would tell is not mounted."""
+def _occupants(known: Settings | None, unread: dict[str, str]) -> tuple[tuple[Vps, ...] | None, tuple[str, ...] | None]:
+    """The VPSs and templates of the node's pool; None where the pool that would tell is not mounted. `unread` gets why a VPS's record cannot be read."""
     if known is None:
         return (), ()
     place, file = pool.read(known.pool), known.made.pool_file
     mounted = (place.directory if known.pool_kind == DIR else place.btrfs) if file is None else place.backing in (file, file + steps.REMOVING)
     if mounted and os.path.isdir(os.path.join(known.pool, "vps")):
-        return tuple(Parts.of(known).reserved()), tuple(TemplateRecords(known.pool).names())
+        return tuple(Parts.of(known).reserved(unread)), tuple(TemplateRecords(known.pool).names())
     if known.pool_kind == DIR:
         return None, None
     if mounted or (file is not None and not os.path.lexists(file)):

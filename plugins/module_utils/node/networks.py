@@ -90,7 +90,10 @@ class Networks(Machine):
         """Write settings down, and have the machine follow."""
         files.write(SETTINGS, known.to_text())
         wish = settled(known)
-        super().apply(machine_plan.compare(wish, self.read(wish)))
+        actual = self.read(wish)
+        if actual.damaged:  # whose rules would not follow
+            raise VpsError(actual.damaged)
+        super().apply(machine_plan.compare(wish, actual))
 
 
 def _let_go(before: Settings, after: Settings) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,12 +23,13 @@ from ..core.beancounters import BTRFS, DIR, STORAGES
 from ..core.disk import Used
 from ..core.errors import VpsError
 from ..core.live import Live
-from ..core.model import ID_RANGE, Actual, Manifest, NodeFacts, Vps
+from ..core.model import FROZEN, ID_RANGE, RUNNING, Actual, Manifest, NodeFacts, Vps
 from ..core.places import PACKET_FILTER, PREVIOUS, link_of
 from . import cgroup, configuration, engine, fleet_progress, inside, interfaces, locks, network, progress, rates, resources, root_steps, roots, settings
 from . import snapshot_steps, template_life, template_steps, tools, traffic, vps_steps
 from . import limits as limits_
 from . import usage
+from .again import given_back
 from .glance import Glance
 from .parts import Parts, node_nameservers
 from .sweep import sweep
@@ -68,7 +69,11 @@ class Node:
 
     def apply(self, plan: steps.Plan) -> dict[str, object]:
         """Carry out a plan's steps, in their order; gives what is worth telling besides the changes."""
-        return plan.carry_out(self._do)
+        self._parts.warnings.clear()
+        name = plan.stops_for_now
+        with nullcontext() if name is None else given_back(self._parts, name, FROZEN if plan.freezes else RUNNING):
+            notes = plan.carry_out(self._do)
+        return {**notes, "warnings": list(self._parts.warnings)} if self._parts.warnings else notes
 
     def _do(self, step: object) -> dict[str, object] | None:
         if not isinstance(step, steps.Update):
@@ -76,13 +81,18 @@ class Node:
         kinds = (vps_steps.APPLY, root_steps.APPLY, template_steps.APPLY, template_life.APPLY, snapshot_steps.APPLY)
         return next(kind[type(step)] for kind in kinds if type(step) in kind)(self._parts, step)
 
-    def read_vps(self, name: str, *, decides: bool = True, asked: Collection[str] = (), source: str | None = None) -> Actual:
+    def read_vps(
+        self, name: str, *, decides: bool = True, asked: Collection[str] = (), source: str | None = None, removes: bool = False
+    ) -> Actual:
         """A VPS as it is: what its record says, where the kernel does not say something else. `source` is one that it is to be a copy of.
 
-        Who `decides` nothing by it does without what the others have. What takes a program or many files is read for who has `asked` for that option.
+        Who `decides` nothing by it does without what the others have. Who `removes` it needs no record that can be read. What takes a program or
+        many files is read for who has `asked` for that option.
         """
         for _attempt in range(5):
             try:
+                if removes and (damaged := vps_steps.read_damaged(self._parts, name)) is not None:
+                    return damaged
                 return self._read_vps(name, decides, asked, source)
             except (FileNotFoundError, ProcessLookupError):
                 self._parts.found = None
@@ -132,6 +142,9 @@ class Node:
                 at_restart |= {"interfaces"} if interfaces.waits(recorded, found) else set()
             if engine.is_privileged(status.pid) != recorded.privileged:
                 at_restart.add("privileged")
+        previous = becomes = None
+        if os.path.lexists(os.path.join(self._parts.vps.path(name), PREVIOUS)):
+            previous, becomes = roots.previous(self._parts, name)
         disk = self._parts.disk(recorded)
         limits = live.observe(recorded.limits, abilities, disk)
         return Actual(
@@ -145,7 +158,8 @@ class Node:
             held=live.held(limits, disk, abilities),
             disk=disk,
             live=live,
-            previous=roots.previous(self._parts, name) if os.path.lexists(os.path.join(self._parts.vps.path(name), PREVIOUS)) else None,
+            previous=previous,
+            previous_becomes=becomes,
         )
 
     def _with_source(self, facts: NodeFacts, name: str) -> NodeFacts:

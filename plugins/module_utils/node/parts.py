@@ -44,7 +44,7 @@ class Parts:
     """A node's parts. `storage` is the pool's own. `lock` is the descriptor of the lock that is held, `lock_timeout` how long to wait for another, in s.
 
     `found` is whether the VPS under that lock runs, once it has been asked for, until a step changes that. `together` is there for a step that is
-    one of many.
+    one of many. `warnings` is what steps have met that nobody asked for.
     """
 
     settings: Settings
@@ -55,6 +55,7 @@ class Parts:
     lock_timeout: float = 60
     found: engine.Status | None = None
     together: Together | None = None
+    warnings: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, settings: Settings) -> Parts:

@@ -13,18 +13,21 @@ import errno
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
-from ..core.errors import NOT_OURS, VpsError
+from ..core.errors import NOT_OURS, VpsError, shown
 from ..core.model import Manifest, Vps
 from . import files
 
 NEW, DELETED = ".new-", ".del-"
+AGAIN = ".again-"  # a mark, and no directory: of a VPS that is stopped for a moment (again.py)
 SCRATCH = "tmp"  # beside the root file system of what is being made: what a killed run leaves there goes with it
 
 
 class Shelf:
     """One folder of the pool with one directory a thing, and how to read and write the record in it."""
+
+    way_out = "restore it from a backup"  # of a record that is damaged
 
     def __init__(self, folder: str, record: str) -> None:
         self.folder = folder
@@ -43,13 +46,13 @@ class Shelf:
         return sorted(name for name in os.listdir(self.folder) if not name.startswith("."))
 
     def leftovers(self) -> Iterator[tuple[str, str]]:
-        """(name, path) of what is half made or half deleted."""
+        """(name, path) of what is half made or half deleted, and of marks."""
         try:
             entries = sorted(os.listdir(self.folder))
         except FileNotFoundError:  # that of backups is there only while one is made
             return
         for entry in entries:
-            for prefix in (NEW, DELETED):
+            for prefix in (NEW, DELETED, AGAIN):
                 if entry.startswith(prefix):
                     yield entry[len(prefix) :].split("@")[0], os.path.join(self.folder, entry)
 
@@ -81,7 +84,7 @@ class Shelf:
                 raise ValueError("it is no JSON object")
         except (ValueError, RecursionError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            raise VpsError(f"{path}: is damaged ({reason}); restore it from a backup, nothing was touched.") from None
+            raise VpsError(f"{path}: is damaged ({reason}); {self.way_out}; nothing was touched.") from None
         return record
 
     def write(self, directory: str, record: dict) -> None:
@@ -90,18 +93,24 @@ class Shelf:
 
     def strange(self, directory: str, error: Exception) -> VpsError:
         """The error for a record that is none of ours."""
-        return VpsError(f"{os.path.join(directory, self.record)}: was not written by this release ({error}); nothing was touched.")
+        return VpsError(f"{os.path.join(directory, self.record)}: was not written by this release ({error}); {self.way_out}; nothing was touched.")
 
 
 class VpsRecords(Shelf):
     """The VPSs of a pool."""
 
+    way_out = "put the file back, each backup of the VPS has it (docs/backup.md), or remove the VPS with state absent"
+
     def __init__(self, pool: str) -> None:
         super().__init__(os.path.join(pool, "vps"), "vps.json")
 
+    def again(self, name: str) -> str:
+        """The file that is there while a VPS is stopped that is to run again."""
+        return os.path.join(self.folder, AGAIN + name)
+
     def load(self, name: str) -> Vps | None:
         """A VPS as recorded; None where there is none."""
-        return self._vps(self.path(name))
+        return self._vps(name, self.path(name))
 
     def known(self, name: str) -> Vps:
         """One that there is; raises FileNotFoundError where somebody has removed it meanwhile."""
@@ -122,7 +131,7 @@ class VpsRecords(Shelf):
         found = []
         for name, directory in directories:
             try:
-                vps = self._vps(directory)
+                vps = self._vps(name, directory)
             except VpsError as error:
                 if unread is None:
                     raise
@@ -137,12 +146,15 @@ class VpsRecords(Shelf):
         self.write(directory or self.path(vps.name), vps.to_record())
         files.sync(directory or self.path(vps.name))
 
-    def _vps(self, directory: str) -> Vps | None:
+    def _vps(self, name: str, directory: str) -> Vps | None:
         record = self.read(directory)
         if record is None:
             return None
         try:
-            return Vps.from_record(record)
+            vps = Vps.from_record(record)
+            if vps.name != name:  # somebody has copied it here: what is done by it would be done to another
+                raise ValueError(f"it is that of VPS {shown(vps.name)}")
+            return vps
         except NOT_OURS as error:
             raise self.strange(directory, error) from None
 
@@ -159,7 +171,10 @@ class TemplateRecords(Shelf):
         if record is None:
             return None
         try:
-            return Manifest.from_record(record)
+            manifest = Manifest.from_record(record)
+            if manifest.template.name != name:
+                raise ValueError(f"it is that of template {shown(manifest.template.name)}")
+            return manifest
         except NOT_OURS as error:
             raise self.strange(self.path(name), error) from None
 
@@ -179,4 +194,4 @@ class TemplateRecords(Shelf):
 
     def store(self, manifest: Manifest, directory: str) -> None:
         """Write a manifest."""
-        self.write(directory, asdict(manifest))
+        self.write(directory, asdict(replace(manifest, template=manifest.template.lasting)))

@@ -16,7 +16,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 
-from ..core.backup import INCOMPLETE, TAG, Backup, Repository, Wish, read_backups, read_removed, read_summary
+from ..core.backup import INCOMPLETE, TAG, Backup, Repository, Wish, read_backups, read_summary
 from ..core.command import Outcome
 from ..core.errors import VpsError
 from . import tools
@@ -31,6 +31,7 @@ _NONE = ("Is there a repository at the following location", "repository does not
 # The number of a snapshot's device is another one each time, and with it all directories would be. Named to those that are known to have it.
 _FEATURES = "device-id-for-hardlinks=true"
 _OPEN = "open the repository"
+_AT_ONCE = 500  # backups on one command line
 _PAUSE = 2  # s, between two looks at somebody's lock
 
 
@@ -104,14 +105,10 @@ class Restic:
         """The text of a small file in a backup."""
         return self._run("read the backup", ["dump", "--quiet", backup.id, path], lock=False).stdout
 
-    def forget(self, wish: Wish) -> list[str]:
-        """Remove the backups of a VPS that retention does not keep; gives their ids."""
-        keep = [word for key, value in wish.keep for word in (f"--keep-{key}", value)]
-        return read_removed(self._run("remove old backups", ["forget", "--json", *_of(wish.name), "--group-by", "host", *keep]).stdout)
-
-    def remove(self, backup: Backup) -> None:
-        """Remove one backup."""
-        self._run("remove the backup", ["forget", backup.id])
+    def remove(self, backups: Sequence[Backup]) -> None:
+        """Remove backups; what only they have stays, until the repository is pruned."""
+        for first in range(0, len(backups), _AT_ONCE):
+            self._run("remove backups", ["forget", *(backup.id for backup in backups[first : first + _AT_ONCE])])
 
     def prune(self) -> None:
         """Delete what no backup needs any more. Nobody else works in the repository meanwhile."""
@@ -159,17 +156,18 @@ class Restic:
                 process.kill()
                 process.wait()
         texts = {name: bytes(kept).decode("utf-8", "replace") for name, kept in streams.kept.items()}
+        texts["stderr"] = self._repository.masked(texts["stderr"])
         return Outcome(process.returncode, texts["stdout"], texts["stderr"], tuple(sorted(streams.truncated)), not in_time)
 
     def _start(self, argv: Sequence[str], cwd: str) -> subprocess.Popen[bytes]:
         command = self._repository.sftp_command
         features = {"RESTIC_FEATURES": _FEATURES} if argv[0] == "backup" and (0, 17) <= self.version < (0, 19) else {}
-        options = ["--repo", self._repository.place, *([] if command is None else ["-o", f"sftp.command={shlex.join(command)}"])]
+        options = [] if command is None else ["-o", f"sftp.command={shlex.join(command)}"]
         try:
             return subprocess.Popen(
                 [PROGRAM, *options, *argv],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                env={**tools.ENVIRONMENT, **features, **self._repository.secrets}, cwd=cwd, preexec_fn=_goes_first,
+                env={**tools.ENVIRONMENT, **features, **self._repository.secrets, "RESTIC_REPOSITORY": self._repository.place}, cwd=cwd, preexec_fn=_goes_first,
             )
         except OSError as error:
             raise VpsError(f"repository: {PROGRAM} cannot be run on this node: {error.strerror}.") from None

@@ -42,7 +42,7 @@ def reinstall(parts: Parts, step: steps.Reinstall) -> dict[str, object]:
         parts.storage.sync()  # all of it, before it is anybody's disk; and counted from here on
         _refuse_too_much(driver.usage(root), kept, there)
         was = Kept(vps.template, vps.init, datetime.now(timezone.utc).isoformat(timespec="seconds"), vps.build)
-        roots.write(directory, roots.Note(driver.identity(root), step.template, step.init, was, step.keep_previous, build))
+        roots.write(directory, roots.Note(driver.identity(root), step.template, step.init, was, step.keep_previous, build, vps))
     except BaseException:
         erase(parts, directory)
         raise
@@ -65,7 +65,7 @@ def go_back(parts: Parts, step: steps.GoBack) -> None:
     """The same with the one that was kept, which is there already."""
     vps, driver = parts.vps.known(step.name), parts.driver(parts.vps.known(step.name))
     _erase(parts, roots.settle(parts, vps.name))
-    directory, was = roots.path(parts, vps.name, PREVIOUS), roots.previous(parts, vps.name)
+    directory, (was, _becomes) = roots.path(parts, vps.name, PREVIOUS), roots.previous(parts, vps.name)
     if was is None:
         raise VpsError(f"reinstall: what VPS '{vps.name}' had before its last reinstall has been deleted meanwhile; there is nothing to go back to.")
     now = Kept(vps.template, vps.init, was.since, vps.build)
@@ -94,6 +94,7 @@ def enter_rescue(parts: Parts, step: steps.EnterRescue) -> None:
         roots.fill(parts, made, root)
         room = parts.storage.usage(root) + RESCUE_ROOM
         parts.storage.limit(root, Limits(diskspace=Bound(room, room)))
+        roots.make_place(vps, step.rescue, root)
         configuration.let_in(vps, directory)
         parts.storage.sync()
     except BaseException:

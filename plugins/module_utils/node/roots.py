@@ -5,7 +5,7 @@
 
 A reinstall makes the new one under a staging name, moves it to C(next) in the VPS's directory, with a note that says by what number it is
 known, and has it change places with the old one in one step. By the number the next run knows whether that has happened: if so it does
-the rest (the record, the old one to C(previous)), and if not, there is nothing but remains.
+the rest (the record, the old one to C(previous), the one that was there to the snapshots), and if not, there is nothing but remains.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import os
 import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
 
+from ..core import reinstall
+from ..core import snapshots as core_snapshots
 from ..core.builds import Build, read_build
-from ..core.errors import NOT_OURS, VpsError
-from ..core.model import Kept, Vps
+from ..core.errors import NOT_OURS, GuestInTheWay, VpsError
+from ..core.model import Kept, Rescue, Vps
 from ..core.places import NEXT, PREVIOUS, RESCUE
-from ..core.reinstall import AGAIN
-from . import configuration, files, guest, locks, tree
+from . import configuration, files, guest, locks, snapshots, tree
 from .holding import keep
 from .parts import Parts, node_nameservers
 from .record import Shelf
@@ -33,6 +35,7 @@ class Note:
     """What lies beside a root file system that takes, or has taken, a VPS's place for it.
 
     `identity` is its storage's number for the new one, `template`, `init` and `build` what that was made from; `was` is the old one; `keeps` it, or not.
+    `vps` is the VPS's record as it was with the old one; None in the notes of older releases.
     """
 
     identity: int
@@ -41,6 +44,7 @@ class Note:
     was: Kept
     keeps: bool
     build: Build | None = None
+    vps: Vps | None = None
 
 
 def clone(parts: Parts, vps: Vps, root: str) -> Build:
@@ -87,7 +91,7 @@ def fill(parts: Parts, vps: Vps, root: str) -> Build:
     """A root file system from its template, as its own; gives which build of it that is."""
     build = clone(parts, vps, root)
     with parts.driver(vps).opened(root), tree.Tree(root) as inside:
-        guest.prepare(inside, vps, node_nameservers())
+        parts.warnings += guest.prepare(inside, vps, node_nameservers())
     return build
 
 
@@ -110,9 +114,9 @@ def copy(parts: Parts, vps: Vps, source: str, root: str) -> Build | None:
     driver.delete(os.path.join(kept, "rootfs"))
     shutil.rmtree(kept)
     with driver.opened(root), tree.Tree(root) as inside:
-        guest.scrub(inside)
+        parts.warnings += guest.scrub(inside)
         own = {option for option in guest.IDENTITY if getattr(vps, option) != getattr(other, option)}
-        guest.prepare(inside, vps, node_nameservers(), frozenset(own | {"hostname", "nameservers"}))
+        parts.warnings += guest.prepare(inside, vps, node_nameservers(), frozenset(own | {"hostname", "nameservers"}))
     return other.build
 
 
@@ -121,15 +125,17 @@ def path(parts: Parts, name: str, part: str) -> str:
     return os.path.join(parts.vps.path(name), part)
 
 
-def previous(parts: Parts, name: str) -> Kept | None:
-    """The root file system that a VPS had before; None where it is not kept."""
+def previous(parts: Parts, name: str) -> tuple[Kept, str] | tuple[None, None]:
+    """The root file system that a VPS had before, and the name of the snapshot that it becomes when another one is kept; None where it is not kept."""
     note = _read(path(parts, name, PREVIOUS), _NOTE)
-    return None if note is None else note.was
+    if note is None:
+        return None, None
+    return note.was, reinstall.name_of_snapshot(note.was, snapshots.SnapshotRecords(parts.vps, name).names())
 
 
 def write(directory: str, note: Note, *, back: bool = False) -> None:
     """Put a note beside a root file system; it survives a power cut from here on."""
-    Shelf(directory, _BACK if back else _NOTE).write(directory, asdict(note))
+    Shelf(directory, _BACK if back else _NOTE).write(directory, {**asdict(note), "vps": None if note.vps is None else note.vps.to_record()})
     files.sync(directory)
 
 
@@ -139,7 +145,8 @@ def _read(directory: str, name: str) -> Note | None:
     if record is None:
         return None
     try:
-        return Note(**{**record, "was": Kept.from_record(record["was"]), "build": read_build(record.get("build"))})
+        vps = None if record.get("vps") is None else Vps.from_record(record["vps"])
+        return Note(**{**record, "was": Kept.from_record(record["was"]), "build": read_build(record.get("build")), "vps": vps})
     except NOT_OURS as error:
         raise shelf.strange(directory, error) from None
 
@@ -176,16 +183,55 @@ def finish(parts: Parts, vps: Vps) -> list[str]:
         return []
     parts.storage.sync()  # before the record says so
     if (vps.template, vps.init, vps.build) != (note.template, note.init, note.build) or back:
-        again = AGAIN if back else frozenset()  # the old one knows nothing of what was said since
+        again = reinstall.AGAIN if back else frozenset()  # the old one knows nothing of what was said since
         vps = replace(vps, template=note.template, init=note.init, build=note.build, unfinished=tuple(sorted({*vps.unfinished, *again})))
         parts.vps.store(vps)
     put(parts, vps)
     if not note.keeps:
-        return [parts.vps.discard(vps.name, NEXT)]
-    remains = [parts.vps.discard(vps.name, PREVIOUS)] if os.path.lexists(path(parts, vps.name, PREVIOUS)) else []
+        there = [part for part in (PREVIOUS, NEXT) if os.path.lexists(path(parts, vps.name, part))]
+        return [parts.vps.discard(vps.name, part) for part in there]
+    if os.path.lexists(path(parts, vps.name, PREVIOUS)):
+        _make_snapshot(parts, vps)
     os.rename(directory, path(parts, vps.name, PREVIOUS))
     files.sync(parts.vps.path(vps.name))
-    return remains
+    return []
+
+
+def _make_snapshot(parts: Parts, vps: Vps) -> None:
+    """Have the root file system in C(previous) be a snapshot: nobody has said that it may go. One rename; what is written before that says nothing yet.
+
+    Of a disk of which no record says what its guest was told last, a roll back tells it everything. One without a note is a snapshot without a record.
+    """
+    directory, shelf = path(parts, vps.name, PREVIOUS), snapshots.SnapshotRecords(parts.vps, vps.name)
+    note = _read(directory, _NOTE)
+    was = Kept(vps.template, vps.init, datetime.now(timezone.utc).isoformat(timespec="seconds")) if note is None else note.was
+    name = reinstall.name_of_snapshot(was, shelf.names())
+    if note is not None:
+        before = note.vps or replace(vps, template=was.template, init=was.init, build=was.build, unfinished=tuple(sorted(guest.IDENTITY)), leaving=())
+        since = datetime.fromisoformat(was.since).timestamp()
+        shelf.store(core_snapshots.Snapshot(name, since, before, description="before it was reinstalled", series=reinstall.SERIES), directory)
+    shelf.adopt(name, directory)
+
+
+def give_place(parts: Parts, name: str) -> None:
+    """Make the place of the disk of a VPS in rescue anew, before a start: its guest may have removed it."""
+    if not os.path.lexists(path(parts, name, RESCUE)):
+        return
+    vps = parts.vps.known(name)
+    if vps.rescue is not None:
+        make_place(vps, vps.rescue, os.path.join(path(parts, name, RESCUE), "rootfs"))
+
+
+def make_place(vps: Vps, rescue: Rescue, root: str) -> None:
+    """Make the place of a VPS's own disk in what it boots in rescue. Raises GuestInTheWay where a link, or a file, is on the way there."""
+    try:
+        with tree.Tree(root) as inside:
+            inside.make_place(rescue.place)
+    except GuestInTheWay as error:
+        raise GuestInTheWay(
+            f"state: VPS '{vps.name}' cannot have its disk at {rescue.place} in rescue, as something else is on the way there in what it boots; "
+            "give another rescue_path, or end rescue with state started.", reason=str(error),
+        ) from None
 
 
 def put(parts: Parts, vps: Vps) -> None:

@@ -5,7 +5,7 @@
 
 A roll back is prepared beside the VPS, while that may run on: the copy has its limit and its identity before the VPS is stopped. One
 rename then has the old and the new disk change places. A run that is killed leaves the one or the other, and marks for the sweep, which
-thaws and starts again what the run had frozen or stopped.
+thaws what the run had frozen (holding.py), and starts again what it had stopped (again.py).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from ..core.errors import VpsError
 from ..core.limits import Limits
 from ..core.model import FROZEN, IDENTITY, RUNNING, STOPPED, Actual
 from ..core.snapshots import Snapshot, SnapshotsActual, refuse_full
-from . import configuration, engine, files, guest, tree, vps_steps
+from . import configuration, engine, guest, tree, vps_steps
 from .holding import standing_still
 from .parts import Parts, node_nameservers
 from .snapshots import SnapshotRecords
-from .sweep import START_AGAIN, boot, erase
+from .sweep import erase
 
 ROLL_BACK = ".rollback"  # no snapshot has such a name
 
@@ -106,9 +106,6 @@ def roll_back(parts: Parts, step: steps.RollBack) -> None:
     root = os.path.join(directory, "rootfs")
     try:
         _prepare(parts, step, root)
-        if step.runs:
-            files.write(os.path.join(directory, START_AGAIN), boot())
-            files.sync(directory)
         try:
             _put(parts, step, root)
         except BaseException:

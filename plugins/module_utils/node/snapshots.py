@@ -42,6 +42,13 @@ class SnapshotRecords(Shelf):
             os.mkdir(self.folder, 0o700)
         super().commit(name)
 
+    def adopt(self, name: str, directory: str) -> None:
+        """The same for a directory of the VPS's own that has become one, with its record in it."""
+        if not os.path.isdir(self.folder):
+            os.mkdir(self.folder, 0o700)
+        os.rename(directory, self.path(name))
+        files.sync(self.folder)
+
     def discard(self, name: str, part: str | None = None) -> str:
         """One rename: from here on there is none, or that folder of it; gives where its remains are."""
         remains = os.path.join(self._around.folder, f"{DELETED}{self._vps}@{os.urandom(4).hex()}")

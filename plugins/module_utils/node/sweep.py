@@ -11,15 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
 from ..core.errors import VpsError
-from ..core.model import FROZEN, STOPPED, Vps
+from ..core.model import FROZEN, Vps
 from ..core.places import LAYER, NEXT, OFFLINE, RESCUE, SNAPSHOTS
-from . import cgroup, engine, files, filtering, locks, roots, spares, tools, unit
+from . import again, cgroup, engine, filtering, locks, roots, spares, unit
 from .holding import THAW_AGAIN
 from .mounts import points_below
 from .parts import Parts
+from .record import AGAIN
 from .storage import directory
-
-START_AGAIN = "start-again"  # in a staging directory, as long as a VPS is stopped for its sake
 
 
 def sweep(parts: Parts) -> list[str]:
@@ -27,15 +26,19 @@ def sweep(parts: Parts) -> list[str]:
 
     Gives what could not be removed of others, as warnings: nobody's remains keep a run from its own work.
     """
-    warnings = []
+    warnings: list[str] = []
+    stopped: list[str] = []
     for kind, shelf in (("vps", parts.vps), ("template", parts.templates), ("backup", parts.backups)):
         for name, path in list(shelf.leftovers()):
+            if os.path.basename(path).startswith(AGAIN):
+                stopped.append(name)
+                continue
             if locks.is_at(parts.lock, locks.path(kind, name)):
-                warnings += _sweep_one(parts, kind, name, path, parts.lock)
+                warnings += _sweep_one(parts, kind, name, path)
                 continue
             try:
-                with locks.hold(kind, name, timeout=0, again=True) as lock:
-                    warnings += _sweep_one(parts, kind, name, path, lock)
+                with locks.hold(kind, name, timeout=0, again=True):
+                    warnings += _sweep_one(parts, kind, name, path)
             except locks.Held:
                 continue
             except Exception as error:  # of whatever kind
@@ -48,9 +51,10 @@ def sweep(parts: Parts) -> list[str]:
             _release(parts, point)
     warnings += _settle_roots(parts)
     _drop_layers(parts)
-    protect_left(parts)
+    warnings += [f"What is guaranteed to all VPSs together stays as it is, until this is mended: {reason}" for reason in protect_left(parts).values()]
     if filtering.was_left(parts):
         warnings += [f"The packet filter stays as it is, whatever is changed, until this is mended: {reason}" for reason in _finish_rules(parts)]
+    warnings += _give_back(parts, stopped)
     spares.keep(parts.settings.pool)
     if parts.storage.recount():
         warnings.append("pool: the kernel had lost count of what the VPSs keep on disk, and no disk limit held; it is counting again now.")
@@ -84,9 +88,9 @@ def _finish_rules(parts: Parts) -> list[str]:
 
 
 @contextmanager
-def protecting(parts: Parts, *vpss: Vps) -> Iterator[None]:
-    """Change records of these VPSs within: what is guaranteed to all together follows, after a run that is killed by the next one."""
-    if not any(unit.guarantees(vps) for vps in vpss):
+def protecting(parts: Parts, *vpss: Vps | None) -> Iterator[None]:
+    """Change records of these VPSs within: what is guaranteed to all together follows, after a run that is killed by the next one. None: an unknown one."""
+    if not any(vps is None or unit.guarantees(vps) for vps in vpss):
         yield
         return
     with open(_mark(parts), "w", encoding="ascii"):
@@ -96,18 +100,22 @@ def protecting(parts: Parts, *vpss: Vps) -> Iterator[None]:
         protect(parts)
 
 
-def protect_left(parts: Parts) -> None:
-    """Where a run has changed such a record, and not come to that."""
-    if os.path.exists(_mark(parts)):
-        protect(parts)
+def protect_left(parts: Parts) -> dict[str, str]:
+    """Where a run has changed such a record, and not come to that. Gives likewise why not."""
+    return protect(parts) if os.path.exists(_mark(parts)) else {}
 
 
-def protect(parts: Parts) -> None:
-    """Have the cgroup above all VPSs say what the records say."""
+def protect(parts: Parts) -> dict[str, str]:
+    """Have the cgroup above all VPSs say what the records say. As long as one cannot be read, it stays as it is; gives why, by the VPS's name."""
+    unread: dict[str, str] = {}
     with locks.hold("node", "allocation", timeout=parts.lock_timeout, again=True):
-        unit.protect([parts.keepable(vps) for vps in parts.vps.all()])
+        vpss = parts.vps.all(unread)
+        if unread:
+            return unread
+        unit.protect([parts.keepable(vps) for vps in vpss])
         with suppress(FileNotFoundError):
             os.unlink(_mark(parts))
+    return unread
 
 
 def _mark(parts: Parts) -> str:
@@ -142,36 +150,42 @@ def _drop_layers(parts: Parts) -> None:
         erase(parts, remains)
 
 
-def _sweep_one(parts: Parts, kind: str, name: str, path: str, lock: int) -> list[str]:
+def _sweep_one(parts: Parts, kind: str, name: str, path: str) -> list[str]:
     """Under the lock of what it is of. Gives warnings."""
     if not os.path.exists(path):  # its own run came first
         return []
     if kind != "vps":
         erase(parts, path)
         return []
-    warnings = _give_back(parts, name, path, lock)
+    warnings = _thaw(name, path)
     erase_vps(parts, name, path)
     return warnings
 
 
-def _give_back(parts: Parts, name: str, path: str, lock: int) -> list[str]:
-    """Thaw, or start again, a VPS that a killed run has frozen or stopped for a moment. What cannot be started keeps nobody from mending it."""
+def _thaw(name: str, path: str) -> list[str]:
+    """Thaw a VPS that a killed run has frozen for a moment."""
     try:
         if os.path.exists(os.path.join(path, THAW_AGAIN)) and engine.status(name).run == FROZEN:
             engine.thaw(name)
-        stopped = files.read(os.path.join(path, START_AGAIN)) == boot()  # what starts with the node is not for us to say
-        if stopped and os.path.exists(parts.vps.path(name)) and engine.status(name).run == STOPPED:
-            if not tools.has_systemd():
-                cgroup.sweep(name)
-            engine.start(name, parts.vps.path(name), keep_open=lock)
     except VpsError as error:
-        return [f"A killed run had stopped VPS '{name}', and it cannot be started again: {error}"]
+        return [f"A killed run had frozen VPS '{name}', and it cannot be thawed: {error}"]
     return []
 
 
-def boot() -> str:
-    """Which boot of the node this is (random(4))."""
-    return files.read("/proc/sys/kernel/random/boot_id") or ""
+def _give_back(parts: Parts, names: list[str]) -> list[str]:
+    """Have VPSs run again that killed runs have stopped for a moment; last of all, when their disks are whole."""
+    warnings = []
+    for name in names:
+        ours = locks.is_at(parts.lock, locks.path("vps", name))
+        try:
+            with nullcontext(parts.lock) if ours else locks.hold("vps", name, timeout=0) as lock:
+                if os.path.exists(parts.vps.again(name)):  # its own run has not come to its end
+                    warnings += again.give_back(parts, name, lock)
+        except locks.Held:
+            continue
+        except OSError as error:
+            warnings.append(f"A killed run had stopped VPS '{name}', and it cannot be started again yet: {error}")
+    return warnings
 
 
 def erase_vps(parts: Parts, name: str, remains: str) -> None:

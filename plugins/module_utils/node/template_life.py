@@ -34,7 +34,10 @@ def read(parts: Parts, desired: Desired) -> TemplateActual:
     except VpsError as error:
         damaged = str(error)
     if desired.state == template_life.ABSENT:
-        parts.users(desired.name)  # an error where one of them cannot be read: it may need this one
+        try:
+            parts.users(desired.name)
+        except VpsError as error:
+            raise VpsError(f"name: whether template '{desired.name}' is in use is unknown, as nobody knows what one VPS was made from: {error}") from None
     users = parts.builds(desired.name)
     wanted = desired.template or (manifest.template if manifest and desired.state in (template_life.PRESENT, template_life.LATEST) else None)
     return TemplateActual(

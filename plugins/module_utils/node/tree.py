@@ -13,7 +13,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ..core.archive_names import DEEPEST
 from ..core.errors import GuestInTheWay, VpsError, shown
@@ -21,6 +21,7 @@ from . import files
 from .syscalls import RESOLVE_NO_SYMLINKS, open_in_root
 
 READ_LIMIT = 1 << 20
+ASIDE, _MOST_ASIDE = ".vps-old", 100  # what a directory is called that was in the way, and how many of them there may be
 
 
 class Tree:
@@ -79,14 +80,36 @@ class Tree:
         except OSError as error:
             raise _refused("write", path, error) from None
 
-    def remove(self, path: str) -> None:
-        """Remove a file or link, if it is there."""
+    def remove(self, path: str, *, folder_stays: bool = False) -> None:
+        """Remove a file or link, if it is there. A directory is an error, unless it stays."""
         try:
             with self._parent(path) as (directory, name):
                 os.unlink(name, dir_fd=directory)
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, *((errno.EISDIR,) if folder_stays else ())):
                 raise _refused("remove", path, error) from None
+
+    def move_aside(self, path: str) -> str | None:
+        """Rename a directory that has the name of a file which is to be written, and what is in it with it; gives its new name, None where there is none.
+
+        Both names are in the directory that is held open, and no link is followed: what is moved stays where its owner has put it.
+        """
+        try:
+            with self._parent(path) as (directory, name):
+                if not stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+                    return None
+                for number in range(_MOST_ASIDE):
+                    aside = f"{name}{ASIDE}{f'-{number}' if number else ''}"
+                    try:
+                        os.stat(aside, dir_fd=directory, follow_symlinks=False)
+                    except FileNotFoundError:
+                        os.rename(name, aside, src_dir_fd=directory, dst_dir_fd=directory)
+                        return aside
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _refused("move aside", path, error) from None
+        raise GuestInTheWay(f"guest: cannot move aside {path} in the VPS: all names for it are taken.")
 
     def remove_files(self, path: str) -> None:
         """Remove all files and links in a directory and those below it, and leave the directories. Follows no link."""
@@ -146,6 +169,22 @@ class Tree:
                 os.mkdir(name, mode, dir_fd=directory)
         except FileExistsError:
             pass
+        except OSError as error:
+            raise _refused("make", path, error) from None
+
+    def make_place(self, path: str) -> None:
+        """Make a directory, and those above it, that something is to be mounted on: LXC follows no link on the way there, so none is followed here."""
+        made = "/"
+        try:
+            for name in path.strip("/").split("/"):
+                above = open_in_root(self._root, made, os.O_RDONLY | os.O_DIRECTORY, resolve=RESOLVE_NO_SYMLINKS)
+                try:
+                    with suppress(FileExistsError):
+                        os.mkdir(name, 0o755, dir_fd=above)
+                finally:
+                    os.close(above)
+                made = os.path.join(made, name)
+            os.close(open_in_root(self._root, made, os.O_RDONLY | os.O_DIRECTORY, resolve=RESOLVE_NO_SYMLINKS))
         except OSError as error:
             raise _refused("make", path, error) from None
 

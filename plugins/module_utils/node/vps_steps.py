@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack, nullcontext
@@ -17,13 +18,15 @@ from ..core.addresses import is_ipv6
 from ..core.builds import Build
 from ..core.errors import GuestInTheWay, NothingDone, VpsError
 from ..core.firewall import refuse_published
-from ..core.model import ID_RANGE, RUNNING, STOPPED, Vps
+from ..core.model import ID_RANGE, RUNNING, STOPPED, Actual, Vps
 from ..core.places import PACKET_FILTER
-from . import cgroup, configuration, controls, engine, files, filtering, guest, locks, network, probe, processes, rates, roots, tools, traffic, tree
+from . import again, cgroup, configuration, controls, engine, files, filtering, guest, locks, network, probe, processes, rates, roots, tools, traffic, tree
 from . import interfaces as ports
 from .holding import status
 from .parts import Parts, node_nameservers
 from .sweep import erase_vps, protecting
+
+_PROTECTED = re.compile(r'"protected":\s*true')
 
 
 def status_of_many(name: str) -> engine.Status:
@@ -272,6 +275,7 @@ def _limit_running(parts: Parts, vps: Vps, pid: int, *, force: bool) -> None:
 
 def start(parts: Parts, step: steps.Start) -> None:
     """Start it, in cgroups of its own name."""
+    roots.give_place(parts, step.name)
     if not tools.has_systemd():  # which does it, and may be starting the VPS right now
         cgroup.sweep(step.name)
     engine.start(step.name, parts.vps.path(step.name), keep_open=parts.lock)
@@ -345,13 +349,43 @@ def _console(parts: Parts, name: str) -> str:
     return (files.read_tail(os.path.join(parts.vps.path(name), "console.log")) or "")[-4000:]
 
 
+def read_damaged(parts: Parts, name: str) -> Actual | None:
+    """A VPS whose record cannot be read, for who removes it; None where it can, or there is none. Raises VpsError where it may be somebody else's.
+
+    Its place and its name are known, and so is whether it runs. It is protected for as long as anything in the record says so.
+    """
+    try:
+        parts.vps.load(name)
+    except VpsError as error:
+        directory = parts.vps.path(name)
+        strange = engine.foreign(name, directory)
+        if strange or os.path.islink(directory):
+            raise VpsError(f"name: {strange}" if strange else str(error)) from None
+        if not engine.linked(name, directory) and engine.has_monitor(name):
+            raise  # nobody knows what it is that runs under this name
+        try:
+            text = files.read(os.path.join(directory, parts.vps.record)) or ""
+        except OSError:
+            text = ""
+        if _PROTECTED.search(text):
+            place = os.path.join(directory, parts.vps.record)
+            raise VpsError(
+                f"protected: VPS '{name}' is, as far as its damaged record can be read; put {place} back, or take \"protected\": true out of it first."
+            ) from None
+        found = status(name)
+        return Actual(run=found.run, pid=found.pid, damaged=str(error))
+    return None
+
+
 def destroy(parts: Parts, step: steps.Destroy) -> None:
     """One rename, and it is gone; then its remains."""
-    vps = parts.keepable(parts.vps.known(step.name))
+    vps = None if step.unread else parts.keepable(parts.vps.known(step.name))
+    again.forget(parts, step.name)
     with protecting(parts, vps), filtering.following(parts):
         remains = parts.vps.discard(step.name)
         parts.sync()  # what is told to be gone does not start at the next boot
-    rates.forget(vps)
+    if vps is not None:
+        rates.forget(vps)
     erase_vps(parts, step.name, remains)
 
 

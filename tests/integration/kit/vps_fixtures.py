@@ -5,8 +5,23 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import vps_kit as kit
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "long: proves once more, on another storage or with another source, what shorter ones prove; run with VPS_TEST_LONG=1")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """CI has no time for all of them; what it leaves out it says by name."""
+    left_out = [item for item in items if item.get_closest_marker("long")]
+    if left_out and not os.environ.get("VPS_TEST_LONG"):
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+        print("left out without VPS_TEST_LONG=1:", *(item.nodeid for item in left_out), sep="\n  ")
 
 
 @pytest.fixture(scope="session", autouse=True)

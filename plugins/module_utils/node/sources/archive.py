@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from ...core.archive_names import ArchiveError
 from ...core.errors import VpsError, shown
+from ...core.locations import lasting
 from ...core.model import Template
 from . import fetching
 from .streams import decompressed, packed
@@ -34,7 +35,7 @@ def tarball(template: Template, root: str, scratch: str) -> None:
     archive = os.path.join(scratch, "archive")
     digest = fetching.fetch(location or "", archive, option=option, limit=template.max_size, ca_path=template.ca_path)
     if template.sha256:
-        fetching.verify(digest, template.sha256, location or "")
+        fetching.verify(digest, template.sha256, lasting(location or ""))
     if template.signature and template.keyring:
         signature = os.path.join(scratch, "signature")
         fetching.fetch(template.signature, signature, option="signature", limit=1 << 20, ca_path=template.ca_path)

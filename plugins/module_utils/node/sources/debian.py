@@ -30,6 +30,7 @@ STEP = "mainline.vps: customise"  # what the script says before each step
 
 _UNKNOWN_PACKAGE = re.compile(r"^E: Unable to locate package (\S+)", re.MULTILINE)
 _UNSIGNED = re.compile(r"^(?:W: GPG error: |E: The repository ')(\S+) ", re.MULTILINE)
+_NO_SUITE = re.compile(r"^E: The repository '(\S+) (\S+) Release' does not have a Release file", re.MULTILINE)
 _PROXIED = re.compile(r'^(Acquire::(?:https?::.+|Check-Valid-Until|Check-Date|Retries)) "(.*)";$', re.MULTILINE)
 _STEPS = re.compile(rf"^{STEP} ([0-9]+)$", re.MULTILINE)
 # Namespaces of its own: however it ends, its processes end and its mounts go with it.
@@ -114,6 +115,10 @@ def failed(template: Template, output: str) -> VpsError:
         said = output[output.rindex(f"{STEP} {steps[-1]}\n") :].splitlines()[1:]
         words = tools.last_words("\n".join(line for line in said if not line.startswith(("E: ", "I: ", "W: "))), 2)[-400:].rstrip(".")
         message = f"customise[{steps[-1]}]: {template.customise[int(steps[-1])][0]} failed: {words}; the result's output has all of it."
+    elif (absent := _NO_SUITE.search(output)) and any(word in output for word in ("404  Not Found", "File not found")):
+        number = next((number for number, one in enumerate(template.repositories) if _bare(absent[1]).startswith(_bare(one.url))), None)
+        option = "suite" if number is None else f"repositories[{number}].suite"
+        message = f"{option}: there is no '{absent[2]}' at {absent[1]}; name a suite that it has, or another place. The result's output has all of it."
     elif unsigned and ("NO_PUBKEY" in output or "not signed" in output or "BADSIG" in output):
         told_of = [f"repositories[{number}].key" for number, one in enumerate(template.repositories) if _bare(unsigned[1]).startswith(_bare(one.url))]
         option = (told_of or ["keyring"])[0]

@@ -17,6 +17,7 @@ from http.client import HTTPException
 from typing import IO
 
 from ...core.errors import VpsError, shown
+from ...core.locations import lasting
 from ...core.units import format_size
 from .. import tools
 
@@ -68,14 +69,15 @@ def _copy(path: str, into: str, option: str, limit: int) -> str:
 
 def _download(url: str, into: str, option: str, limit: int, ca_path: str | None) -> str:
     reason: object = None
+    named = lasting(url)
     try:
         with _opener(ca_path).open(urllib.request.Request(url, headers={"User-Agent": "mainline.vps"}), timeout=_SILENCE) as answer:
             length = answer.headers.get("Content-Length", "")
             if length.isdecimal() and len(length) < 20 and int(length) > limit:
-                raise VpsError(f"{option}: {url} has {format_size(int(length))}, and 'max_size' allows {format_size(limit)}.")
-            digest = _pour(answer, into, url, option, limit)
+                raise VpsError(f"{option}: {named} has {format_size(int(length))}, and 'max_size' allows {format_size(limit)}.")
+            digest = _pour(answer, into, named, option, limit)
             if length.isdecimal() and os.stat(into).st_size != int(length):
-                raise VpsError(f"{option}: the server sent only a part of {url}; try again.")
+                raise VpsError(f"{option}: the server sent only a part of {named}; try again.")
             return digest
     except urllib.error.HTTPError as error:
         reason = "it leads to an address that is not followed" if 300 <= error.code < 400 else f"HTTP {error.code} {shown(error.reason)}"
@@ -86,7 +88,7 @@ def _download(url: str, into: str, option: str, limit: int, ca_path: str | None)
         if isinstance(error, OSError) and (error.filename or error.errno in (ENOSPC, EDQUOT)):  # of a file of ours, and not of the network's
             raise
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    raise VpsError(f"{option}: {url} cannot be fetched: {' '.join(str(reason).split())[:200].rstrip('.')}; look whether the address is right.")
+    raise VpsError(f"{option}: {named} cannot be fetched: {' '.join(str(reason).split())[:200].rstrip('.')}; look whether the address is right.")
 
 
 def _pour(source: IO[bytes], into: str, what: str, option: str, limit: int) -> str:

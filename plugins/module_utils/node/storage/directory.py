@@ -26,7 +26,7 @@ from ...core.limits import Limits
 from ...core.places import LAYER
 from .. import copying, files, locks, tools
 from ..mounts import mount_of
-from ..syscalls import as_owner, exchange
+from ..syscalls import as_owner, exchange, sync_filesystem
 from .driver import Startup
 from .overlay import CHANGES, LOWER, UPPER, WORK, command, hook
 
@@ -219,6 +219,7 @@ class Directory:
         else:
             tools.run(["cp", "--archive", "--link", "--", source, root], timeout=_LONG)
         files.write(mark, json.dumps({**told, "size": _disk_use(root)}) + "\n", mode=0o600)
+        sync_filesystem(self._layers)  # what VPSs lie on is never written again: all of it before it has its name
         os.rename(staging, path)
         files.sync(self._layers)
 

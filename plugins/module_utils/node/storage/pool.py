@@ -8,12 +8,14 @@ Documents: mkfs.btrfs(8), mount(8), losetup(8), Documentation/filesystems/btrfs.
 
 from __future__ import annotations
 
+import glob
 import os
 import stat
 from contextlib import suppress
 
 from ...core.errors import VpsError
 from ...core.machine import DEFAULT_POOL_SIZE, FOLDERS, MAKING, MODE, REMOVING, Pool, PoolFile
+from ...core.places import UNPRUNED
 from .. import files, spares, tools
 from ..mounts import mount_of
 from .btrfs import filesystem_id
@@ -133,6 +135,7 @@ def remove(path: str, file: str | None, *, folder: bool) -> None:
         for name in FOLDERS:
             _remove_empty(os.path.join(path, name))
         spares.drop(path)
+        _unlink(*glob.glob(os.path.join(glob.escape(path), f"{UNPRUNED}*")))
         return
     if os.path.lexists(file) and _label(file) == LABEL:
         os.rename(file, file + REMOVING)

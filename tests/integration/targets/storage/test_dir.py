@@ -163,6 +163,18 @@ def test_a_vps_keeps_what_it_was_made_of_and_the_last_one_takes_it_along(templat
     assert layers() == before and not list((kit.pool() / "templates").glob(".*layer-*"))
 
 
+def test_all_of_a_layer_is_on_disk_before_it_has_its_name(template, tmp_path):
+    """What VPSs lie on is never written again: a power cut must not leave files of it empty."""
+    if shutil.which("strace") is None:
+        pytest.skip("there is no strace here")
+    calls = tmp_path / "calls"
+    traced = ["strace", "--follow-forks", "--output", str(calls), "--trace", "syncfs,rename,renameat,renameat2", "--decode-fds=path", "--string-limit=200"]
+    assert not kit.call("vps_container", wrap=traced, name=NAME, template=template, storage="dir", state="stopped").get("failed")
+    order = [line for line in calls.read_text(encoding="utf-8").splitlines() if "syncfs(" in line or f'/{layer_of(NAME).name}"' in line]
+    named = next(number for number, line in enumerate(order) if "rename" in line)
+    assert any("syncfs(" in line and "/templates>" in line for line in order[:named]), order
+
+
 def test_what_a_killed_run_left_of_a_layer_goes(minimal):
     new(NAME, minimal, state="stopped")
     layer = layer_of(NAME)
@@ -177,8 +189,11 @@ def test_what_a_killed_run_left_of_a_layer_goes(minimal):
 
 
 def test_killed_while_it_makes_a_layer_it_leaves_none(template):
+    def halves() -> list:
+        return list((kit.pool() / "templates").glob(".new-layer-*/rootfs/*"))
+
     for _time in range(3):
-        before, halves = layers(), lambda: list((kit.pool() / "templates").glob(".new-layer-*/rootfs/*"))
+        before = layers()
         kit.kill_when(halves, "vps_container", name=NAME, template=template, storage="dir", state="stopped")
         kit.ok("vps_container", name=OTHER, state="absent")
         assert not halves() and layers() - before in (set(), {layer_of(NAME).name} if own(NAME).exists() else set())

@@ -190,6 +190,31 @@ def test_it_is_made_anew_with_what_is_kept_and_put_back(vps):
     kit.container(NAME, state="started", wait="booted")
 
 
+def test_what_reinstalls_replace_is_kept_until_told_otherwise(vps):
+    kit.container(NAME, state="started", wait="booted")
+    again = {"name": NAME, "reinstall": "always", "wait": "booted", **RESTART}
+    kit.ok("vps_container", **again)
+    kit.shell(NAME, "echo second >/mark; sync")
+    kit.container(NAME, hostname="later")
+    for mark in ("vps", "second"):
+        done = kit.foretold("vps_container", settles=False, **again)
+        name = done["changes"][-2]["option"].partition("snapshots.")[2]  # the last is the restart
+        (told,) = kit.ok("vps_info", name=NAME)["vpss"]
+        assert (told["snapshots"][-1]["name"], told["snapshots"][-1]["series"]) == (name, "reinstall") and told["snapshots"][-1]["size"] > 0, mark
+    names = [one["name"] for one in told["snapshots"]]
+    assert len(names) == 2 and all(name.startswith("before-reinstall-2") for name in names) and told["previous"]
+    kit.ok("vps_snapshot", vps=NAME, name=names[1], state="rolled_back", stop_timeout=0, wait="booted")
+    assert kit.shell(NAME, "cat /mark /etc/hostname").stdout == "second\nlater\n"
+    kit.container(NAME, state="stopped")
+    kit.ok("vps_snapshot", vps=NAME, name=names[0], state="rolled_back", restore_configuration=True)
+    assert same(content(NAME), vps) and kit.info(NAME)["hostname"] == NAME
+    kit.container(NAME, reinstall="always", keep_previous=False, state="stopped")
+    (told,) = kit.ok("vps_info", name=NAME)["vpss"]
+    assert told["previous"] is None and [one["name"] for one in told["snapshots"]] == names
+    kit.foretold("vps_snapshot", vps=NAME, series="reinstall", keep=1)
+    kit.foretold("vps_snapshot", vps=NAME, name=names[1], state="absent")
+
+
 def test_it_boots_in_rescue_with_its_disk_inside_and_back(vps):
     kit.container(NAME, state="started", wait="booted")
     if PLAIN:

@@ -38,6 +38,16 @@ def test_it_is_fetched_once(folder):
     assert (root() / "sbin/init").is_symlink()
 
 
+def test_what_opens_an_address_is_kept_nowhere(folder):
+    """A signed address is another one each hour, and the archive is the same."""
+    with servers.serving(folder) as server:
+        server.redirects = {"/signed?by=hush": "/a.tar.xz"}
+        made = kit.ok("vps_template", **wish(server, folder, url=f"{server.url}/signed?by=hush"))
+        assert made["template"]["options"]["url"] == f"{server.url}/signed" and "/a.tar.xz" in server.asked
+        assert "hush" not in str((made["changes"], made["diff"])) and "hush" not in (root().parent / "template.json").read_text(encoding="utf-8")
+        assert not kit.ok("vps_template", **wish(server, folder, url=f"{server.url}/signed?by=other"))["changed"]
+
+
 def test_tls_vouches_for_the_server(folder, tmp_path):
     """Whose certificate is not known to the node is refused; `ca_path` makes it known."""
     with servers.serving(folder, tls=tmp_path) as server:
@@ -71,6 +81,7 @@ def test_what_fails_is_a_sentence(folder):
         assert "'max_size'" in kit.fails("vps_template", **wish(server, folder, url=f"{server.url}/big", max_size="1M"))
         assert kit.fails("vps_template", **wish(server, folder, url=f"{server.url}/big")).startswith("sha256: ")
     assert "cannot be fetched" in kit.fails("vps_template", **wish(server, folder))
+    assert "hush" not in kit.fails("vps_template", **wish(server, folder, url=f"{server.url}/none?signature=hush"))
     assert "cannot be fetched" in kit.fails("vps_template", **wish(server, folder, url="http://no.such.host.invalid/a"))
     assert not root().exists()
 

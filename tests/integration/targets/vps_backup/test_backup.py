@@ -90,7 +90,7 @@ def test_a_young_backup_is_enough(minimal, nowhere):
     again = backup(nowhere, max_age="1h")
     assert first["changed"] and not again["changed"]
     assert again["backup"] == again["backups"][-1] and again["backup"]["id"] == first["backup"]["id"]
-    assert backup(nowhere, max_age="0")["changed"]
+    assert backup(nowhere)["changed"]
 
 
 def test_check_mode_writes_nothing_and_says_what_would_be_done(minimal, nowhere):
@@ -191,10 +191,8 @@ def test_a_guest_leads_nobody_out_of_its_tree_and_keeps_nobody_waiting(minimal, 
     assert kit.node_files() == before
 
 
-def test_files_that_cannot_be_read_are_told_and_the_backup_is_not_taken_for_a_whole_one(minimal, repository):
+def too_deep() -> None:
     """A path longer than the kernel takes: a guest makes one step by step."""
-    stopped(minimal)
-    whole = backup(repository)["backup"]["id"]
     folder = os.open(kit.rootfs(NAME), os.O_RDONLY)
     for _number in range(25):
         os.mkdir("d" * 200, dir_fd=folder)
@@ -203,12 +201,33 @@ def test_files_that_cannot_be_read_are_told_and_the_backup_is_not_taken_for_a_wh
         folder = below
     os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=folder))
     os.close(folder)
+
+
+def test_files_that_cannot_be_read_are_told_and_the_backup_is_not_taken_for_a_whole_one(minimal, repository):
+    stopped(minimal)
+    whole = backup(repository)["backup"]["id"]
+    too_deep()
     told = kit.call("vps_backup", name=NAME, **repository)
     assert told["failed"] and told["changed"] and told["msg"].startswith("name: a backup was made, but some files")
     assert not told["backup"]["complete"] and told["output"]
     found = backup(repository, state="restored", target=COPY)
     assert found["backup"]["id"] == whole
     assert [one["complete"] for one in found["backups"]] == [True, False]
+
+
+def test_retention_counts_whole_backups_alone(minimal, repository, restic):
+    """One that lacks files is worth less than an older one, and goes with the next that has all."""
+    stopped(minimal)
+    first, second = (backup(repository)["backup"]["id"] for _number in range(2))
+    too_deep()
+    lacking = kit.call("vps_backup", name=NAME, keep={"last": 2}, **repository)
+    assert not lacking["backup"]["complete"]
+    assert len(json.loads(restic("snapshots", "--json"))) == 3, "nothing goes for one that lacks files"
+    kit.run("rm", "-rf", str(kit.rootfs(NAME) / ("d" * 200)))
+    told = backup(repository, keep={"last": 2})
+    assert sorted(told["removed"]) == sorted([first, lacking["backup"]["id"]])
+    assert [one["id"] for one in told["backups"]] == [second, told["backup"]["id"]]
+    assert sorted(one["id"] for one in json.loads(restic("snapshots", "--json"))) == sorted(one["id"] for one in told["backups"])
 
 
 def test_two_vpss_share_a_repository_at_the_same_time(minimal, repository):
@@ -246,13 +265,14 @@ def test_the_examples_run_as_written(minimal, tmp_path):
     try:
         kit.container("web1", template=minimal, wait="booted")
         password.write_text("a password\n", encoding="ascii")
+        password.chmod(0o600)
         tasks = kit.examples("vps_backup")
         assert "changed=3" in kit.play(tmp_path, tasks)
         kit.ok("vps_container", name="web1-copy", state="absent", stop_timeout=0)
         assert "changed=2" in kit.play(tmp_path, tasks)
         assert kit.said("web1", "cat", "/root/dump.sql") == "the dump of a database"
         told = kit.ok("vps_backup", name="web1", repository="/srv/backups", password_file=str(password))
-        assert set(told) - {"changed", "invocation"} <= set(kit.documented_result("vps_backup"))
+        assert set(told) - {"changed", "diff", "invocation"} <= set(kit.documented_result("vps_backup"))
     finally:
         for name in ("web1", "web1-copy"):
             kit.ok("vps_container", name=name, state="absent", stop_timeout=0)

@@ -43,7 +43,7 @@ def attempts(params: dict):
         count += killed(moment, **params)
         yield
     print(f"seed {SEED}: {count} of {KILLS} runs were killed on the way")
-    assert count >= KILLS // 3, "hardly any was killed: they are faster than was measured"
+    assert count >= max(1, KILLS // 3), "hardly any was killed: they are faster than was measured"
 
 
 def running() -> list[str]:

@@ -8,16 +8,17 @@ from __future__ import annotations
 import pytest
 import vps_kit as kit
 
-kit.PREFIX = "it-rei-"
+kit.PREFIX = f"{kit.PREFIX}rei-"
 
 
 @pytest.fixture(scope="session")
 def other():
     """A second template; of the same content, which only its name tells from the first."""
-    kit.ok("vps_template", name="it-rei-other", source="minimal")
-    yield "it-rei-other"
+    name = f"{kit.PREFIX}other"
+    kit.ok("vps_template", name=name, source="minimal")
+    yield name
     kit.remove_all()
-    kit.ok("vps_template", name="it-rei-other", state="absent")
+    kit.ok("vps_template", name=name, state="absent")
 
 
 @pytest.fixture(params=["btrfs", "image"])

@@ -18,7 +18,7 @@ import vps_kit as kit
 
 KILLS = kit.kills(3)
 SEED = int(os.environ.get("VPS_TEST_SEED") or time.time_ns() % 1_000_000)
-NAME, COPY = "it-rei-k", "it-rei-l"
+NAME, COPY = (f"{kit.PREFIX}{letter}" for letter in "kl")
 
 
 def kill_after(seconds: float, **params) -> None:
@@ -40,7 +40,7 @@ def duration(**params) -> float:
 def left() -> list[str]:
     """What is neither a VPS nor a part of one that is finished."""
     folder = kit.pool() / "vps"
-    return [str(path) for path in (*folder.glob(".*it-rei*"), *folder.glob("it-rei*/next"), *folder.glob("it-rei*/source"))]
+    return [str(path) for path in (*folder.glob(f".*{kit.PREFIX}*"), *(path for part in ("next", "source") for path in folder.glob(f"{kit.PREFIX}*/{part}")))]
 
 
 def test_while_a_disk_is_made_anew_and_put_back(minimal, other, storage):
@@ -86,6 +86,33 @@ def test_while_a_disk_is_made_anew_and_put_back(minimal, other, storage):
         assert left() == [], where
     print(f"seed {SEED}: {found}")
     assert all(found.values()), f"seed {SEED}: the moments were badly chosen: {found}"
+    kit.ok("vps_container", name=NAME, state="absent")
+    kit.until("nothing is left", lambda: not kit.remains())
+
+
+def test_nothing_that_was_replaced_is_lost(minimal, storage):
+    """Runs that have a disk made anew each time, killed at the moments around what becomes of the one that was kept: each disk that there was is somewhere."""
+    kit.container(NAME, template=minimal, storage=storage, limits={"diskspace": "300M"}, wait="booted")
+    folder, base = kit.pool() / "vps" / NAME, {"name": NAME, "restart_policy": "if_needed", "stop_timeout": 0, "wait": "booted"}
+    anew = {**base, "reinstall": "always"}
+    count, kept, left_of = 0, folder / "snapshots", {}
+    moments = (
+        (folder / "previous").exists, (folder / "previous/snapshot.json").exists, lambda: not (folder / "previous").exists(),
+        lambda: len(list(kept.glob("before-*"))) > count, lambda: not (folder / "next").exists() and len(list(kept.glob("before-*"))) > count,
+    )
+    for number, moment in enumerate(moments):
+        count = len(list(kept.glob("before-*")))
+        kit.shell(NAME, f"echo {number} >/generation; sync")
+        kit.kill_when(moment, "vps_container", **anew)
+        kit.ok("vps_container", **anew)  # which makes one more, whatever has become of the other
+        assert left() == [] and kit.info(NAME)["previous"], number
+    (told,) = kit.ok("vps_info", name=NAME)["vpss"]
+    kit.ok("vps_container", **base, reinstall="undo")
+    for name in (None, *(one["name"] for one in told["snapshots"])):
+        if name is not None:
+            kit.ok("vps_snapshot", vps=NAME, name=name, state="rolled_back", stop_timeout=0, wait="booted")
+        left_of[name] = kit.shell(NAME, "cat /generation", check=False).stdout.strip()
+    assert {str(number) for number in range(len(moments))} <= set(left_of.values()), left_of
     kit.ok("vps_container", name=NAME, state="absent")
     kit.until("nothing is left", lambda: not kit.remains())
 

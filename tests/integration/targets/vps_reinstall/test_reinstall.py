@@ -12,7 +12,7 @@ import guest_tree
 import pytest
 import vps_kit as kit
 
-NAME, COPY = "it-rei-a", "it-rei-b"
+NAME, COPY = (f"{kit.PREFIX}{letter}" for letter in "ab")
 AGAIN = {"name": NAME, "reinstall": "always", "restart_policy": "if_needed", "stop_timeout": 0, "wait": "booted"}
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJv8BqGkzvUNdUuyRAVUXZbkRpTlmJgsHtN1qKHf4Oyk one@example.com"
 
@@ -38,7 +38,7 @@ def test_all_that_is_recorded_stays_and_the_disk_is_new(vps, other):
     assert [change["option"] for change in done["changes"]] == ["template", "root", "previous", "state"]
     after = kit.info(NAME)
     changed = {key for key in after if after[key] != before[key]}
-    assert changed <= {"template", "previous", "pid", "disk_used"} and after["template"] == other
+    assert changed <= {"template", "template_build", "previous", "pid", "disk_used"} and after["template"] == other
     kit.until("it has booted", lambda: kit.shell(NAME, "test -e /run/booted", check=False).returncode == 0)
     assert kit.shell(NAME, "test -e /mine", check=False).returncode == 1
     assert (kit.said(NAME, "hostname"), kit.said(NAME, "cat", "/root/.ssh/authorized_keys")) == (NAME, KEY)
@@ -75,7 +75,7 @@ def test_a_guest_does_not_lead_the_node_astray(vps):
     message = kit.fails("vps_container", **AGAIN, keep_paths=["/deep"])
     assert message.startswith("keep_paths: /deep cannot be kept: ")
     assert kit.shell(NAME, "cat /mark").stdout == "1\n" and kit.info(NAME)["previous"]
-    assert not list((kit.pool() / "vps").glob(".*it-rei*"))
+    assert not list((kit.pool() / "vps").glob(f".*{kit.PREFIX}*"))
 
 
 def test_what_is_kept_has_to_fit(minimal):
@@ -86,7 +86,7 @@ def test_what_is_kept_has_to_fit(minimal):
     message = kit.fails("vps_container", **AGAIN, keep_paths=["/srv"])
     assert message.startswith("keep_paths: with what is kept the disk of VPS") and "more than limits.diskspace (100M)" in message
     assert kit.info(NAME)["state"] == "started" and kit.shell(NAME, "test -s /srv/big").returncode == 0
-    assert not list((kit.pool() / "vps").glob(".*it-rei*"))
+    assert not list((kit.pool() / "vps").glob(f".*{kit.PREFIX}*"))
     assert kit.ok("vps_container", **AGAIN)["changed"]
 
 
@@ -144,7 +144,7 @@ def test_a_copy_is_of_this_instant_and_nobody_else_s_twin(vps, runs):
 
 def test_several_copies_are_made_at_once(vps):
     """While their source is changed, too: each waits for it only as long as its disk is looked at."""
-    names = [f"it-rei-c{number}" for number in range(4)]
+    names = [f"{kit.PREFIX}c{number}" for number in range(4)]
     runs = [kit.launch("vps_container", name=name, clone_from=NAME, limits={"diskspace": "350M"}) for name in names]
     runs.append(kit.launch("vps_container", name=NAME, hostname="other", state="restarted", stop_timeout=0))
     told = [kit.result(run) for run in runs]

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+import tempfile
+
 import pytest
 import vps_kit as kit
 
-NAME = "it-rei-r"
+NAME = f"{kit.PREFIX}r"
 
 
 @pytest.fixture
@@ -19,6 +23,14 @@ def vps(minimal, storage):
     )
     kit.shell(NAME, "echo mine >/mine; chown 12:13 /mine; echo root:changed::::::: >/etc/other; rm /sbin/init; mkdir /sbin/init; sync")
     return made
+
+
+@pytest.fixture
+def outside():
+    """A directory of the node that a VPS's root can get to and write to, if somebody takes it there."""
+    with tempfile.TemporaryDirectory() as name:  # none of pytest's, which are root's alone to pass
+        os.chmod(name, 0o777)
+        yield pathlib.Path(name)
 
 
 def rescued(**more) -> dict:
@@ -67,20 +79,30 @@ def test_what_is_written_to_either_disk_is_bounded(vps):
     assert kit.disk_limit(NAME, "rescue/rootfs") is not None
 
 
-def test_a_guest_in_rescue_does_not_lead_its_start_astray(vps):
-    """What it has put at the place of its disk may keep it from starting; it does not get anything of the node's."""
+@pytest.mark.parametrize("link", ["/mnt/disk", "/mnt"])
+def test_a_guest_in_rescue_does_not_lead_its_start_astray(vps, outside, link):
+    """What it has put at the place of its disk, or on the way there, keeps it from starting; it neither gets nor makes anything of the node's."""
     before = kit.node_files()
     rescued()
-    kit.shell(NAME, "umount /mnt/disk; rmdir /mnt/disk; ln -s /../../../../../etc /mnt/disk; sync")
-    assert kit.said(NAME, "readlink", "/mnt/disk") == "/../../../../../etc"
+    kit.shell(NAME, f"umount /mnt/disk; mv {link} {link}.old; ln -s /../../../../..{outside} {link}; sync")
+    assert kit.said(NAME, "readlink", link) == f"/../../../../..{outside}"
     init = kit.pid(NAME)
     kit.shell(NAME, "reboot", check=False)
     kit.until("it has ended", lambda: kit.pid(NAME) != init)
-    told = kit.call("vps_container", name=NAME, state="rescue", stop_timeout=0)
-    assert "msg" not in told or told["msg"].startswith("state: VPS"), told
-    assert kit.node_files() == before
+    kit.until("its start has failed", lambda: kit.pid(NAME) is None)
+    told = kit.fails("vps_container", name=NAME, state="rescue", stop_timeout=0)
+    assert told.startswith(f"state: VPS '{NAME}' cannot have its disk at /mnt/disk in rescue"), told
+    assert kit.node_files() == before and not list(outside.iterdir())
     rescued(rescue_path="/disk")
     assert kit.said(NAME, "cat", "/disk/mine") == "mine", "another one is a fresh one"
+
+
+def test_a_guest_in_rescue_that_removes_the_place_of_its_disk_gets_it_back(vps):
+    rescued(rescue_path="/var/tmp/deep/disk")
+    kit.shell(NAME, "umount /var/tmp/deep/disk; rm -r /var/tmp/deep; sync; poweroff", check=False)
+    kit.until("it has ended", lambda: kit.pid(NAME) is None)
+    rescued()
+    assert kit.said(NAME, "cat", "/var/tmp/deep/disk/mine") == "mine"
 
 
 def test_one_that_is_removed_in_rescue_leaves_nothing(vps):

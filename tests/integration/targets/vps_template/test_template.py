@@ -117,6 +117,7 @@ def test_other_inputs_are_foretold_and_the_same_inputs_in_another_order_are_the_
     assert template(debian)["packages"] == PACKAGES
 
 
+@pytest.mark.long
 def test_a_package_that_does_not_exist_is_one_sentence_and_leaves_nothing():
     """The message names the option and the package. Who wants the same name meanwhile waits, or is told who has it."""
     first = kit.launch("vps_template", name="it-t-bad", source="debian", packages=["no-such-package-it", *PACKAGES])
@@ -142,6 +143,7 @@ def test_a_failed_rebuild_keeps_the_old_template(minimal):
     kit.container("it-after", template="it-t-keep")
 
 
+@pytest.mark.long
 def test_there_and_back_again():
     """minimal, a tiny Debian in its place, minimal again: each foretold; VPSs keep what they were made of."""
     small = {"source": "debian", "suite": "bookworm", "packages": []}
