@@ -201,7 +201,11 @@ class Real:
     def clean(self) -> None:
         """Remove every VPS of the suite, whatever a failed test has left of it."""
         for name in self._names():
-            modules.reconcile(self.node, "vps_container", name=name, state="absent")
+            try:
+                modules.reconcile(self.node, "vps_container", name=name, state="absent")
+            except VpsError:  # it is protected, say
+                modules.reconcile(self.node, "vps_container", name=name, protected=False)
+                modules.reconcile(self.node, "vps_container", name=name, state="absent")
         if any(one.name == f"{PREFIX}lan" for one in settings.require().others):
             modules.reconcile(Networks(), "vps_network", name=f"{PREFIX}lan", state="absent")
             self.node.require_usable()

@@ -24,6 +24,7 @@ from .plan import LIVE, Change, DropPrevious, EnterRescue, GoBack, LeaveRescue, 
 NEVER, IF_DIFFERS, ALWAYS, UNDO = "never", "if_template_differs", "always", "undo"
 RESCUE = "rescue"
 PLACE = "/mnt/disk"
+NO_RESCUE = "state: rescue needs a pool on btrfs, and this node's is a directory; enter the stopped VPS with vps_command instead."
 AGAIN = frozenset({*IDENTITY, "limits"})  # what a root file system has to be told that knows nothing of what was said since
 STAYS = ("present", RESCUE)  # the states that leave a VPS in rescue
 SERIES = "reinstall"  # of the snapshots that what is kept becomes: no other series counts them
@@ -251,7 +252,7 @@ def _rescue(wish: Wish, state: str, actual: Actual, found: Moves) -> Moves:
         after = before
         if before is None or (template, place) != (before.template, before.place):
             if BTRFS not in actual.node.storages:
-                raise VpsError("state: rescue needs a pool on btrfs, and this node's is a directory; enter the stopped VPS with vps_command instead.")
+                raise VpsError(NO_RESCUE)
             option = "rescue_template" if wish.rescue_template else "template"
             after = Rescue(template, known_template(template, actual.node, option=option), place)
             check_room(actual.node, f"state: what VPS '{vps.name}' is to boot in rescue")

@@ -42,6 +42,14 @@ def forget(parts: Parts, name: str) -> None:
         os.unlink(parts.vps.again(name))
 
 
+def start(parts: Parts, name: str, lock: int) -> None:
+    """Start a VPS, in cgroups of its own name; LXC keeps its lock, which is `lock`, until it has."""
+    roots.give_place(parts, name)
+    if not tools.has_systemd():  # which does it, and may be starting the VPS right now
+        cgroup.sweep(name)
+    engine.start(name, parts.vps.path(name), keep_open=lock)
+
+
 def give_back(parts: Parts, name: str, lock: int) -> list[str]:
     """Start, and freeze, a VPS that a killed run has stopped; under its lock. Gives warnings.
 
@@ -53,11 +61,8 @@ def give_back(parts: Parts, name: str, lock: int) -> list[str]:
         if boot != _boot() or vps is None:
             return []
         if status(name).run == STOPPED:
-            roots.give_place(parts, name)
             roots.put(parts, vps)  # how its disk is mounted may depend on which it is by now
-            if not tools.has_systemd():
-                cgroup.sweep(name)
-            engine.start(name, parts.vps.path(name), keep_open=lock)
+            start(parts, name, lock)
         if run == FROZEN and status(name).run == RUNNING:
             engine.freeze(name, keep_open=lock)
     except VpsError as error:

@@ -17,6 +17,7 @@ from ..core.errors import VpsError
 from ..core.limits import Limits
 from ..core.model import Kept, Vps
 from ..core.places import NEXT, PREVIOUS, RESCUE
+from ..core.reinstall import NO_RESCUE
 from . import configuration, keeping, roots
 from .parts import Parts
 from .storage.btrfs import Btrfs
@@ -85,7 +86,7 @@ def enter_rescue(parts: Parts, step: steps.EnterRescue) -> None:
     """Always a subvolume, whatever the VPS's own disk is: it costs nothing, and nothing has to be mounted for it."""
     vps = parts.vps.known(step.name)
     if not isinstance(parts.storage, Btrfs):
-        raise VpsError("state: rescue needs a pool on btrfs, and this node's is a directory; enter the stopped VPS with vps_command instead.")
+        raise VpsError(NO_RESCUE)
     _erase(parts, roots.settle(parts, vps.name))
     made = replace(vps, template=step.rescue.template, init=step.rescue.init, storage=parts.storage.name, rescue=None)
     directory = parts.vps.begin(vps.name)

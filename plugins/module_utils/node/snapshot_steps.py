@@ -23,7 +23,7 @@ from ..core.errors import VpsError
 from ..core.limits import Limits
 from ..core.model import FROZEN, IDENTITY, RUNNING, STOPPED, Actual
 from ..core.snapshots import Snapshot, SnapshotsActual, refuse_full
-from . import configuration, engine, guest, tree, vps_steps
+from . import engine, guest, roots, tree, vps_steps
 from .holding import standing_still
 from .parts import Parts, node_nameservers
 from .snapshots import SnapshotRecords
@@ -156,7 +156,7 @@ def _put(parts: Parts, step: steps.RollBack, root: str) -> None:
         raise
     parts.storage.sync()
     if step.update is None:
-        _configure(parts, name)
+        roots.put(parts, parts.vps.known(name))  # how a disk is mounted may depend on which it is
         return
     try:
         vps_steps.update(parts, step.update)
@@ -164,14 +164,8 @@ def _put(parts: Parts, step: steps.RollBack, root: str) -> None:
         driver.exchange(parts.root(name), root)
         now = parts.vps.known(name)
         parts.vps.store(replace(now, unfinished=tuple(sorted(set(now.unfinished) - (unwritten - set(before.unfinished))))))
-        _configure(parts, name)
+        roots.put(parts, parts.vps.known(name))
         raise
-
-
-def _configure(parts: Parts, name: str) -> None:
-    """Write what LXC reads: how a disk is mounted may depend on which it is."""
-    kept = parts.keepable(parts.vps.known(name))
-    configuration.write(kept, parts.vps.path(name), parts.startup(kept), parts.networks)
 
 
 def _start(parts: Parts, name: str) -> None:

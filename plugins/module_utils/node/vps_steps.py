@@ -275,10 +275,7 @@ def _limit_running(parts: Parts, vps: Vps, pid: int, *, force: bool) -> None:
 
 def start(parts: Parts, step: steps.Start) -> None:
     """Start it, in cgroups of its own name."""
-    roots.give_place(parts, step.name)
-    if not tools.has_systemd():  # which does it, and may be starting the VPS right now
-        cgroup.sweep(step.name)
-    engine.start(step.name, parts.vps.path(step.name), keep_open=parts.lock)
+    again.start(parts, step.name, parts.lock)
 
 
 def stop(parts: Parts, step: steps.Stop) -> None:

@@ -12,7 +12,6 @@ import re
 import signal
 import socket
 import subprocess
-import time
 
 import layer2
 import pytest
@@ -145,9 +144,10 @@ def test_what_leaves_by_the_node_has_its_address(a):
 @contextlib.contextmanager
 def busy(seconds: int):
     """A connection over eth0 that is never idle; at its end, nothing of it was lost for long."""
-    server = subprocess.Popen(["nsenter", f"--net=/proc/{kit.pid(A)}/ns/net", "iperf3", "-s", "-1"], stdout=subprocess.DEVNULL)
-    kit.until("a server", lambda: layer2.connects(NODE, "10.90.0.10", 5201) or True)
-    time.sleep(0.3)
+    server = subprocess.Popen(
+        ["nsenter", f"--net=/proc/{kit.pid(A)}/ns/net", "iperf3", "-s", "-1", "--forceflush"], stdout=subprocess.PIPE, text=True
+    )
+    kit.until("iperf3 listens", lambda: "listening" in server.stdout.readline())
     client = subprocess.Popen(
         ["iperf3", "-c", "10.90.0.10", "-b", "50M", "-t", str(seconds), "-i", "0.5", "-J"], stdout=subprocess.PIPE, text=True
     )

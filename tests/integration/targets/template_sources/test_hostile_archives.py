@@ -132,9 +132,11 @@ def test_a_guest_that_digs_deep(minimal):
 
 
 def test_what_is_in_the_way_of_an_identity(tmp_path):
-    """A directory where every VPS's own file goes: the node does not remove it, and says so."""
+    """A directory where every VPS's own file goes: the node does not remove it, moves it aside, and says so."""
     path = made(tmp_path / "a.tar", entry("etc/machine-id", type=FOLDER), entry("etc/machine-id/x"))
-    assert refused(path).startswith("path: this cannot be made a template of")
+    told = kit.ok("vps_template", **tarball(path))
+    assert "/etc/machine-id" in told["warnings"][0], told["warnings"]
+    assert (root() / "etc/machine-id.vps-old/x").is_file() and not (root() / "etc/machine-id").is_dir()
 
 
 def test_kinds_that_nobody_knows(tmp_path):

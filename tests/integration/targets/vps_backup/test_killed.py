@@ -93,6 +93,7 @@ def test_a_restore_of_a_vps_that_there_is(minimal, repository, storage):
     assert kit.ok("vps_command", name=NAME, argv=["cat", "/which"])["stdout"] == "old"
 
 
+@pytest.mark.long
 def test_a_restore_and_a_test_of_one(minimal, repository):
     kit.container(NAME, template=minimal, state="stopped")
     (kit.rootfs(NAME) / "data").write_bytes(os.urandom(3 << 20))

@@ -205,5 +205,6 @@ def test_when_nothing_at_all_is_left_that_is_one_sentence():
     for path in (POOL / ".spare").iterdir():
         path.rename(POOL / f"fill-{path.name}")
     before = (POOL / f"vps/{named('btrfs')}/vps.json").read_text(encoding="utf-8")
-    assert "No space left on device; enlarge the pool or remove a VPS." in kit.fails("vps_limits", name=named("btrfs"), memory="70M")
+    told = kit.fails("vps_limits", name=named("btrfs"), memory="70M")
+    assert told.startswith("pool: No space left on device") and told.endswith("; enlarge the pool or remove a VPS."), told
     assert (POOL / f"vps/{named('btrfs')}/vps.json").read_text(encoding="utf-8") == before

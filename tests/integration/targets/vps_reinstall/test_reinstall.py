@@ -159,10 +159,12 @@ def test_a_copy_needs_the_room_that_its_source_takes(vps):
     assert kit.info(COPY) is None
 
 
-def test_a_guest_that_stands_in_the_way_is_not_copied(vps):
-    kit.shell(NAME, "rm /etc/machine-id; mkdir /etc/machine-id; sync")
-    assert kit.fails("vps_container", name=COPY, clone_from=NAME).startswith("guest: cannot write /etc/machine-id")
-    assert kit.info(COPY) is None and not list((kit.pool() / "vps").glob(f".*{COPY}*"))
+def test_what_a_guest_has_put_in_the_way_of_its_copy_is_moved_aside_there(vps):
+    kit.shell(NAME, "rm /etc/machine-id; mkdir /etc/machine-id; echo mine >/etc/machine-id/file; sync")
+    told = kit.ok("vps_container", name=COPY, clone_from=NAME, wait="booted")
+    assert "/etc/machine-id" in told["warnings"][0], told["warnings"]
+    assert kit.said(COPY, "cat", "/etc/machine-id.vps-old/file") == "mine" and len(kit.said(COPY, "cat", "/etc/machine-id")) == 32
+    assert kit.said(NAME, "cat", "/etc/machine-id/file") == "mine", "the living one's own stays where it is"
 
 
 def test_the_record_of_a_vps_without_any_of_this_is_read_as_before(vps):

@@ -98,11 +98,11 @@ def test_a_guest_in_rescue_does_not_lead_its_start_astray(vps, outside, link):
 
 
 def test_a_guest_in_rescue_that_removes_the_place_of_its_disk_gets_it_back(vps):
-    rescued(rescue_path="/var/tmp/deep/disk")
-    kit.shell(NAME, "umount /var/tmp/deep/disk; rm -r /var/tmp/deep; sync; poweroff", check=False)
+    rescued(rescue_path="/srv/deep/disk")
+    kit.shell(NAME, "umount /srv/deep/disk; rm -r /srv/deep; sync; poweroff", check=False)
     kit.until("it has ended", lambda: kit.pid(NAME) is None)
     rescued()
-    assert kit.said(NAME, "cat", "/var/tmp/deep/disk/mine") == "mine"
+    assert kit.said(NAME, "cat", "/srv/deep/disk/mine") == "mine"
 
 
 def test_one_that_is_removed_in_rescue_leaves_nothing(vps):

@@ -162,6 +162,7 @@ def test_a_reinstall_gives_a_vps_the_present_build_and_back_again_the_old_one(sy
 
 
 @pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.long
 def test_vpss_that_are_made_while_it_is_built_anew_are_of_one_build(system, source, storage):
     """Each has the content of the build that its record names, and none fails."""
     marks = {}
