@@ -23,10 +23,12 @@ version_of = $$($(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 SANITY_PYTHON ?= $(call version_of,.venv/bin/python)
 playbook = $(with_venv) ANSIBLE_CALLBACK_RESULT_FORMAT=yaml ansible-playbook -i playbooks/inventory/localhost.yml
 
-STEPS := unit types lint docs build sanity integration
+# Those of the second line run one after the other beside the first line's.
+STEPS := unit types lint docs build sanity machine
+BESIDE := node-short apart
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test deps-node quickstart quickstart-clean test $(STEPS:%=test-%) test-node node-shell docs benchmark benchmark-peers benchmark-growth benchmark-density clean
+.PHONY: help deps deps-test deps-node quickstart quickstart-clean test $(STEPS:%=test-%) $(BESIDE:%=test-%) test-integration test-node node-shell docs benchmark benchmark-peers benchmark-growth benchmark-density clean
 
 help: ## This list
 	@echo 'make TARGET [ARGS="more arguments for the tool"] [PYTHON=python3]'
@@ -48,9 +50,9 @@ quickstart-clean: $(RUN) ## Undo quickstart, then remove .venv and .build
 	@$(playbook) playbooks/quickstart-clean.yml $(ARGS)
 	@rm -rf .venv .build
 
-test: $(TEST) ## All test steps below but test-node, each whatever the others say; integration needs root
+test: $(TEST) ## All test steps below but test-node, each whatever the others say; as root
 	@$(MAKE) --no-print-directory deps-node || : # first: apt serves one at a time, and the steps install packages too
-	@MAKE="$(MAKE)" tests/tools/run-steps --beside node-short $(STEPS)
+	@MAKE="$(MAKE)" tests/tools/run-steps $(STEPS) --beside $(BESIDE)
 
 test-unit: $(TEST) ## Unit tests (pytest); ARGS="-k limits"
 	@PYTHONPATH="$(CURDIR)/.build/live" PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m pytest -p no:pytest-ansible tests/unit tests/contract $(ARGS)
@@ -73,7 +75,13 @@ test-integration: $(TEST) ## ansible-test integration on this machine, as root; 
 	@test "$$(id -u)" -eq 0 || { echo 'test-integration makes containers on this machine: run it as root' >&2; exit 1; }
 	@$(with_venv) tests/tools/in-collection ansible-test integration --allow-destructive \
 		--controller "origin:python=$(call version_of,.venv/bin/python)" \
-		--target "controller:python=$(call version_of,$(NODE_PYTHON))@$(NODE_PYTHON)" $(ARGS) $(TARGETS)
+		--target "controller:python=$(call version_of,$(NODE_PYTHON))@$(NODE_PYTHON)" --continue-on-error $(ARGS) $(TARGETS)
+
+test-machine: ## Of test-integration, the targets whose node is this machine
+	@$(MAKE) --no-print-directory test-integration TARGETS="--exclude apart"
+
+test-apart: ## Of test-integration, those that have a private copy of this machine, and may run beside the others
+	@COPY=apart $(MAKE) --no-print-directory test-integration TARGETS=apart
 
 node_python = $(with_venv) PYTHONPATH="$(CURDIR)/.build/live" PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m
 node_test = $(node_python) pytest -p no:pytest-ansible --durations=12 tests/node

@@ -4,7 +4,8 @@
 """What tests on a real node need: calling modules as Ansible does, looking into guests and into the kernel, waiting.
 
 A module runs in a process of its own, by the node's interpreter, with its arguments as JSON, as under Ansible and many
-times faster. Everything that a test makes has a name that starts with `it-`; nothing else is touched.
+times faster. Everything that a test makes has a name that starts with `it-`, or under kit/apart with
+`ap-`; nothing else is touched.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import layer2
 import pytest
 import vps_kit as kit
 
-kit.PREFIX = "it-br-"  # the control groups are the machine's: there may be other tests' VPSs in them
+kit.PREFIX = "ap-br-"  # the control groups are the machine's: there may be other tests' VPSs in them
 A, B, C = (f"{kit.PREFIX}{letter}" for letter in "abc")
 LAN = {"name": "lan", "subnets": ["10.92.0.0/24", "fd92::/64"], "bridge": "br-lan", "gateways": ["10.92.0.1", "fd92::1"], "nat": True}
 LINKS = {

@@ -9,8 +9,8 @@ import net_lab as lab
 import pytest
 import vps_kit as kit
 
-kit.PREFIX = "it-net-"  # the control groups are the machine's: there may be other tests' VPSs in them
-A, B, C = "it-net-a", "it-net-b", "it-net-c"
+kit.PREFIX = "ap-net-"  # the control groups are the machine's: there may be other tests' VPSs in them
+A, B, C = "ap-net-a", "ap-net-b", "ap-net-c"
 ADDRESSES = {A: ["10.90.0.10", "fd90::10"], B: ["10.90.0.11", "fd90::11"], C: ["10.90.0.12", "fd90::12"]}
 # What a VPS has that has been told nothing.
 NEW = {"isolated": True, "firewall": {}, "publish": [], "rates": {}, "labels": {}}

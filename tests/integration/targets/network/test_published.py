@@ -67,7 +67,7 @@ def test_a_port_of_udp_is_not_one_of_tcp(hosts):
 
 def test_one_port_moves_from_a_vps_to_another(hosts):
     published({"host": 8080, "guest": 80})
-    assert "it-net-a" in kit.fails("vps_container", name=B, publish=[{"host": 8080, "guest": 80}])
+    assert "ap-net-a" in kit.fails("vps_container", name=B, publish=[{"host": 8080, "guest": 80}])
     published()
     published({"host": 8080, "guest": 443}, name=B)
     lab.check(hosts, "out1 > node tcp/8080 b\nout2 > node tcp/8080 b\na > node tcp/8080 b")

@@ -196,7 +196,7 @@ def test_bytes_are_counted_in_their_direction(hosts, family):
 
 
 def test_what_is_counted_outlives_every_end_of_a_vps_and_not_its_removal(minimal):
-    name, addresses = "it-net-counted", ["10.90.0.30", "fd90::30"]
+    name, addresses = "ap-net-counted", ["10.90.0.30", "fd90::30"]
     made = kit.container(name, template=minimal, addresses=addresses)
     assert max(traffic(name).values()) < 10_000
     datagrams(lab.OUT1, addresses[0], 1000, 1000)

@@ -136,17 +136,17 @@ def test_the_first_rule_that_fits_counts(hosts):
         (["10.81.0.2", "fd81::2"], True, False, False, False),
         (["10.82.0.0/24", "fd82::/64"], False, True, False, False),
         (["10.80.0.0/14", "fd80::/12"], True, True, False, False),
-        (["vps:it-net-b"], False, False, True, False),
+        (["vps:ap-net-b"], False, False, True, False),
         (["vps"], False, False, True, True),
         (["label:tier=web"], False, False, False, True),
-        (["vps:it-net-b", "label:tier=web", "10.81.0.2", "fd81::/64"], True, False, True, True),
-        (["vps:it-net-nobody", "label:tier=none"], False, False, False, False),
+        (["vps:ap-net-b", "label:tier=web", "10.81.0.2", "fd81::/64"], True, False, True, True),
+        (["vps:ap-net-nobody", "label:tier=none"], False, False, False, False),
         (["10.90.0.11", "fd90::/124"], False, False, None, False),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, list) else None,
 )
 def test_a_rule_lets_in_whom_it_names(hosts, peers, out1, out2, b, c):
-    kit.container("it-net-c", labels={"tier": "web"})
+    kit.container("ap-net-c", labels={"tier": "web"})
     incoming({"proto": "tcp", "ports": 80, "from": peers})
     words = {"out1": out1, "out2": out2, "b": b, "c": c}
     lab.check(hosts, "\n".join(
@@ -166,13 +166,13 @@ def test_a_label_that_comes_and_goes_takes_its_rules_along(hosts):
 
 
 def test_a_neighbour_that_is_removed_takes_its_rules_along(hosts, minimal):
-    incoming({"proto": "tcp", "from": "vps:it-net-d"})
-    kit.container("it-net-d", template=minimal, addresses=["10.90.0.13", "fd90::13"])
-    hosts["d"] = lab.vps("it-net-d")
+    incoming({"proto": "tcp", "from": "vps:ap-net-d"})
+    kit.container("ap-net-d", template=minimal, addresses=["10.90.0.13", "fd90::13"])
+    hosts["d"] = lab.vps("ap-net-d")
     lab.check(hosts, "d > a tcp/80 a")
-    kit.container("it-net-d", state="absent")
-    kit.container("it-net-e", template=minimal, addresses=["10.90.0.13", "fd90::13"])
-    hosts["d"] = lab.vps("it-net-e")
+    kit.container("ap-net-d", state="absent")
+    kit.container("ap-net-e", template=minimal, addresses=["10.90.0.13", "fd90::13"])
+    hosts["d"] = lab.vps("ap-net-e")
     lab.check(hosts, "d > a tcp/80 silent")
 
 
@@ -196,10 +196,10 @@ def test_a_vps_that_may_go_nowhere_goes_nowhere_and_still_answers(hosts, default
 
 def test_a_rule_lets_out_to_whom_it_names(hosts):
     kit.container(B, isolated=False)
-    kit.container("it-net-c", isolated=False, labels={"tier": "web"})
+    kit.container("ap-net-c", isolated=False, labels={"tier": "web"})
     outgoing(
         {"proto": "tcp", "ports": 80, "to": ["10.81.0.0/24", "fd81::/64"]},
-        {"proto": "udp", "to": "vps:it-net-b"},
+        {"proto": "udp", "to": "vps:ap-net-b"},
         {"proto": "tcp", "ports": 443, "to": "label:tier=web"},
         {"action": "reject", "proto": "tcp", "to": "vps"},
     )
@@ -216,7 +216,7 @@ def test_a_rule_lets_out_to_whom_it_names(hosts):
 
 
 def test_both_sides_have_to_agree(hosts):
-    kit.container(B, firewall={"in": {"default": "drop", "rules": [{"proto": "tcp", "ports": 80, "from": "vps:it-net-a"}]}})
+    kit.container(B, firewall={"in": {"default": "drop", "rules": [{"proto": "tcp", "ports": 80, "from": "vps:ap-net-a"}]}})
     outgoing({"proto": "tcp", "ports": 443})
     lab.check(hosts, "a > b tcp/80 silent\na > b tcp/443 silent")
     outgoing({"proto": "tcp", "ports": [80, 443]})
@@ -267,7 +267,7 @@ def test_a_datagram_in_pieces_is_let_in_where_a_whole_one_is(hosts):
 
 
 def test_a_restart_keeps_all_of_it(hosts):
-    incoming({"proto": "tcp", "ports": 80, "from": ["vps:it-net-b", "10.81.0.2", "fd81::2"]})
+    incoming({"proto": "tcp", "ports": 80, "from": ["vps:ap-net-b", "10.81.0.2", "fd81::2"]})
     kit.container(A, state="restarted")
     hosts["a"] = lab.vps(A)
     with lab.Servers() as servers:

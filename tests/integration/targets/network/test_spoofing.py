@@ -250,7 +250,7 @@ def receive_offer(client: socket.socket) -> str:
 
 @FAMILIES
 def test_a_host_outside_that_takes_a_vps_s_address_is_not_that_vps(hosts, family):
-    rule = {"proto": "udp", "ports": 9, "from": ["vps:it-net-b", "10.81.0.2", "fd81::2"]}
+    rule = {"proto": "udp", "ports": 9, "from": ["vps:ap-net-b", "10.81.0.2", "fd81::2"]}
     kit.container(A, firewall={"in": {"default": "drop", "rules": [rule]}})
     gateway = lab.hardware(lab.NODE, "it-net1")
     with lab.Sniffer(hosts["a"]) as sniffer:

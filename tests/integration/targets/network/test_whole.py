@@ -26,7 +26,7 @@ MANY = 50
 TABLE = ("nft", "--stateless", "list", "table", "inet", "mainline_vps")
 SOME = {
     "labels": {"tier": "web"}, "isolated": False, "publish": [{"host": 8080, "guest": 80}], "rates": {"in": "50M", "out": "30M"},
-    "firewall": {"in": {"default": "drop", "rules": [{"proto": "tcp", "ports": 80, "from": ["vps:it-net-b", "10.81.0.0/24", "fd81::/64"]}]}},
+    "firewall": {"in": {"default": "drop", "rules": [{"proto": "tcp", "ports": 80, "from": ["vps:ap-net-b", "10.81.0.0/24", "fd81::/64"]}]}},
 }
 
 
@@ -49,7 +49,7 @@ def is_what_the_records_say(where: str = "") -> None:
 @pytest.fixture
 def many(minimal):
     """Fifty VPSs more, which do not run; their rules are there all the same."""
-    names = [f"it-net-many{number}" for number in range(MANY)]
+    names = [f"ap-net-many{number}" for number in range(MANY)]
     for number, name in enumerate(names):
         rules = [{"proto": "tcp", "ports": [80, 443], "from": ["vps", "192.0.2.0/24"]}, {"proto": "icmp"}]
         addresses = [f"10.90.1.{number + 1}", f"fd90::1:{number + 1:x}"]
@@ -136,7 +136,7 @@ def test_a_change_of_rules_is_made_in_the_table_that_is_there(hosts):
         told = json.loads(kit.run("nft", "--json", "list", "table", "inet", "mainline_vps"))["nftables"]
         return {f"{kind} {body['name']} {body['handle']}" for one in told for kind, body in one.items() if kind in ("chain", "set", "map")}
 
-    before = {each for each in numbers() if not re.search("_it-net-|is_", each)}
+    before = {each for each in numbers() if not re.search("_ap-net-|is_", each)}
     kit.container(A, firewall={"in": {"default": "drop"}}, labels={"tier": "web"}, publish=[{"host": 8080, "guest": 80}])
     assert before and before <= numbers()
     kit.container(A, **NEW)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import vps_kit as kit
 
-kit.PREFIX = "it-fleet-"  # the control groups are the machine's: there may be other tests' VPSs in them
+kit.PREFIX = "ap-fleet-"  # the control groups are the machine's: there may be other tests' VPSs in them
 
 
 def pytest_sessionstart():

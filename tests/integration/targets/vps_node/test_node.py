@@ -285,10 +285,10 @@ def test_a_machine_in_use_is_not_pulled_from_under_its_vpss():
     node()
     kit.ok("vps_template", name="it-minimal", source="minimal")
     assert "template it-minimal" in refused(state="absent")
-    kit.ok("vps_container", name="it-web", state="present", template="it-minimal", addresses=["10.91.0.9"])
-    assert "VPS it-web and template it-minimal" in refused(state="absent")
+    kit.ok("vps_container", name="ap-web", state="present", template="it-minimal", addresses=["10.91.0.9"])
+    assert "VPS ap-web and template it-minimal" in refused(state="absent")
     assert "10.91.0.9" in refused(networks=["10.92.0.0/16"])
-    assert "it-web" in refused(id_start=65536 * 20000)
+    assert "ap-web" in refused(id_start=65536 * 20000)
     assert "state: absent" in refused(pool="/mnt/other", pool_file="/mnt/other.img")
     assert changed(foretold(networks=["10.91.0.0/24"])) >= {"networks"}
     kit.run("umount", POOL)
