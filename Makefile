@@ -78,10 +78,10 @@ test-integration: $(TEST) ## ansible-test integration on this machine, as root; 
 		--target "controller:python=$(call version_of,$(NODE_PYTHON))@$(NODE_PYTHON)" --continue-on-error $(ARGS) $(TARGETS)
 
 test-machine: ## Of test-integration, the targets whose node is this machine
-	@$(MAKE) --no-print-directory test-integration TARGETS="--exclude apart"
+	@$(MAKE) --no-print-directory test-integration TARGETS="--exclude apart/"
 
 test-apart: ## Of test-integration, those that have a private copy of this machine, and may run beside the others
-	@COPY=apart $(MAKE) --no-print-directory test-integration TARGETS=apart
+	@COPY=apart $(MAKE) --no-print-directory test-integration TARGETS=apart/
 
 node_python = $(with_venv) PYTHONPATH="$(CURDIR)/.build/live" PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m
 node_test = $(node_python) pytest -p no:pytest-ansible --durations=12 tests/node
