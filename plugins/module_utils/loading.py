@@ -7,7 +7,8 @@ Most of what a task on one VPS costs is Python compiling source. zipimport compi
 away, and compiles it again to run it (CPython's zipimport.get_filename); the next task does all of it anew; and a task that changes a
 limit needs no code that builds templates. So compiled code is kept on the node until it boots, found by the hash of its source and checked by its own; and a
 module imported as a whole, `from . import tree`, is read when something of it is first used, while one of which a name is imported is
-read at once. benchmarks/ has what that gives. Outside an archive, in tests and filters, nothing of this happens.
+read at once. The archive itself is kept as well where Ansible's side asks for it (plugins/action/vps_kept.py), so that the next task need not bring it.
+benchmarks/ has what that gives. Outside an archive, in tests and filters, nothing of this happens.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import marshal
 import os
+import re
 import stat
 import sys
 from contextlib import suppress
@@ -24,6 +26,9 @@ from types import CodeType, ModuleType
 from zipimport import zipimporter
 
 KEPT = "/run/vps.code"  # root's alone, as what is in it is run by root
+ASKED = "VPS_CODE"  # in the environment of a task: the name of the code that it is to run, or, where it has brought it, to keep; MODULE-HASH
+_NAME = re.compile(r"vps_[a-z_]+-[0-9a-f]{64}")
+_ARCHIVES = 3  # of one module: of as many releases of this collection as may be in use on several controllers
 _CHECK = 32  # bytes of a SHA-256 before the code
 
 
@@ -39,7 +44,8 @@ class Importer(zipimporter):
         """A module's code, compiled by an earlier task from the same source for the same Python, or now."""
         source = self.get_data(self.get_filename(fullname))
         path = os.path.join(KEPT, hashlib.sha256(MAGIC_NUMBER + source).hexdigest())
-        code = _read(path)
+        kept = _read(path)
+        code = marshal.loads(kept) if kept is not None else None
         if code is None:
             code = super().get_code(fullname)
             with suppress(OSError):  # we are not root, or there is no room
@@ -54,36 +60,64 @@ class Importer(zipimporter):
         return spec
 
 
-def _read(path: str) -> CodeType | None:
+def asked() -> str:
+    """The name of the code that the task is to run or to keep; empty where there is none. Programs that it starts are not told."""
+    name = os.environ.pop(ASKED, "")
+    return name if _NAME.fullmatch(name) else ""
+
+
+def archive(name: str) -> str | None:
+    """The path of a kept archive, whole as it was written; None where there is none, or we may not trust it."""
+    path = os.path.join(KEPT, f"{name}.zip")
+    return path if _read(path) is not None else None
+
+
+def _read(path: str) -> bytes | None:
     """What has been kept at a path; None where that is nothing, or not what was written there."""
     try:
         folder = os.lstat(KEPT)
         if not stat.S_ISDIR(folder.st_mode) or folder.st_uid != os.geteuid() or folder.st_mode & 0o022:
             return None  # somebody else could write there
         with open(path, "rb") as file:
-            check, code = file.read(_CHECK), file.read()
+            check, kept = file.read(_CHECK), file.read()
     except OSError:
         return None
-    return marshal.loads(code) if check == hashlib.sha256(code).digest() else None
+    return kept if check == hashlib.sha256(kept).digest() else None
 
 
-def _keep(path: str, code: bytes) -> None:
+def _keep(path: str, content: bytes) -> None:
     """By a rename: whoever reads it meanwhile, or after we are killed, has all of it or none."""
     os.makedirs(KEPT, mode=0o700, exist_ok=True)
     staging = f"{path}.{os.getpid()}"
     try:
         with open(staging, "wb") as file:
-            file.write(hashlib.sha256(code).digest() + code)
+            file.write(hashlib.sha256(content).digest() + content)
         os.rename(staging, path)
     except OSError:
         os.unlink(staging)
         raise
 
 
+def _keep_archive(source: str, name: str) -> None:
+    """A copy of an archive, which Python reads with the check before it as well; the oldest of the same module go."""
+    with open(source, "rb") as file:
+        _keep(os.path.join(KEPT, f"{name}.zip"), file.read())
+    start = name.partition("-")[0] + "-"
+    same = [entry for entry in os.scandir(KEPT) if entry.name.startswith(start) and entry.name.endswith(".zip")]
+    for entry in sorted(same, key=lambda entry: entry.stat().st_mtime_ns)[:-_ARCHIVES]:
+        os.unlink(entry.path)
+
+
 def install(package: str) -> None:
     """Have what is below a package's folder found by this from now on, where that is in an archive and Python 3.10 or later."""
-    folder = sys.modules[package].__path__[0]
-    if not isinstance(sys.modules[package].__loader__, zipimporter) or not hasattr(zipimporter, "find_spec"):
+    folder, loader = sys.modules[package].__path__[0], sys.modules[package].__loader__
+    if not isinstance(loader, zipimporter):
+        return
+    name = asked()
+    if name:
+        with suppress(OSError):  # we are not root, or there is no room
+            _keep_archive(loader.archive, name)
+    if not hasattr(zipimporter, "find_spec"):
         return
 
     def hook(path: str) -> Importer:
