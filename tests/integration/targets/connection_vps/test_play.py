@@ -185,6 +185,7 @@ def others(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_a_role_of_others_runs_unchanged(guest, others, tmp_path):
     """community.zabbix.zabbix_agent installs, writes configuration, restarts by a handler; twice is once."""
     environment = {"ANSIBLE_COLLECTIONS_PATH": f"{os.environ['ANSIBLE_COLLECTIONS_PATH']}:{others}"}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -106,7 +107,8 @@ class Server:
         for line in kit.run("ps", "-eo", "pid,ppid").splitlines()[1:]:
             number, parent = map(int, line.split())
             if parent == self._process.pid:
-                os.kill(number, signal.SIGTERM)
+                with contextlib.suppress(ProcessLookupError):  # it was about to end
+                    os.kill(number, signal.SIGTERM)
         self._process.terminate()
         self._process.wait(10)
         for path in (self.folder / "cp").glob("*"):
