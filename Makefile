@@ -105,6 +105,7 @@ benchmark: $(TEST) ## What each task costs beside an empty one, one in a VPS bes
 	@PYTHONPATH="$(CURDIR)/.build/live" .venv/bin/python benchmarks/modules.py
 	@$(with_venv) .venv/bin/python benchmarks/tasks.py
 	@$(with_venv) .venv/bin/python benchmarks/connection.py
+	@$(with_venv) .venv/bin/python benchmarks/where.py
 	@$(with_venv) .venv/bin/python benchmarks/fleet.py
 	@PYTHONPATH="$(CURDIR)/.build/live" .venv/bin/python benchmarks/clones.py
 	@PYTHONPATH="$(CURDIR)/.build/live" .venv/bin/python benchmarks/placement.py 1000
