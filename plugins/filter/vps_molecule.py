@@ -42,7 +42,7 @@ options:
     required: true
   directory:
     description:
-      - A path that this scenario of this checkout has alone, such as C(molecule_ephemeral_directory).
+      - A path that this scenario of this checkout has alone, such as Molecule's C(molecule_scenario_directory).
     type: str
     required: true
   owner:
@@ -61,7 +61,7 @@ seealso:
 EXAMPLES = r"""
 - name: What a scenario's VPSs are called
   ansible.builtin.debug:
-    msg: "{{ (platforms | mainline.vps.vps_molecule('default', '/home/me/shop/.ansible/tmp/molecule.e6a1.default')).instances }}"
+    msg: "{{ (platforms | mainline.vps.vps_molecule('default', '/home/me/shop/molecule/default')).instances }}"
   vars:
     platforms:
       - name: web

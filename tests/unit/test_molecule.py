@@ -12,7 +12,7 @@ from ansible_collections.mainline.vps.plugins.filter.vps_molecule import vps_mol
 from ansible_collections.mainline.vps.plugins.module_utils.core.parse import parse_name
 from ansible_collections.mainline.vps.tests.contract import modules
 
-HERE = {"scenario": "default", "directory": "/home/me/shop/.ansible/tmp/molecule.e6a1.default", "owner": "laptop"}
+HERE = {"scenario": "default", "directory": "/home/me/shop/molecule/default", "owner": "laptop"}
 
 
 def made(*platforms, **where):
