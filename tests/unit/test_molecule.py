@@ -29,7 +29,8 @@ def test_an_instance_is_a_vps_that_vps_fleet_takes():
 
 
 def test_a_platform_says_otherwise():
-    web = made({"name": "web", "template": "trixie", "addresses": [], "hostname": "www.example.com", "firewall": {}, "wait": "running", "labels": {"tier": "web"}})["web"]
+    said = {"template": "trixie", "addresses": [], "hostname": "www.example.com", "firewall": {}, "wait": "running", "labels": {"tier": "web"}}
+    web = made({"name": "web", **said})["web"]
     assert (web["template"], web["addresses"], web["hostname"], web["firewall"], web["wait"]) == ("trixie", [], "www.example.com", {}, "running")
     assert web["labels"] == {"tier": "web", "molecule": vps_molecule([], **HERE)["label"]}
 
