@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 
 import pytest
-from scenario import example
+import yaml
+from scenario import ROOT, example
+
+sys.path.insert(0, str(ROOT / "tests/integration/kit"))
+from vps_sshd import serve  # noqa: E402
+
+PREFIX = "ansible_vps_node_"
 
 
 @pytest.fixture
@@ -64,3 +71,18 @@ def test_what_a_killed_run_has_left_goes_with_the_next_as_does_what_is_named_no_
     assert project.run("reset") == 0
     assert project.run("destroy") == 0
     assert not project.vpss()
+
+
+def test_the_node_may_be_another_machine_that_ssh_leads_to(project, tmp_path_factory):
+    path = project.folder / "molecule/default/molecule.yml"
+    with serve(tmp_path_factory.mktemp("sshd")) as server:
+        way = {name.replace("ansible_", PREFIX, 1): value for name, value in server.variables().items()}
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) | {"provisioner": {"inventory": {"group_vars": {"all": way}}}}
+        path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        assert project.run("create") == 0
+        made = server.logins()
+        assert made and set(project.vpss()) == {"web", "client"}
+        assert project.run("converge") == 0
+        assert server.logins() > made
+        assert project.run("destroy") == 0
+        assert not project.vpss()
