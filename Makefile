@@ -96,6 +96,7 @@ test-node-short: $(NODE) ## A quarter of an hour of it, on Debian 12, which `mak
 	@$(node_test) --release=bookworm --short $(ARGS)
 
 test-roles: $(ROLE) ## Roles inside VPSs, by Molecule, as root on a node, and the example of docs/molecule.md; ROLES="base" ARGS="-k roles -s"
+	@test -w /etc/vps/node.json || { echo 'test-roles makes VPSs on this machine: make it a node (make quickstart), and run it as root' >&2; exit 1; }
 	@ROLES="$(ROLES)" $(with_venv) $(node_python) pytest -p no:pytest-ansible --durations=12 tests/roles $(ARGS)
 
 node-shell: $(NODE) ## A shell on a stock machine that goes when the shell ends; RELEASE=trixie ARGS="a command instead"
