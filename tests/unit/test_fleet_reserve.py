@@ -80,10 +80,8 @@ def test_a_pool_gives_another_one_and_those_that_come_after_get_none_that_has_be
 
 def test_a_port_that_somebody_has_got_since_is_refused_and_the_same_port_of_another_address_is_not(parts):
     known = vps("a", 0, publish=(Publish("tcp", 80, 80, "192.0.2.1"),))
-    made, errors = reserve(
-        parts, vps("b", publish=(Publish("tcp", 80, 8080),)), vps("c", publish=(Publish("tcp", 80, 80, "192.0.2.2"),)), vps("d", publish=(Publish("udp", 80, 80),)),
-        known=(known,),
-    )
+    ports = {"b": Publish("tcp", 80, 8080), "c": Publish("tcp", 80, 80, "192.0.2.2"), "d": Publish("udp", 80, 80)}
+    made, errors = reserve(parts, *(vps(name, publish=(port,)) for name, port in ports.items()), known=(known,))
     assert list(made) == ["c", "d"] and errors["b"].startswith("publish: tcp port 80 leads to VPS a;")
 
 
