@@ -7,8 +7,8 @@
 nothing but a CPU. Another greatest number of nodes: as the first argument. The table goes to the standard output.
 
 Times are the process's own (CPU seconds), so that a busy machine tells the same. Three lists: `plans` has four sizes, as a provider's; `kept apart` the
-same in clusters of five that never share a node; `any size` hardly two VPSs of one size, which is the worst case. About nine tenths of memory or disk are promised in the end. `first` places all on empty nodes; `next` is the run
-after that, with all of them there and one VPS more. For `pack`, nodes used are compared with the least number that any packing needs;
+same in clusters of five that never share a node; `any size` hardly two VPSs of one size, which is the worst case. About nine tenths
+of memory or disk are promised in the end. `first` places all on empty nodes; `next` is the run after that, with all of them there and one VPS more. For `pack`, nodes used are compared with the least number that any packing needs;
 for `spread`, the largest difference between two nodes' loads with the share of the largest VPS.
 """
 
