@@ -16,6 +16,7 @@ from . import machine, parse
 from .beancounters import ALIASES
 from .capacity import RESOURCES, present_of, promises_of
 from .errors import VpsError, shown, written
+from .fleet import merge
 from .limits import Limits
 from .placement import AWAY, DAMAGED, DRAINED, HARD, SOFT, STRATEGIES, Node, Policy, Resident, Wanted
 
@@ -38,24 +39,13 @@ def read_vpss(vpss: object, plans: object = None, defaults: object = None) -> li
             raise VpsError(f"vps[{number}]: is no VPS with a name; write for example {{name: web1, limits: {{memory: 512M}}}}.")
         name = entry["name"]
         try:
-            one = _wanted(_laid_over(below, entry) if below else entry, read)
+            one = _wanted(merge(below, entry) if below else entry, read)
         except VpsError as error:
             raise VpsError(f"vps[{number}] ({shown(name)[1:-1]}): {error}") from None
         if name in found:
             raise VpsError(f"vps[{number}] ({name}): is in the list twice; leave one of them out.")
         found[name] = one
     return list(found.values())
-
-
-def _laid_over(below: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A VPS's own options in place of the defaults; of its limits and labels each key in place of theirs, and a null one takes theirs away."""
-    found = {**below, **{option: value for option, value in entry.items() if value is not None}}
-    for section in ("limits", "labels"):
-        sets = [each for each in (below.get(section), entry.get(section)) if isinstance(each, Mapping)]
-        if len(sets) == 2:
-            both = {ALIASES.get(key, key): value for each in sets for key, value in each.items()}
-            found[section] = {key: value for key, value in both.items() if value is not None}
-    return found
 
 
 def _wanted(entry: Mapping[str, Any], read: _Cache) -> Wanted:

@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..core import capacity, fleet
 from ..core import command as commands
-from ..core import fleet
 from ..core import plan as steps
 from ..core.errors import VpsError
+from ..core.fleet_claims import Claims
+from ..core.fleet_room import Promise, check_promises
 from ..core.model import ID_RANGE, STOPPED, SYSTEMD, Vps
 from ..core.places import LXCPATH
 from . import files, inside, vps_steps
@@ -28,23 +30,29 @@ _POLL_TIMEOUT = 10  # s, that a guest's own program has for an answer; it is ask
 def reserve(parts: Parts, creates: Mapping[str, steps.Create], known: dict[str, Vps]) -> tuple[dict[str, tuple[Vps, str]], dict[str, Any]]:
     """Give each new VPS its ids and addresses, and its staging directory with that in it. Under the lock of those who give away.
 
-    `known` are all VPSs, which get these too. Gives each with its directory, and the errors of those that cannot be.
+    `known` are all VPSs, which get these too. Gives each with its directory, and the errors of those that cannot be. Each is compared with what all
+    have, by tables and sums and not with every other VPS, as long as nobody else has been given something since that was planned.
     """
     made: dict[str, tuple[Vps, str]] = {}
     errors: dict[str, Any] = {}
+    if not creates:
+        return made, errors
     used = {vps.id_base for vps in known.values()}
-    settings = parts.settings
+    settings, claims = parts.settings, Claims(known.values())
+    too_much, _givers = check_promises(parts.room(known.values()), [Promise(name, None, step.vps.limits) for name, step in creates.items()])
     free = (base for base in range(settings.id_start, settings.id_start + settings.id_count, ID_RANGE) if base not in used)
     for name, step in creates.items():
         try:
             base = next(free, None)
             if base is None:
                 raise VpsError("name: all id ranges of the node are in use; give the role mainline.vps.node a larger node_id_count.")
-            others = list(known.values())
-            vps = vps_steps.allocate(parts, replace(vps_steps.of_build(parts, step), id_base=base), others)
+            vps = replace(vps_steps.of_build(parts, step), id_base=base)
+            others = claims.beside(vps)
+            vps = vps_steps.allocate(parts, vps, others)
             vps_steps.refuse_taken(vps, others)
             vps_steps.refuse_answered(parts, vps, vps.all_addresses)
-            vps_steps.refuse_promised(parts, None, vps)
+            if too_much:  # one of them is: which, depends on those before it that can be made
+                capacity.check(parts.room(known.values()), None, vps.limits, vps=name)
             directory = parts.vps.begin(name)
             with files.safe_later():
                 parts.vps.store(vps, directory)
@@ -52,6 +60,7 @@ def reserve(parts: Parts, creates: Mapping[str, steps.Create], known: dict[str, 
             errors[name] = error
             continue
         known[name] = vps
+        claims.add(vps)
         made[name] = (vps, directory)
     return made, errors
 

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What Prometheus is told of this node, read once for all VPSs, by the parts that tell modules too.
 
-Once a minute, beside guests that want the CPU: nothing is read that takes a program for each VPS but LXC's own word, and nothing that
-looks at files one by one. Writes nothing, waits for nobody, holds no lock.
+Once a minute, beside guests that want the CPU: nothing is read that takes a program for each VPS, and nothing that looks at files one by
+one. Writes nothing, waits for nobody, holds no lock.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class Meter(Node):
         )
 
     def _metered(self, vps: Vps, failed: bool | None) -> Metered:
-        status = engine.status(vps.name)  # as it is at this moment: nobody waits here for one that is between two states
+        # As it is at this moment: nobody waits here for one that is between two states.
+        status = engine.ask(vps.name) or engine.status(vps.name)
         actual = Actual(vps=vps, run=status.run, pid=status.pid)
         # What a VPS of storage dir has on its disk is found by counting its files.
         counted = self.counters(actual, disk=vps.storage != DIR)

@@ -17,7 +17,7 @@ from ..core.units import is_number
 from . import devices, files
 
 FILE = "traffic"  # in a VPS's directory: bytes and packets in, bytes and packets out, until the last link went away
-_PLACES = (8, 9, 0, 1)  # of the four among what a device counts
+_PLACES = (2, 3, 0, 1)  # of the four among what a device has carried
 
 
 def render_end(vps: Vps, directory: str, lines: Iterable[str] = ()) -> str:
@@ -51,10 +51,10 @@ def _counted(directory: str, links: Collection[str]) -> list[int]:
     """What was written down, and what these links have carried since they are there."""
     words = (files.read(os.path.join(directory, FILE)) or "").split()
     counted = [int(word) for word in words] if len(words) == len(_PLACES) and all(map(is_number, words)) else [0] * len(_PLACES)
-    there = devices.counters() if links else {}
     for link in links:
-        if link in there:
-            counted = [before + there[link][place] for before, place in zip(counted, _PLACES)]
+        carried = devices.carried(link)
+        if carried is not None:
+            counted = [before + carried[place] for before, place in zip(counted, _PLACES)]
     return counted
 
 

@@ -70,6 +70,18 @@ def samples(text: str) -> set[tuple[str, tuple[str, ...], float]]:
     return found
 
 
+def test_no_program_is_run_for_each_vps(site, tmp_path):
+    """LXC's monitors are asked themselves: once a minute a program for each of many would be the most of all that this costs."""
+    mark, stub = tmp_path / "was-run", tmp_path / "lxc-info"
+    stub.write_text(f"#!/bin/sh\ntouch {mark}\nexit 1\n", encoding="utf-8")
+    stub.chmod(0o755)
+    done = site.run("unshare", "--mount", "sh", "-ec", 'mount --bind "$1" /usr/bin/lxc-info; shift; exec "$@"', "sh", str(stub))
+    assert done.returncode == 0, done.stderr
+    assert not mark.exists()
+    told = {(name, labels): number for name, labels, number in samples(site.file.read_text(encoding="utf-8"))}
+    assert [told["vps_running", (f'vps="{name}"',)] for name in (RUNS, DOWN)] == [1, 0]
+
+
 def test_it_is_what_vps_info_says(site):
     assert site.run().returncode == 0
     vps = kit.ok("vps_info", name=RUNS)["vpss"][0]
