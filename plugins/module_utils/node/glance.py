@@ -5,16 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from functools import cached_property
 
-from . import devices, filtering, interfaces, network
+from . import devices, filtering, interfaces, network, rates
 
 
 class Glance:
-    """One look at the machine: short enough that what has been seen still holds."""
+    """One look at the machine: short enough that what has been seen still holds.
 
-    def __init__(self) -> None:
+    `many`: for more than one VPS, so that one program that tells of all is cheaper than one for each.
+    """
+
+    def __init__(self, *, many: bool = False) -> None:
+        self._many = many
         self._in_force: dict[bool, bool] = {}
 
     @cached_property
@@ -23,9 +27,14 @@ class Glance:
         return network.routed()
 
     @cached_property
-    def devices(self) -> Collection[str]:
-        """The names of the node's links, which cost less than all of them."""
-        return devices.counters().keys()
+    def devices(self) -> devices.Counted:
+        """What the node's links count, by their names; which costs less than all that there is to know of them."""
+        return devices.counted()
+
+    @cached_property
+    def queues(self) -> Mapping[str, rates.Bucket] | None:
+        """The token bucket of each link that has one; None where they are to be read one by one."""
+        return rates.buckets() if self._many else None
 
     @cached_property
     def links(self) -> dict[str, interfaces.Link]:

@@ -124,15 +124,6 @@ def prune(parts: Parts, step: steps.PruneTemplate) -> None:
             template_steps.remove_template(parts, steps.RemoveTemplate(step.name))
 
 
-def users(parts: Parts) -> tuple[dict[str, dict[str, Build | None]], dict[str, str]]:
-    """The VPSs, those being made included, and of which build they are, by the template that they came from; and of those that cannot be read why."""
-    found: dict[str, dict[str, Build | None]] = {}
-    unread: dict[str, str] = {}
-    for vps in parts.reserved(unread):
-        found.setdefault(vps.template, {})[vps.name] = vps.build
-    return found, unread
-
-
 APPLY: Mapping[type, Callable] = {
     steps.ExportTemplate: export,
     steps.ImportTemplate: import_,
