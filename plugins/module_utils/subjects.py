@@ -89,7 +89,8 @@ def read_info(node: Any, params: Mapping[str, Any]) -> dict[str, Any]:
     wish, since = selection.parse(params), params.get("since")
     earlier = None if since is None else reading.parse(since)
     node.require_usable()
-    survey, damaged = node.survey(), {}
+    survey = node.survey()
+    damaged: dict[str, str] = {}
     users, unread, manifests = survey.users(), dict(survey.unread), node.manifests(damaged)
     old = {name for manifest in manifests for name in builds.outdated(manifest.build, users.get(manifest.template.name, {}))}
     for name in filter(wish.insists_on, unread):
@@ -137,14 +138,19 @@ def _told(
         actual = survey.find(recorded)
         if not wish.takes_state(_state(actual)):
             return None
-        actual = survey.read(actual, limits=wish.limits)
+        if wish.above is not None and not wish.counts_above:  # of those that are left out nothing more is read
+            on_disk = survey.read(actual, limits=False, disk=True)
+            if on_disk.vps is None or not wish.takes_use(_used(survey, on_disk, kernel=False)["rows"]):
+                return None
+        actual = survey.read(actual, limits=wish.limits, disk=wish.uses)
         told = describe_vps(node, actual, disk=wish.wants("disk_used"))
         if told is None:
             return None
         told["outdated"] = outdated
-        vps, left_out = actual.vps, []
-        if wish.limits:
-            used = usage.tell(survey.counters(actual, kernel=wish.counts), _kept(actual))
+        vps = actual.vps
+        left_out: list[str] = []
+        if wish.uses:
+            used = _used(survey, actual, kernel=wish.counts)
             if not wish.takes_use(used["rows"]):
                 return None
             told["usage"] = used
@@ -170,9 +176,14 @@ def _told(
     return _Told(wish.tell(told), names, left_out)
 
 
+def _used(survey: Any, actual: Actual, *, kernel: bool) -> dict[str, Any]:
+    """What a VPS uses; of its disk alone, without what the `kernel` counts in memory."""
+    return usage.tell(survey.counters(actual, kernel=kernel), _kept(actual))
+
+
 def _kept(actual: Actual) -> limits.Limits:
     """The limits that this machine keeps. What a VPS was started with holds until its next start."""
-    kept = fidelity.enforced(actual.vps.limits, actual.node.abilities)
+    kept = fidelity.enforced(limits.Limits() if actual.vps is None else actual.vps.limits, actual.node.abilities)
     if container.TERMINALS in actual.at_restart and actual.live.terminals is not None:
         return replace(kept, numpty=Bound(actual.live.terminals, actual.live.terminals))
     return kept

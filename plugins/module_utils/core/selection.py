@@ -76,12 +76,22 @@ class Wish:
     @property
     def counts(self) -> bool:
         """Whether it is to be read what each uses, besides its disk."""
-        return self.wants("usage") or not ON_DISK.issuperset(self.above or ())
+        return self.wants("usage") or self.counts_above
+
+    @property
+    def counts_above(self) -> bool:
+        """Whether that decides who is meant."""
+        return not ON_DISK.issuperset(self.above or ())
 
     @property
     def limits(self) -> bool:
         """Whether it is to be read what each is held to."""
-        return self.wants("limits") or self.wants("usage") or bool(self.above)
+        return self.wants("limits") or self.counts
+
+    @property
+    def uses(self) -> bool:
+        """Whether anything of what each uses is to be known."""
+        return self.wants("usage") or self.above is not None
 
     def takes(self, vps: Vps, *, outdated: bool) -> bool:
         """Whether what is recorded of a VPS is what is asked for; `outdated`: its template has been built anew since it was made."""

@@ -77,7 +77,7 @@ class FleetNode(Node):
 
     def _seen(self, vps: Vps, facts: Any, asked: Collection[str], glance: Glance) -> Actual:
         try:
-            return self.look_at(vps, facts, asked, glance, decides=True, status=vps_steps.status_of_many(vps.name))
+            return self.read_known(vps, facts, asked, glance, decides=True, status=vps_steps.status_of_many(vps.name))
         except (FileNotFoundError, ProcessLookupError):  # it has stopped, rebooted or gone while we looked
             return self.read_vps(vps.name, asked=asked)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
-from . import devices, filtering, interfaces, network, rates
+from . import cgroup, devices, filtering, interfaces, network, rates
 
 
 class Glance:
@@ -19,6 +19,7 @@ class Glance:
 
     def __init__(self, *, many: bool = False) -> None:
         self._many = many
+        self._folders: dict[tuple[str, int], Mapping[str, str]] = {}
         self._in_force: dict[bool, bool] = {}
 
     @cached_property
@@ -40,6 +41,12 @@ class Glance:
     def links(self) -> dict[str, interfaces.Link]:
         """The node's links."""
         return interfaces.links()
+
+    def folders(self, name: str, pid: int) -> Mapping[str, str]:
+        """Where the cgroups of a running VPS are, as cgroup.find() has them."""
+        if (name, pid) not in self._folders:
+            self._folders[name, pid] = cgroup.find(name, pid)
+        return self._folders[name, pid]
 
     def in_force(self, *, bridged: bool) -> bool:
         """Whether the packet filter is as it was written down last; `bridged`: of what passes bridges too."""

@@ -56,7 +56,7 @@ class Meter(Node):
         status = engine.ask(vps.name) or engine.status(vps.name)  # as it is at this moment: nobody waits here for one that is between two states
         actual = Actual(vps=vps, run=status.run, pid=status.pid)
         # What a VPS of storage dir has on its disk is found by counting its files.
-        counted = self.counters(actual, disk=vps.storage != DIR)
+        counted = self.counters(actual, glance, disk=vps.storage != DIR)
         return Metered(
             vps=vps,
             run=status.run,

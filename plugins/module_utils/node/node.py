@@ -103,9 +103,9 @@ class Node:
         facts = self._facts(name, asked) if decides else NodeFacts(abilities=self._parts.abilities)
         if recorded is None:
             return Actual(node=facts if source is None else self._with_source(facts, source))
-        return self.look_at(recorded, facts, asked, Glance(), decides=decides)
+        return self.read_known(recorded, facts, asked, Glance(), decides=decides)
 
-    def look_at(
+    def read_known(
         self,
         recorded: Vps,
         facts: NodeFacts,
@@ -115,8 +115,9 @@ class Node:
         decides: bool,
         status: engine.Status | None = None,
         limits: bool = True,
+        disk: bool = True,
     ) -> Actual:
-        """A VPS whose record is known. `status` is what is known of whether it runs. Without its `limits`, if asked, those are what is recorded.
+        """A VPS whose record is known. `status` is what is known of whether it runs. Without its `limits` or those of its `disk`, if asked, they are as recorded.
 
         Who `decides` nothing by it does without what its files say.
         """
@@ -132,7 +133,7 @@ class Node:
         addresses, held_rates, links = recorded.addresses, recorded.rates, recorded.interfaces
         at_restart, live = set(), Live()
         if status.pid is not None:
-            live = limits_.read(kept, status.pid, abilities) if limits else live
+            live = limits_.read(kept, status.pid, abilities, glance.folders(name, status.pid), decides=decides) if limits else live
             at_restart |= live.at_restart(kept.limits, abilities)
             routed = glance.routed.get(link_of(recorded.id_base), ())
             if network.is_cut_off(recorded, glance.devices.devices):
@@ -152,13 +153,13 @@ class Node:
                 links = interfaces.present(recorded, self._parts.networks, found)
                 stale |= {"interfaces"} if interfaces.strays(recorded, found) else set()
                 at_restart |= {"interfaces"} if interfaces.waits(recorded, found) else set()
-            if engine.is_privileged(status.pid) != recorded.privileged:
+            if decides and engine.is_privileged(status.pid) != recorded.privileged:
                 at_restart.add("privileged")
         previous = becomes = None
         if os.path.lexists(os.path.join(self._parts.vps.path(name), PREVIOUS)):
             previous, becomes = roots.previous(self._parts, name)
-        disk = self._parts.disk(recorded) if limits else Disk()
-        in_force = live.observe(recorded.limits, abilities, disk) if limits else recorded.limits
+        holds = self._parts.disk(recorded) if disk else Disk()
+        in_force = live.observe(recorded.limits, abilities, holds) if disk else recorded.limits
         return Actual(
             vps=replace(recorded, limits=in_force, addresses=addresses, rates=held_rates, interfaces=links),
             run=status.run,
@@ -167,8 +168,8 @@ class Node:
             at_restart=frozenset(at_restart),
             node=facts,
             recorded=recorded,
-            held=live.held(in_force, disk, abilities) if decides else {},
-            disk=disk,
+            held=live.held(in_force, holds, abilities) if decides else {},
+            disk=holds,
             live=live,
             previous=previous,
             previous_becomes=becomes,
@@ -260,7 +261,7 @@ class Node:
         """Bytes of the pool that would be free without the root file system that a VPS had before."""
         return self._parts.driver(vps).exclusive(os.path.join(self._parts.vps.path(vps.name), PREVIOUS, "rootfs"))
 
-    def counters(self, actual: Actual, *, disk: bool = True, kernel: bool = True) -> counts.Counters:
+    def counters(self, actual: Actual, glance: Glance, *, disk: bool = True, kernel: bool = True) -> counts.Counters:
         """What the kernel counts of a VPS that has been read. One that has stopped since then is told as stopped.
 
         Without what is on its `disk`, or with that alone, without what the `kernel` counts in memory, if asked.
@@ -271,7 +272,7 @@ class Node:
         abilities = self._parts.abilities_of(vps)
         if actual.pid is not None and kernel:
             with suppress(FileNotFoundError, ProcessLookupError):
-                texts = usage.read(cgroup.find(vps.name, actual.pid), version=abilities.version)
+                texts = usage.read(glance.folders(vps.name, actual.pid), version=abilities.version)
         used = self._parts.driver(vps).used(self._parts.root(vps.name)) if disk else Used()
         return counts.Counters(abilities.version, texts, used, abilities.io_device)
 

@@ -53,19 +53,19 @@ class Survey:
         status = vps_steps.status_of_many(vps.name)
         return Actual(vps=vps, run=status.run, pid=status.pid)
 
-    def read(self, found: Actual, *, limits: bool) -> Actual:
-        """All of one that has been found, without its `limits` if nobody asks for them. Raises FileNotFoundError where it is gone."""
+    def read(self, found: Actual, *, limits: bool, disk: bool) -> Actual:
+        """All of one that has been found, without its `limits`, or those of its `disk`, if nobody asks for them; None of it where it is gone."""
         if found.vps is None:
             return found
         facts, status = NodeFacts(abilities=self._parts.abilities), engine.Status(found.run, found.pid)
         try:
-            return self._node.look_at(found.vps, facts, (), self._glance, decides=False, status=status, limits=limits)
+            return self._node.read_known(found.vps, facts, (), self._glance, decides=False, status=status, limits=limits, disk=limits or disk)
         except (FileNotFoundError, ProcessLookupError):  # it has stopped, rebooted or gone while we looked
             return self._node.read_vps(found.vps.name, decides=False)
 
     def counters(self, actual: Actual, *, kernel: bool) -> usage.Counters:
         """What the kernel counts of one; of what is on its disk alone, without `kernel`."""
-        return self._node.counters(actual, kernel=kernel)
+        return self._node.counters(actual, self._glance, kernel=kernel)
 
     def traffic(self, actual: Actual) -> dict[str, int]:
         """What its links have carried."""
