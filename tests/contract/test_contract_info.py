@@ -82,12 +82,13 @@ def test_how_full_something_is_decides(two):
     assert set(told) == {"name", "state"}
 
 
-def test_a_template_that_has_been_built_anew_leaves_old_ones_behind(bench):
-    bench.new(A)
-    assert names(bench, outdated=True) == [] and info(bench, name=A)["vpss"][0]["outdated"] is False
-    modules.reconcile(bench.node, "vps_template", name=TEMPLATE, source="minimal", state="rebuilt")
-    assert names(bench, outdated=False) in ([A], [])  # by what is in it: a build of the same content is the same
-    assert info(bench, name=A)["vpss"][0]["outdated"] is (names(bench, outdated=True) == [A])
+def test_a_template_that_has_been_built_anew_leaves_old_ones_behind(memory):
+    memory.new(A)
+    assert names(memory, outdated=True) == [] and info(memory, name=A)["vpss"][0]["outdated"] is False
+    modules.reconcile(memory.node, "vps_template", name=TEMPLATE, state="latest")
+    memory.new(B)
+    assert (names(memory, outdated=True), names(memory, outdated=False)) == ([A], [B])
+    assert info(memory, name=A)["vpss"][0]["outdated"] is True
 
 
 def test_uptime_begins_with_a_start(bench):

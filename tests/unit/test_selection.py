@@ -25,9 +25,9 @@ WEB = Vps(
 BRIDGED = Vps(name="lan1", template="minimal", init="busybox", hostname="lan1", interfaces=(Interface(name="eth1", network="lan", addresses=("192.0.2.5",)),))
 
 
-def takes(vps: Vps = WEB, *, outdated: bool = False, **given: object) -> bool:
-    """Whether these options, by themselves, take a VPS."""
-    return selection.parse(given).takes(vps, outdated=outdated)
+def takes(vps: Vps = WEB, *, old: bool = False, **given: object) -> bool:
+    """Whether these options, by themselves, take a VPS; `old`: one whose template has been built anew."""
+    return selection.parse(given).takes(vps, outdated=old)
 
 
 def refused(**given: object) -> str:
@@ -38,7 +38,7 @@ def refused(**given: object) -> str:
 
 
 def test_without_a_filter_every_vps_is_meant():
-    assert takes() and takes(BRIDGED) and takes(outdated=True)
+    assert takes() and takes(BRIDGED) and takes(old=True)
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,10 @@ def test_and_no_other(given):
 
 
 def test_all_filters_have_to_hold():
-    assert takes(name=["web*"], plan=["small"], labels={"tier": "web"}, addresses=["203.0.113.0/24"], outdated=True) is False
-    assert takes(outdated=True, name=["web*"], plan=["small"], labels={"tier": "web"}, addresses=["203.0.113.0/24"]) is False
-    assert takes(name=["web*"], plan=["small"], labels={"tier": "web"}, addresses=["203.0.113.0/24"])
+    held = {"name": ["web*"], "plan": ["small"], "labels": {"tier": "web"}, "addresses": ["203.0.113.0/24"], "outdated": True}
+    assert takes(old=True, **held)
+    for name, other in {"name": ["mail*"], "plan": ["large"], "labels": {"tier": "db"}, "addresses": ["192.0.2.0/24"], "outdated": False}.items():
+        assert not takes(old=True, **{**held, name: other}), name
 
 
 def test_no_plan_is_an_empty_text_and_addresses_in_bridged_networks_count():
