@@ -99,6 +99,19 @@ def test_uptime_begins_with_a_start(bench):
     assert info(bench, name=A)["vpss"][0]["device"] is None or bench.storage == "image"
 
 
+def test_who_was_started_after_the_others_were_read_has_what_it_has_now(bench):
+    """A look at all links is older than that one's."""
+    for name, number in ((A, 1), (B, 2)):
+        bench.new(name, state="stopped", addresses=[bench.world.address(number)], rates={"out": "10M"})
+    bench.vps(A, state="started")
+    survey = bench.node.survey()
+    first, second = (vps for vps in survey.vpss if vps.name in (A, B))
+    assert survey.read(survey.find(first), limits=False, disk=False).vps.addresses == (bench.world.address(1),)
+    modules.reconcile(bench.node, "vps_container", name=B, state="started")
+    seen = survey.read(survey.find(second), limits=False, disk=False)
+    assert (seen.run, seen.vps.addresses, seen.vps.rates.outgoing) == ("running", (bench.world.address(2),), 10_000_000)
+
+
 def test_a_mistake_is_told_before_the_node_is_asked(two):
     for given, option in (({"state": "up"}, "state"), ({"addresses": "web"}, "addresses"), ({"above": {"disk": 1}}, "above"), ({"fields": "ip"}, "fields")):
         with pytest.raises(VpsError, match=f"^{option}: .*[.]$"):

@@ -9,6 +9,7 @@ Holds no lock, and waits for nobody but a VPS that is between two states. How on
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -25,17 +26,22 @@ if TYPE_CHECKING:
     from ..core.snapshots import Snapshot
     from .node import Node
 
+_FRESH = 0.05  # s for which what has been seen of all links is true of one that does not look as its record has it
+
 
 class Survey:
     """`vpss` are those that are finished, by their names; `unread` says of what cannot be read why, by its name."""
 
     def __init__(self, node: Node, parts: Parts) -> None:
         self._node, self._parts = node, parts
-        self._glance = Glance(many=True)
+        self._look()
         self.unread: dict[str, str] = {}
         self.vpss = parts.vps.all(self.unread)
         self._making = parts.making(self.unread)
         self._why = min(self.unread.values(), default=None)
+
+    def _look(self) -> None:
+        self._since, self._glance = time.monotonic(), Glance(many=True)
 
     def users(self) -> Mapping[str, Mapping[str, Build | None]]:
         """The VPSs, those being made included, and of which build they are, by the template that they came from."""
@@ -58,10 +64,14 @@ class Survey:
         if found.vps is None:
             return found
         facts, status = NodeFacts(abilities=self._parts.abilities), engine.Status(found.run, found.pid)
-        try:
-            return self._node.read_known(found.vps, facts, (), self._glance, decides=False, status=status, limits=limits, disk=limits or disk)
-        except (FileNotFoundError, ProcessLookupError):  # it has stopped, rebooted or gone while we looked
-            return self._node.read_vps(found.vps.name, decides=False)
+        while True:
+            try:
+                actual = self._node.read_known(found.vps, facts, (), self._glance, decides=False, status=status, limits=limits, disk=limits or disk)
+            except (FileNotFoundError, ProcessLookupError):  # it has stopped, rebooted or gone while we looked
+                return self._node.read_vps(found.vps.name, decides=False)
+            if actual.vps is None or _linked(actual.vps) == _linked(found.vps) or time.monotonic() - self._since < _FRESH:
+                return actual
+            self._look()  # one that was started since the last time has links and routes that were not there
 
     def counters(self, actual: Actual, *, kernel: bool) -> usage.Counters:
         """What the kernel counts of one; of what is on its disk alone, without `kernel`."""
@@ -89,3 +99,8 @@ class Survey:
     def snapshots(self, name: str) -> tuple[list[tuple[Snapshot, int | None]], dict[str, str]]:
         """Its snapshots, the oldest first, each with the bytes that are its own; and of those that cannot be read why."""
         return self._node.snapshots(name)
+
+
+def _linked(vps: Vps) -> tuple[object, ...]:
+    """What of a VPS is read of all at once."""
+    return set(vps.addresses), vps.rates, vps.interfaces
