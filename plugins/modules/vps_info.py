@@ -415,6 +415,7 @@ def main() -> None:
             "exclusive": {"type": "bool", "default": False},
             "since": {"type": "list", "elements": "dict"},
         },
+        bulky=("since",),
     )
 
 

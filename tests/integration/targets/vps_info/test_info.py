@@ -65,6 +65,15 @@ def test_it_needs_no_program_for_vpss_that_stand_still(four):
     assert {vps["name"] for vps in without["vpss"] if vps["state"] == "started"} == {DB, IMAGE, WEB}
 
 
+def test_what_was_refused_since_an_earlier_reading_is_told_and_that_reading_is_not_sent_back(four):
+    before = kit.ok("vps_info", name=DB, fields=["pid", "usage"])
+    kit.inside(DB, "sh", "-c", "i=0; while [ $i -lt 60 ]; do sleep 1 & i=$((i+1)); done", check=False)
+    later = kit.ok("vps_info", name=DB, fields=["usage"], since=before["vpss"])
+    (row,) = (row for row in later["vpss"][0]["usage"]["rows"] if row["resource"] == "processes")
+    assert row["failcnt_since"] > 0 and row["limit"] == 50
+    assert later["invocation"]["module_args"]["since"] == "a list of 1"
+
+
 def test_uptime_is_that_of_the_init(four):
     vps = told(WEB, "pid", "uptime")
     since = int(kit.run("ps", "-o", "etimes=", "-p", str(vps["pid"])))
