@@ -4,7 +4,8 @@
 """What reading all VPSs of a node costs: seconds of CPU that one run of vps_info takes, `all` of them less those of Ansible's ping module in the same round.
 
 Run as root on a node with a template `minimal`. CPU and not time, because that is what a run takes from VPSs, and what a busy machine does not change; the
-programs that a run starts are counted, the kernel's work for it too. Beside the CPU there are the seconds of the whole process, and what it prints, which Ansible sends back.
+programs that a run starts are counted, the kernel's work for it too. Beside the CPU there are the seconds of the whole process, and what it prints,
+which Ansible sends back.
 `read` is what the collection's own reading takes of it; the rest is loading the code, and what Ansible does to print the result.
 Makes and removes VPSs named `benchmark-info-NUMBER`. Goal: 500 VPSs in well under a second.
 """

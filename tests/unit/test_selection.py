@@ -46,8 +46,8 @@ def test_without_a_filter_every_vps_is_meant():
     [
         {"name": ["web1"]}, {"name": "web1"}, {"name": ["mail*", "web?"]}, {"name": ["web[0-9]"]}, {"hostname": ["*.example.com"]}, {"template": ["debian*"]},
         {"plan": ["small", "large"]}, {"description": ["*shop*"]}, {"labels": {"tier": "web"}}, {"labels": {"tier": ["db", "w*"], "since": 2024}},
-        {"labels": {"tier": "*"}}, {"labels": {}}, {"addresses": ["203.0.113.0/24"]}, {"addresses": ["192.0.2.1", "203.0.113.7"]}, {"addresses": ["2001:db8::/32"]},
-        {"addresses": ["203.0.113.99/24"]}, {"outdated": False},
+        {"labels": {"tier": "*"}}, {"labels": {}}, {"addresses": ["203.0.113.0/24"]}, {"addresses": ["192.0.2.1", "203.0.113.7"]},
+        {"addresses": ["2001:db8::/32"]}, {"addresses": ["203.0.113.99/24"]}, {"outdated": False},
     ],
     ids=str,
 )
@@ -149,8 +149,8 @@ def test_everything_is_told_but_what_takes_long_unless_it_is_named():
     ("given", "read"),
     [
         ({}, (True, True, True)), ({"fields": []}, (False, False, False)), ({"fields": ["addresses", "uptime"]}, (False, False, False)),
-        ({"fields": ["limits"]}, (True, False, False)), ({"fields": ["usage"]}, (True, True, True)), ({"fields": [], "above": {"memory": 1}}, (True, True, True)),
-        ({"fields": [], "above": {"diskspace": 1}}, (False, True, False)),
+        ({"fields": ["limits"]}, (True, False, False)), ({"fields": ["usage"]}, (True, True, True)),
+        ({"fields": [], "above": {"memory": 1}}, (True, True, True)), ({"fields": [], "above": {"diskspace": 1}}, (False, True, False)),
     ],
     ids=str,
 )

@@ -133,7 +133,9 @@ def parse(params: Mapping[str, Any]) -> Wish:
         labels=None if labels is None else _labels(labels),
         networks=None if addresses is None else tuple(map(_network, addresses)),
         outdated=params.get("outdated"),
-        above=None if above is None else {_one_of(name, FILLED, "above", "a resource of which a VPS holds a part"): _percent(name, above[name]) for name in above},
+        above=None if above is None else {
+            _one_of(name, FILLED, "above", "a resource of which a VPS holds a part"): _percent(name, above[name]) for name in above
+        },
         fields=told,
         exclusive=bool(params.get("exclusive")),
     )

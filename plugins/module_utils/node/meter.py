@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What Prometheus is told of this node, read once for all VPSs, by the parts that tell modules too.
 
-Once a minute, beside guests that want the CPU: nothing is read that takes a program for each VPS, and nothing that looks at files one by one. Writes nothing, waits for nobody, holds no lock.
+Once a minute, beside guests that want the CPU: nothing is read that takes a program for each VPS, and nothing that looks at files
+one by one. Writes nothing, waits for nobody, holds no lock.
 """
 
 from __future__ import annotations

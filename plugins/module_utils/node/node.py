@@ -117,7 +117,7 @@ class Node:
         limits: bool = True,
         disk: bool = True,
     ) -> Actual:
-        """A VPS whose record is known. `status` is what is known of whether it runs. Without its `limits` or those of its `disk`, if asked, they are as recorded.
+        """A VPS whose record is known. `status` is what is known of whether it runs. Without its `limits`, or those of its `disk`, they are as recorded.
 
         Who `decides` nothing by it does without what its files say.
         """

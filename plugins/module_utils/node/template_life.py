@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from ..core import plan as steps
 from ..core import template_life
-from ..core.builds import Build, outdated
+from ..core.builds import outdated
 from ..core.errors import VpsError
 from ..core.model import Manifest
 from ..core.template_life import Archived, Desired, TemplateActual
