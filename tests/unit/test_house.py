@@ -19,7 +19,7 @@ HOUSE = Path(next(iter(module_utils.__path__)))
 PURE = {
     "__future__", "collections", "collections.abc", "contextlib", "dataclasses", "hashlib", "ipaddress", "json", "re", "typing", "math", "functools", "enum",
     "itertools",
-    "difflib", "base64", "struct", "urllib.parse", "datetime",
+    "difflib", "fnmatch", "base64", "struct", "urllib.parse", "datetime",
 }
 LOADING = "..loading"  # of core/__init__.py alone, for it comes before all else
 PARTS = (

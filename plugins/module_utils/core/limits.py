@@ -240,7 +240,8 @@ def process_count(limits: Limits) -> int | None:
 
 def least(*values: int | None) -> int | None:
     """The least of those that are a limit."""
-    return min((value for value in values if value is not None), default=None)
+    there = [value for value in values if value is not None]
+    return min(there) if there else None
 
 
 def show(limits: Limits) -> dict[str, str]:

@@ -1,13 +1,29 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The network devices of the node, and what they count (proc(5), /proc/net/dev; ABI/testing/sysfs-class-net-statistics of the kernel)."""
+"""The network devices of the node, and what they count (proc(5), /proc/net/dev)."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from . import files
 
-_CARRIED = ("rx_bytes", "rx_packets", "tx_bytes", "tx_packets")
+
+@dataclass(frozen=True)
+class Counted:
+    """What all devices have counted, and from which moment on they may have counted more, in ns since 1970."""
+
+    devices: Mapping[str, list[int]]
+    since: int
+
+
+def counted() -> Counted:
+    """All of them now."""
+    now = time.time_ns()
+    return Counted(counters(), now)
 
 
 def counters() -> dict[str, list[int]]:
@@ -19,12 +35,3 @@ def counters() -> dict[str, list[int]]:
 def has(name: str) -> bool:
     """Whether there is a device of this name."""
     return name in counters()
-
-
-def carried(name: str) -> tuple[int, ...] | None:
-    """Bytes and packets that one of them has got, and has sent, without a look at all others; None where there is none of this name."""
-    try:
-        texts = [files.read(f"/sys/class/net/{name}/statistics/{each}") for each in _CARRIED]
-    except OSError:  # EINVAL: it is going away at this moment
-        return None
-    return None if None in texts else tuple(int(text) for text in texts if text)

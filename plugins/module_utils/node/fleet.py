@@ -55,7 +55,7 @@ class FleetNode(Node):
         if wish.unlisted in (fleet.STOP, fleet.ABSENT):
             wanted = list(dict.fromkeys((*wanted, *names)))
         found: dict[str, Actual] = {}
-        glance = Glance()
+        glance = Glance(many=True)
         for name in wanted:
             if name in there and name in by_name and (only is None or name in only):
                 try:
@@ -77,7 +77,7 @@ class FleetNode(Node):
 
     def _seen(self, vps: Vps, facts: Any, asked: Collection[str], glance: Glance) -> Actual:
         try:
-            return self._look(vps, facts, asked, glance, decides=True, status=vps_steps.status_of_many(vps.name))
+            return self.read_known(vps, facts, asked, glance, decides=True, status=vps_steps.status_of_many(vps.name))
         except (FileNotFoundError, ProcessLookupError):  # it has stopped, rebooted or gone while we looked
             return self.read_vps(vps.name, asked=asked)
 

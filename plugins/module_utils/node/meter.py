@@ -19,6 +19,7 @@ from ..core.metrics import Metered, Reading
 from ..core.model import Actual, Vps
 from ..core.places import BACKED_UP, unit_of
 from . import boot, engine, files, filtering
+from .glance import Glance
 from .node import Node
 from .snapshots import SnapshotRecords
 
@@ -31,12 +32,12 @@ class Meter(Node):
         unread: dict[str, str] = {}
         damaged: dict[str, str] = {}
         failed = boot.failed()
-        vpss, found = self._parts.vps.all(unread), []
+        vpss, found, glance = self._parts.vps.all(unread), [], Glance(many=True)
         users: dict[str, int] = {}
         for vps in vpss:
             users[vps.template] = users.get(vps.template, 0) + 1
             try:
-                found.append(self._metered(vps, None if failed is None else unit_of(vps.name) in failed))
+                found.append(self._metered(vps, glance, None if failed is None else unit_of(vps.name) in failed))
             except FileNotFoundError:
                 continue  # it has been removed while we looked
             except (VpsError, OSError) as error:
@@ -52,18 +53,17 @@ class Meter(Node):
             failed_units=None if failed is None else len(failed),
         )
 
-    def _metered(self, vps: Vps, failed: bool | None) -> Metered:
-        # As it is at this moment: nobody waits here for one that is between two states.
-        status = engine.ask(vps.name) or engine.status(vps.name)
+    def _metered(self, vps: Vps, glance: Glance, failed: bool | None) -> Metered:
+        status = engine.ask(vps.name) or engine.status(vps.name)  # as it is at this moment: nobody waits here for one that is between two states
         actual = Actual(vps=vps, run=status.run, pid=status.pid)
         # What a VPS of storage dir has on its disk is found by counting its files.
-        counted = self.counters(actual, disk=vps.storage != DIR)
+        counted = self.counters(actual, glance, disk=vps.storage != DIR)
         return Metered(
             vps=vps,
             run=status.run,
             # The limits are those that it is held to by its record; whether the kernel agrees is for playbooks to look at.
             used=usage.tell(counted, self._parts.keepable(vps).limits),
-            traffic=self.traffic(actual),
+            traffic=self.traffic(actual, glance),
             snapshots=self._snapshots(vps.name),
             failed=failed,
             backed_up=_moment(files.read_start(os.path.join(self._parts.vps.path(vps.name), BACKED_UP), 64)),

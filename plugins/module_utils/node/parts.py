@@ -147,7 +147,11 @@ class Parts:
         """
         if self.together is not None:
             return list(self.together.known)
-        return self.vps.all(unread) + [vps for vps in self.vps.staged(unread) if locks.is_held("vps", vps.name)]
+        return self.vps.all(unread) + self.making(unread)
+
+    def making(self, unread: dict[str, str] | None = None) -> list[Vps]:
+        """Those that a run is making just now; likewise."""
+        return [vps for vps in self.vps.staged(unread) if locks.is_held("vps", vps.name)]
 
     def builds(self, template: str) -> dict[str, Build | None]:
         """The VPSs that came from a template, with the build of it; those whose record is damaged are left out."""
