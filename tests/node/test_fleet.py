@@ -111,7 +111,7 @@ def test_those_that_nobody_has_listed_are_told_or_stopped(fleet):
     assert [(change["vps"], change["option"]) for change in stopped["changes"]] == [(name, "state") for name in rest]
     assert running(node) == sorted(NAMES[:7])
     assert each(node, "systemctl is-active vps@$n || true", rest) == ["inactive"] * 3
-    assert node.root("systemctl --failed --no-legend --plain 'vps@*'") == ""
+    assert node.root("systemctl list-units --failed --no-legend --plain 'vps@*'") == ""
     again = told(play(node, [task()]))
     assert [change["vps"] for change in again["changes"]] == rest
     after = inits(node)
