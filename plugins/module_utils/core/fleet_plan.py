@@ -131,6 +131,11 @@ def compare(wish: Wish, actual: FleetActual) -> FleetPlan:
     raise VpsError(f"{whose}{text}", **{**first.details, "refused": refused})
 
 
+def to_ask(wish: Wish, plan: FleetPlan) -> bool:
+    """Whether a program is to say of any VPS that it is well."""
+    return wish.health is not None and any(one.runs for one in plan.items)
+
+
 def compare_each(wish: Wish, actual: FleetActual) -> FleetPlan:
     """The same, with what cannot be in `refused`."""
     listed = {one.name for one in wish.vpss}

@@ -126,6 +126,9 @@ def test_a_rolling_change_stops_where_one_is_not_well(fleet):
     assert told["not_begun"] == [name("c"), name("d")]
     assert [one["vps"] for one in told["failed_vpss"]] == [name("b")] and told["failed_vpss"][0]["rc"] == 1
     assert [kit.info(name(word))["limits"] for word in "abcd"] == [{"memory": "80M"}] * 2 + [{}] * 2
+    told = fleet.fails(*words, defaults={"limits": {"memory": "80M"}}, batch=2, health=health)
+    assert told["msg"].startswith(f"vps: 1 VPSs that are already as asked are not well ({name('b')}); nothing was changed, ")
+    assert not told["changed"] and told["not_begun"] == [name("c"), name("d")]
     kit.shell(name("b"), "rm /ill")
     assert changed(fleet.ok(*words, defaults={"limits": {"memory": "80M"}}, batch=2, health=health)) == [("c", "limits.memory"), ("d", "limits.memory")]
 
