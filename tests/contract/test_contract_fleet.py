@@ -291,6 +291,24 @@ def test_no_more_are_removed_than_the_bound_says(remembered):
     remembered.refused(rf"^unlisted \({C}\): protected: ", {"name": A}, unlisted="absent", unlisted_max=2)
 
 
+def test_vpss_that_somebody_makes_meanwhile_do_not_make_a_run_fail_that_is_through(remembered):
+    remembered.task({"name": A}, {"name": B})
+    node = remembered.bench.node
+    usual = node.work
+
+    def work(part, work, **options):
+        found = usual(part, work, **options)
+        node.work = usual
+        for name in (C, D):
+            remembered.bench.new(name)
+        return found
+
+    node.work = work
+    result = modules.reconcile(node, "vps_fleet", **remembered.given({"name": A, "hostname": "x"}, unlisted="absent", unlisted_max=1))
+    assert changed(result) == [(A, "hostname"), (B, "state")] and result["unlisted"] == [B]
+    assert [remembered.bench.state(name) for name in (A, B, C, D)] == ["started", "absent", "started", "started"]
+
+
 def test_what_is_promised_is_summed_up_once_for_all(remembered):
     node = remembered.bench.node
     node.overcommit = {"memory": 100}  # of 8 GiB
