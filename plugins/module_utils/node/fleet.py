@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
-from ..core import fleet
+from ..core import capacity, fleet
 from ..core import plan as steps
 from ..core.errors import VpsError
 from ..core.fleet_plan import FleetActual
@@ -165,7 +165,8 @@ class FleetNode(Node):
         bridged = any(vps.interfaces for vps in (*(step.vps for step in creates.values()), *(step.vps for step in updates)))
         gives = bool(creates) or any(step.options & _GIVEN for step in updates)
         with locks.hold("node", "allocation", timeout=parts.lock_timeout) if gives else nullcontext():
-            known = {vps.name: vps for vps in parts.reserved()} if gives else {}
+            # As with one VPS: a record that cannot be read is in the way of those only that are compared with all others.
+            known = {vps.name: vps for vps in parts.reserved()} if creates or any(map(self._looks_at_others, updates)) else {}
             made, results = fleet_steps.reserve(parts, creates, known)
             known.update({step.vps.name: step.vps for step in updates})  # nobody else gets by then what they are to have
             with filtering.following(parts, when=filters, bridged=bridged):
@@ -183,6 +184,11 @@ class FleetNode(Node):
                 results.update(fleet_steps.settle(parts, made, done))
         protect_left(parts)
         return results
+
+    def _looks_at_others(self, step: steps.Update) -> bool:
+        before = self._parts.vps.load(step.vps.name)
+        limits = None if before is None else before.limits
+        return step.takes or ("limits" in step.options and bool(capacity.raised(self._parts.settings.overcommit, limits, step.vps.limits)))
 
     def _build(self, step: steps.Create, vps: Vps, directory: str) -> Callable[[], object]:
         """What fills the staging directory of a new VPS. It is written to the disk with all others', before it is real."""

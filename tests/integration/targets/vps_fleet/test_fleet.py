@@ -174,6 +174,26 @@ def test_the_holder_of_a_lock_is_named(fleet):
     assert kit.said(name("a"), "hostname") == name("a"), "it was begun without all locks"
 
 
+def test_a_damaged_record_of_another_vps_is_in_the_way_of_what_it_is_of_one_vps(fleet):
+    fleet.ok({"name": "a", "addresses": ["10.90.0.70"]}, {"name": "b"}, {"name": "c"})
+    record = kit.pool() / "vps" / name("c") / "vps.json"
+    whole = record.read_text(encoding="utf-8")
+    record.write_text("{", encoding="utf-8")
+    try:
+        wish = [{"name": "a", "addresses": []}, {"name": "b", "limits": {"memory": "80M"}}]
+        foretold = kit.ok("vps_fleet", check=True, **fleet.given(*wish))
+        assert changed(foretold) == changed(fleet.ok(*wish)) == [("a", "addresses"), ("b", "limits.memory")]
+        assert kit.ok("vps_container", name=name("a"), limits={"memory": "80M"}, publish=[])["changed"]
+        for check in (True, False):
+            asked = {"addresses": ["10.90.0.71"]}
+            alone = kit.call("vps_container", check=check, name=name("a"), **asked)
+            together = kit.call("vps_fleet", check=check, **fleet.given({"name": "a", **asked}))
+            assert alone["failed"] and together["failed"] and alone["msg"] == together["msg"], (alone["msg"], together["msg"])
+            assert alone["msg"].startswith(str(record))
+    finally:
+        record.write_text(whole, encoding="utf-8")
+
+
 def test_how_far_it_is_is_told(fleet):
     run = fleet.launch(*({"name": f"n{number}"} for number in range(6)), batch=1)
     seen = kit.until("somebody tells how far it is", lambda: kit.ok("vps_info", name=name("n0"))["node"]["fleets"])
