@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import pathlib
+import signal
 
 import vps_kit as kit
-from conftest import name, state
+from conftest import name, state, workers
 
 LIMITS = {"limits": {"memory": "64M", "processes": "50", "diskspace": "100M"}}
 
@@ -159,6 +161,38 @@ def test_two_at_once_do_not_stand_in_each_others_way(fleet):
     found = [kit.info(name(one["name"])) for one in (*ours, *theirs, *both)]
     assert len({one["addresses"][0] for one in found}) == len({one["id_base"] for one in found}) == 9
     assert not fleet.ok(*ours, *theirs, *both)["changed"]
+
+
+def test_others_are_given_ids_and_addresses_while_new_vpss_are_built(fleet):
+    """The run is stopped in the middle of that, and what it has been given stays its own."""
+    fleet.ok({"name": "there", "addresses": []})
+    wish = [{"name": f"n{number}", "storage": "image", "addresses": [{"pool": "default"}]} for number in range(5)]
+    run = fleet.launch(*wish, {"name": "there", "limits": {"memory": "64M"}}, parallel=1)
+
+    def building() -> list[pathlib.Path]:
+        """Of those to come at least one is in its staging directory, and another one has begun to be filled."""
+        folders = list((kit.pool() / "vps").glob(".new-*"))
+        return folders if len(folders) > 2 and any((folder / "rootfs").exists() for folder in folders) else []
+
+    kit.until("it builds", building)
+    stopped = [run.pid, *workers(run.pid)]
+    try:
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        assert building(), "it was faster"
+        pooled = {"state": "stopped", "addresses": [{"pool": "default"}]}
+        alone = kit.call("vps_container", name=name("alone"), template=fleet.defaults["template"], **pooled, lock_timeout=5)
+        changed_alone = kit.call("vps_limits", name=name("alone"), memory="32M", lock_timeout=5)
+        more = kit.call("vps_fleet", **fleet.given({"name": "more", **pooled}, lock_timeout=5))
+    finally:
+        for pid in reversed(stopped):
+            os.kill(pid, signal.SIGCONT)
+    told = kit.result(run)
+    for one in (alone, changed_alone, more, told):
+        assert not one.get("failed"), one["msg"]
+    found = [kit.info(name(word)) for word in ("alone", "more", *(one["name"] for one in wish))]
+    assert len({one["addresses"][0] for one in found}) == len({one["id_base"] for one in found}) == 7
+    assert not fleet.ok(*wish)["changed"]
 
 
 def test_the_holder_of_a_lock_is_named(fleet):
