@@ -103,6 +103,8 @@ extends_documentation_fragment:
   - mainline.vps.fleet
   - mainline.vps.common
 notes:
+  - All VPSs that are to be changed are locked until the run ends, those of later batches included. Other tasks that are to change one of them wait
+    for their O(lock_timeout), and fail then.
   - A file says how far a run is that takes long. RV(mainline.vps.vps_info#module:node.fleets) has it, also as an ad hoc command from another terminal;
     in a playbook, run the task with C(async) and C(poll=0), and ask M(mainline.vps.vps_info) until it is through.
 seealso:
