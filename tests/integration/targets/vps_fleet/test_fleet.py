@@ -69,6 +69,11 @@ def test_one_bad_vps_of_five_refuses_all(fleet):
     with kit.Untouched():
         message = fleet.fails({"name": "a"}, {"name": "b", "memroy": "1G"})["msg"]
     assert message.startswith(f"vps[1] ({name('b')}): ") and "memroy" in message
+    for wrong in ("a", 5, None, ["a"], []):
+        with kit.Untouched():
+            message = kit.call("vps_fleet", vps=[{"name": name("a")}, wrong])["msg"]
+        assert message.startswith("vps[1]: ") and "is no dictionary" in message and message.endswith("."), message
+    assert kit.call("vps_fleet", vps="a")["msg"].startswith("vps[0]: 'a' is no dictionary; ")
 
 
 def test_one_that_does_not_start_lets_the_others_go_on(fleet):
