@@ -18,8 +18,9 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.validation import check_type_dict
 
-from .core.errors import VpsError, printable
+from .core.errors import VpsError, printable, shown
 from .core.parse import parse_seconds
 from .core.plan import Plan, list_changes
 
@@ -132,6 +133,11 @@ class _ListModule(AnsibleModule):
     """Says of a mistake in an element of the option C(vps) which element it is in; Ansible does not."""
 
     _made = False
+    _listed: Any = None  # as the task has it: what is no dictionary is left out of it by the time that it is told
+
+    def _load_params(self) -> None:
+        super()._load_params()
+        self._listed = self.params.get("vps")
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
@@ -143,12 +149,13 @@ class _ListModule(AnsibleModule):
         raise AssertionError("which does not return")
 
     def _placed(self) -> str | None:
-        listed = self.params.get("vps")
+        listed = self._listed
         options = self.argument_spec["vps"]["options"]
-        for number, section in enumerate(listed if isinstance(listed, list) else ()):
-            if not isinstance(section, dict):
-                continue
-            given = {name: value for name, value in section.items() if value is not None}
+        for number, section in enumerate(listed.split(",") if isinstance(listed, str) else listed if isinstance(listed, list) else ()):
+            try:
+                given = {name: value for name, value in check_type_dict(section).items() if value is not None}
+            except TypeError:
+                return f"vps[{number}]: {shown(section)} is no dictionary; write each VPS as one that has its name, such as {{name: web1}}."
             found = ArgumentSpecValidator(options).validate(given)
             if found.error_messages:
                 return f"vps[{number}] ({printable(given.get('name'), 40)}): {found.error_messages[0].rstrip('.')}."

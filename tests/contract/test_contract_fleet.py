@@ -220,8 +220,56 @@ def test_batches_are_done_one_after_the_other_and_stop_where_too_many_fail(remem
     assert [one["vps"] for one in error.details["failed_vpss"]] == [B]
     node.ill, node.stages = {C}, []
     error = remembered.fails(*wish, batch=1, max_failures=1, health=health)
-    assert node.stages == [("prepare", (C,)), ("health", (C,)), ("prepare", (D,)), ("health", (D,))]
+    assert node.stages == [("health", (A, B)), ("prepare", (C,)), ("health", (C,)), ("prepare", (D,)), ("health", (D,))]
     assert error.details["not_begun"] == []
+
+
+def test_a_rolling_change_that_is_run_again_does_not_go_past_what_it_has_left_ill(remembered):
+    remembered.task(*({"name": name} for name in (A, B, C, D)))
+    node, wish = remembered.bench.node, [{"name": name, "limits": {"memory": "64M"}} for name in (A, B, C, D)]
+    node.ill = {B}
+    remembered.fails(*wish, batch=2, health={"argv": ["true"]})
+    node.stages = []
+    before = remembered.bench.world.snapshot()
+    error = remembered.fails(*wish, batch=2, health={"argv": ["true"]})
+    assert node.stages == [("health", (A, B))] and remembered.bench.world.snapshot() == before
+    assert str(error).startswith(f"vps: 1 VPSs that are already as asked are not well ({B}); nothing was changed, because max_failures allows 0. ")
+    (failed,) = error.details["failed_vpss"]
+    assert failed["vps"] == B and "was not changed, and is not well" in failed["msg"] and failed["done"] == failed["not_done"] == []
+    assert error.details["not_begun"] == [C, D] and not error.details["changed"] and error.details["changes"] == []
+    node.stages = []
+    remembered.bench.check("vps_fleet", **remembered.given(*wish, batch=2, health={"argv": ["true"]}))
+    assert node.stages == [], "check mode asks nobody"
+    error = remembered.fails(*wish, batch=2, max_failures=1, health={"argv": ["true"]})
+    assert changed(error.details) == [(C, "limits.memory"), (D, "limits.memory")]
+    assert str(error).startswith(f"vps: 1 VPSs that are already as asked are not well ({B}); those that were to be changed were done. ")
+
+
+def test_a_run_that_has_nothing_to_change_asks_for_their_health_too(remembered):
+    remembered.task({"name": A}, {"name": B}, {"name": C, "state": "stopped"})
+    node = remembered.bench.node
+    node.ill, node.stages = {A, C, D}, []
+    error = remembered.fails({"name": A}, {"name": B}, {"name": C, "state": "stopped"}, health={"argv": ["true"]})
+    assert node.stages == [("health", (A, B))]
+    assert str(error).startswith(f"vps: 1 VPSs that are already as asked are not well ({A}). {A}: health.argv: ") and not error.details["changed"]
+    node.ill = set()
+    assert not remembered.once({"name": A}, {"name": B}, health={"argv": ["true"]})["changed"]
+
+
+def test_one_that_is_as_asked_and_does_not_come_up_holds_the_first_batch_back(remembered):
+    remembered.task({"name": A}, {"name": B}, {"name": C}, defaults={"wait": "booted"})
+    node = remembered.bench.node
+    usual = node.await_all
+
+    def late(waits, *, parallel):
+        return {**usual(waits, parallel=parallel), **({A: VpsError(f"wait: VPS '{A}' runs, but was not booted.")} if A in waits else {})}
+
+    node.await_all = late
+    wish = [{"name": A}, {"name": B, "hostname": "x"}, {"name": C, "hostname": "x"}]
+    error = remembered.fails(*wish, defaults={"wait": "booted"}, batch=1)
+    assert error.details["not_begun"] == [B, C] and not error.details["changed"]
+    error = remembered.fails(*wish, defaults={"wait": "booted"})
+    assert changed(error.details) == [(B, "hostname"), (C, "hostname")], "without a bound it holds nobody back"
 
 
 @pytest.mark.parametrize(("unlisted", "state"), [("ignore", "started"), ("report", "started"), ("stop", "stopped"), ("absent", "absent")])
@@ -241,6 +289,24 @@ def test_no_more_are_removed_than_the_bound_says(remembered):
     remembered.refused(r"^unlisted_max: needed ", {"name": A}, unlisted="absent")
     remembered.bench.vps(C, protected=True)
     remembered.refused(rf"^unlisted \({C}\): protected: ", {"name": A}, unlisted="absent", unlisted_max=2)
+
+
+def test_vpss_that_somebody_makes_meanwhile_do_not_make_a_run_fail_that_is_through(remembered):
+    remembered.task({"name": A}, {"name": B})
+    node = remembered.bench.node
+    usual = node.work
+
+    def work(part, work, **options):
+        found = usual(part, work, **options)
+        node.work = usual
+        for name in (C, D):
+            remembered.bench.new(name)
+        return found
+
+    node.work = work
+    result = modules.reconcile(node, "vps_fleet", **remembered.given({"name": A, "hostname": "x"}, unlisted="absent", unlisted_max=1))
+    assert changed(result) == [(A, "hostname"), (B, "state")] and result["unlisted"] == [B]
+    assert [remembered.bench.state(name) for name in (A, B, C, D)] == ["started", "absent", "started", "started"]
 
 
 def test_what_is_promised_is_summed_up_once_for_all(remembered):

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.mainline.vps.plugins.module_utils import fleet_subject, options
-from ansible_collections.mainline.vps.plugins.module_utils.core import fleet, fleet_order, fleet_plan, fleet_room
+from ansible_collections.mainline.vps.plugins.module_utils.core import fleet, fleet_order, fleet_plan, fleet_result, fleet_room
 from ansible_collections.mainline.vps.plugins.module_utils.core.capacity import Present, Room
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.core.fleet_plan import FleetActual, Item
@@ -230,3 +230,23 @@ def test_needs_that_lead_back_are_refused():
 
 def test_nothing_to_do_is_no_batch():
     assert fleet_order.batches([], None) == ()
+
+
+# -- what is told -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failed", "not_begun", "told"),
+    [
+        ("b", "", "vps: 1 of the 3 VPSs that were to be changed failed; the others were done. b: why."),
+        ("abc", "", "vps: 3 of the 3 VPSs that were to be changed failed. a: why. b: why. c: why."),
+        ("a", "bc", "vps: 1 of the 3 VPSs that were to be changed failed; 2 were not begun, because more failed than max_failures allows. a: why."),
+        ("b", "c", "vps: 1 of the 3 VPSs that were to be changed failed; 1 were done; 1 were not begun, because more failed than max_failures allows. b: why."),
+        ("z", "abc", "vps: 1 VPSs that are already as asked are not well (z); nothing was changed, because max_failures allows 0. z: why."),
+    ],
+)
+def test_a_message_says_of_the_others_what_has_become_of_them(failed, not_begun, told):
+    change = Plan((Change("hostname", "a", "b"),), (Start("x"),))
+    items = tuple(Item(fleet_plan.Desired(name, "present", {}), name, Plan() if name == "z" else change, None, None) for name in "abcz")
+    entries = [{"vps": name, "msg": "why."} for name in failed]
+    assert fleet_result.sentence(fleet_plan.FleetPlan(items), entries, not_begun, 0) == told

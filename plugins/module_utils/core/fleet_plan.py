@@ -119,6 +119,8 @@ def told(changes: Iterable[tuple[str, Change]]) -> list[dict[str, Any]]:
 
 def compare(wish: Wish, actual: FleetActual) -> FleetPlan:
     """The plan for all; raises VpsError, which names the VPS and the option, for what cannot be. What else cannot is said in its details."""
+    if wish.unlisted == fleet.ABSENT:
+        fleet.refuse_too_many(wish, _unlisted(wish, actual))
     plan = compare_each(wish, actual)
     if not plan.refused:
         return plan
@@ -131,12 +133,14 @@ def compare(wish: Wish, actual: FleetActual) -> FleetPlan:
     raise VpsError(f"{whose}{text}", **{**first.details, "refused": refused})
 
 
+def to_ask(wish: Wish, plan: FleetPlan) -> bool:
+    """Whether a program is to say of any VPS that it is well."""
+    return wish.health is not None and any(one.runs for one in plan.items)
+
+
 def compare_each(wish: Wish, actual: FleetActual) -> FleetPlan:
-    """The same, with what cannot be in `refused`."""
-    listed = {one.name for one in wish.vpss}
-    unlisted = tuple(name for name in sorted(actual.names) if name not in listed)
-    gone = unlisted if wish.unlisted == fleet.ABSENT else ()
-    fleet.refuse_too_many(wish, gone)
+    """The same, with what cannot be in `refused`; of how many may go nothing is said, for by now they may have gone."""
+    unlisted = _unlisted(wish, actual)
     state = {fleet.ABSENT: "absent", fleet.STOP: "stopped"}.get(wish.unlisted)
     others = [Desired(name, state, {}, stop_timeout=wish.stop_timeout, must_exist=True) for name in unlisted] if state else []
     wishes = [*zip(wish.vpss, wish.places), *((one, f"unlisted ({one.name})") for one in others)]
@@ -157,6 +161,11 @@ def compare_each(wish: Wish, actual: FleetActual) -> FleetPlan:
         refused, givers = check_promises(actual.node.room, changes)
         items = [replace(one, needs=one.needs | givers[one.name]) if one.name in givers else one for one in items]
     return FleetPlan(tuple(items), unlisted, refused)
+
+
+def _unlisted(wish: Wish, actual: FleetActual) -> tuple[str, ...]:
+    listed = {one.name for one in wish.vpss}
+    return tuple(name for name in sorted(actual.names) if name not in listed)
 
 
 def _after_copies(items: list[Item]) -> list[Item]:

@@ -147,7 +147,11 @@ class Parts:
         """
         if self.together is not None:
             return list(self.together.known)
-        return self.vps.all(unread) + self.making(unread)
+        # In this order: one that is finished while we look is then among the first, or the second, or both, and never among none.
+        made = self.making(unread)
+        found = self.vps.all(unread)
+        names = {vps.name for vps in found}
+        return found + [vps for vps in made if vps.name not in names]
 
     def making(self, unread: dict[str, str] | None = None) -> list[Vps]:
         """Those that a run is making just now; likewise."""

@@ -168,7 +168,7 @@ def update(parts: Parts, step: steps.Update) -> None:
     following = filtering.following(parts, when=filters, bridged=vps.interfaces != ())
     with protecting(parts, parts.keepable(vps), parts.keepable(before)), following, ExitStack() as allocation:
         allocation.enter_context(locks.hold("node", "allocation", timeout=parts.lock_timeout, again=True))
-        if step.options & {"addresses", "interfaces", "publish"}:
+        if step.takes:
             others = parts.reserved()
             vps = allocate(parts, vps, others)
             step = replace(step, vps=vps)

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import pathlib
+import signal
 
 import vps_kit as kit
-from conftest import name, state
+from conftest import name, state, workers
 
 LIMITS = {"limits": {"memory": "64M", "processes": "50", "diskspace": "100M"}}
 
@@ -67,6 +69,11 @@ def test_one_bad_vps_of_five_refuses_all(fleet):
     with kit.Untouched():
         message = fleet.fails({"name": "a"}, {"name": "b", "memroy": "1G"})["msg"]
     assert message.startswith(f"vps[1] ({name('b')}): ") and "memroy" in message
+    for wrong in ("a", 5, None, ["a"], []):
+        with kit.Untouched():
+            message = kit.call("vps_fleet", vps=[{"name": name("a")}, wrong])["msg"]
+        assert message.startswith("vps[1]: ") and "is no dictionary" in message and message.endswith("."), message
+    assert kit.call("vps_fleet", vps="a")["msg"].startswith("vps[0]: 'a' is no dictionary; ")
 
 
 def test_one_that_does_not_start_lets_the_others_go_on(fleet):
@@ -126,6 +133,9 @@ def test_a_rolling_change_stops_where_one_is_not_well(fleet):
     assert told["not_begun"] == [name("c"), name("d")]
     assert [one["vps"] for one in told["failed_vpss"]] == [name("b")] and told["failed_vpss"][0]["rc"] == 1
     assert [kit.info(name(word))["limits"] for word in "abcd"] == [{"memory": "80M"}] * 2 + [{}] * 2
+    told = fleet.fails(*words, defaults={"limits": {"memory": "80M"}}, batch=2, health=health)
+    assert told["msg"].startswith(f"vps: 1 VPSs that are already as asked are not well ({name('b')}); nothing was changed, ")
+    assert not told["changed"] and told["not_begun"] == [name("c"), name("d")]
     kit.shell(name("b"), "rm /ill")
     assert changed(fleet.ok(*words, defaults={"limits": {"memory": "80M"}}, batch=2, health=health)) == [("c", "limits.memory"), ("d", "limits.memory")]
 
@@ -158,6 +168,38 @@ def test_two_at_once_do_not_stand_in_each_others_way(fleet):
     assert not fleet.ok(*ours, *theirs, *both)["changed"]
 
 
+def test_others_are_given_ids_and_addresses_while_new_vpss_are_built(fleet):
+    """The run is stopped in the middle of that, and what it has been given stays its own."""
+    fleet.ok({"name": "there", "addresses": []})
+    wish = [{"name": f"n{number}", "storage": "image", "addresses": [{"pool": "default"}]} for number in range(5)]
+    run = fleet.launch(*wish, {"name": "there", "limits": {"memory": "64M"}}, parallel=1)
+
+    def building() -> list[pathlib.Path]:
+        """Of those to come at least one is in its staging directory, and another one has begun to be filled."""
+        folders = list((kit.pool() / "vps").glob(".new-*"))
+        return folders if len(folders) > 2 and any((folder / "rootfs").exists() for folder in folders) else []
+
+    kit.until("it builds", building)
+    stopped = [run.pid, *workers(run.pid)]
+    try:
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        assert building(), "it was faster"
+        pooled = {"state": "stopped", "addresses": [{"pool": "default"}]}
+        alone = kit.call("vps_container", name=name("alone"), template=fleet.defaults["template"], **pooled, lock_timeout=5)
+        changed_alone = kit.call("vps_limits", name=name("alone"), memory="32M", lock_timeout=5)
+        more = kit.call("vps_fleet", **fleet.given({"name": "more", **pooled}, lock_timeout=5))
+    finally:
+        for pid in reversed(stopped):
+            os.kill(pid, signal.SIGCONT)
+    told = kit.result(run)
+    for one in (alone, changed_alone, more, told):
+        assert not one.get("failed"), one["msg"]
+    found = [kit.info(name(word)) for word in ("alone", "more", *(one["name"] for one in wish))]
+    assert len({one["addresses"][0] for one in found}) == len({one["id_base"] for one in found}) == 7
+    assert not fleet.ok(*wish)["changed"]
+
+
 def test_the_holder_of_a_lock_is_named(fleet):
     fleet.ok({"name": "a"}, {"name": "b"})
     with open(kit.LOCKS / f"vps-{name('b')}", "w", encoding="ascii") as lock:
@@ -169,6 +211,26 @@ def test_the_holder_of_a_lock_is_named(fleet):
     (kit.LOCKS / f"vps-{name('b')}").unlink()
     assert told["msg"].startswith("lock_timeout: ") and name("b") in told["msg"] and "somebody" in told["msg"]
     assert kit.said(name("a"), "hostname") == name("a"), "it was begun without all locks"
+
+
+def test_a_damaged_record_of_another_vps_is_in_the_way_of_what_it_is_of_one_vps(fleet):
+    fleet.ok({"name": "a", "addresses": ["10.90.0.70"]}, {"name": "b"}, {"name": "c"})
+    record = kit.pool() / "vps" / name("c") / "vps.json"
+    whole = record.read_text(encoding="utf-8")
+    record.write_text("{", encoding="utf-8")
+    try:
+        wish = [{"name": "a", "addresses": []}, {"name": "b", "limits": {"memory": "80M"}}]
+        foretold = kit.ok("vps_fleet", check=True, **fleet.given(*wish))
+        assert changed(foretold) == changed(fleet.ok(*wish)) == [("a", "addresses"), ("b", "limits.memory")]
+        assert kit.ok("vps_container", name=name("a"), limits={"memory": "80M"}, publish=[])["changed"]
+        for check in (True, False):
+            asked = {"addresses": ["10.90.0.71"]}
+            alone = kit.call("vps_container", check=check, name=name("a"), **asked)
+            together = kit.call("vps_fleet", check=check, **fleet.given({"name": "a", **asked}))
+            assert alone["failed"] and together["failed"] and alone["msg"] == together["msg"], (alone["msg"], together["msg"])
+            assert alone["msg"].startswith(str(record))
+    finally:
+        record.write_text(whole, encoding="utf-8")
 
 
 def test_how_far_it_is_is_told(fleet):
