@@ -118,3 +118,7 @@ def test_no_shell_is_ever_asked(path):
 @pytest.mark.parametrize("path", files("."), ids=named)
 def test_nothing_that_is_slow_to_import_is_imported(path):
     assert not {name.split(".")[0] for name in imports(path)} & {"pyroute2", "yaml", "jinja2", "requests"}
+
+
+def test_properties_are_tried_with_the_same_examples_in_each_run_of_any_test_file():
+    assert "ansible_collections.mainline.vps.tests.unit" in set(imports(Path(__file__).with_name("conftest.py")))
