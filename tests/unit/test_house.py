@@ -159,3 +159,14 @@ def test_nothing_that_is_slow_to_import_is_imported(path):
 
 def test_properties_are_tried_with_the_same_examples_in_each_run_of_any_test_file():
     assert "ansible_collections.mainline.vps.tests.unit" in set(imports(Path(__file__).with_name("conftest.py")))
+
+
+def test_what_a_login_that_is_not_root_is_told_is_written_once():
+    assert [named(path) for path in files(".") if '"become: ' in path.read_text(encoding="utf-8")] == ["node/settings.py"]
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "plugins", "tests"])
+def test_no_line_is_longer_than_160_characters(folder):
+    paths = sorted((Path(__file__).parents[2] / folder).rglob("*.py"))
+    long = [f"{path.name}:{number}" for path in paths for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if len(line) > 160]
+    assert paths and not long

@@ -121,7 +121,8 @@ def test_where_there_is_no_room_each_task_brings_it(tmp_path):
 
 
 def test_a_login_that_is_not_root_is_told_that_it_is_not(tmp_path):
-    process = kit.playbook(tmp_path, [{**INFO, "become": True, "become_user": "nobody", "become_method": "ansible.builtin.su"}], "-e", "ansible_remote_tmp=/tmp")
+    task = {**INFO, "become": True, "become_user": "nobody", "become_method": "ansible.builtin.su"}
+    process = kit.playbook(tmp_path, [task], "-e", "ansible_remote_tmp=/tmp")
     output = process.communicate(timeout=120)[0]
     assert process.returncode == 2 and "root" in output and "Traceback" not in output
 
