@@ -1,10 +1,11 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one path that every changing module takes: parse, read, compare, apply, read again; and a short one for what is done anew each time.
+"""The path of a module about one thing: parse, read, compare, apply, read again; and short ones for what is done anew each time, or only read.
 
-The only place that knows AnsibleModule and check mode, and the only caller of fail_json. It decides nothing: what is
-different is the plan's word, what is done is the node's.
+The path of vps_fleet, about many things at once, is fleet_subject.reconcile; it starts and ends here as well. Nothing else of module_utils knows
+AnsibleModule, asks it for check mode or calls fail_json; of the modules vps_kept does, which is none itself and becomes one. It decides nothing: what
+is different is the plan's word, what is done is the node's.
 """
 
 from __future__ import annotations

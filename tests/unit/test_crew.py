@@ -10,11 +10,35 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.node import crew
+
+
+@contextmanager
+def at_most(seconds):
+    """TimeoutError, and again in all that waits after it, so that workers that hang do not keep the tests from telling so."""
+
+    def ring(_number, _frame):
+        raise TimeoutError(f"it took more than {seconds} s")
+
+    handler = signal.signal(signal.SIGALRM, ring)
+    around = signal.setitimer(signal.ITIMER_REAL, seconds, 1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *around)
+        signal.signal(signal.SIGALRM, handler)
+
+
+@pytest.fixture(autouse=True)
+def bound():
+    """For a busy machine."""
+    with at_most(120):
+        yield
 
 
 def jobs(*functions):
@@ -69,6 +93,12 @@ def _target(number):
         return os.readlink(f"/proc/self/fd/{number}")
     except OSError:  # that of the listing itself
         return ""
+
+
+@pytest.mark.parametrize("hang", [lambda _lock: time.sleep(600), lambda _lock: signal.pause()])
+def test_who_waits_for_a_worker_that_hangs_can_be_ended(hang):
+    with pytest.raises(TimeoutError), at_most(0.5):
+        crew.run(jobs(lambda _lock: None, hang), 2)
 
 
 def test_no_worker_is_left_behind():

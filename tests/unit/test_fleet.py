@@ -63,10 +63,28 @@ def options_of(plan):
         ({"limits": {"plan": "small"}}, {"limits": {"cpus": 2}}, {"limits": {"plan": "small", "cpus": 2}}),
         ({"firewall": {"in": {"default": "drop"}, "out": {"rules": []}}}, {"firewall": {"in": {}}}, {"firewall": {"in": {}, "out": {"rules": []}}}),
         ({}, {"rates": {"in": "1M"}}, {"rates": {"in": "1M"}}),
+        ({"template": "t"}, {"clone_from": "a"}, {"clone_from": "a"}),
+        ({"clone_from": "a"}, {"template": "t"}, {"template": "t"}),
+        ({"template": "t"}, {"clone_from": None}, {"template": "t"}),
+        ({"limits": {"memory": "1G"}}, {"limits": {"memory": "2G", "ram": None}}, {"limits": {"memory": "2G"}}),
+        ({"limits": {"memory": "1G"}}, {"limits": {"ram": None, "memory": "2G"}}, {"limits": {"memory": "2G"}}),
+        ({"limits": {"memory": "1G"}}, {"limits": {"ram": None}}, {"limits": {}}),
+        ({"labels": {"ram": "1"}}, {"labels": {"memory": "2"}}, {"labels": {"ram": "1", "memory": "2"}}),
     ],
 )
 def test_what_a_vps_names_takes_the_place_of_the_defaults(defaults, own, found):
     assert fleet.merge(defaults, own) == found
+
+
+@pytest.mark.parametrize("defaults", [{}, {"limits": {"cpus": 2}}, {"limits": {"memory": "4G"}}], ids=["alone", "beside others", "over the same"])
+def test_a_limit_under_two_names_is_one_error_with_and_without_defaults(defaults):
+    with pytest.raises(VpsError, match=r"^vps\[0\] \(a\): limits\.memory: is given twice, under two of its names \(memory, "):
+        wish({"name": "a", "limits": {"ram": "1G", "memory": "2G"}}, defaults=defaults)
+
+
+def test_a_copy_among_vpss_of_one_template_is_a_copy():
+    first, second = wish({"name": "a"}, {"name": "b", "clone_from": "a"}, defaults={"template": "t"}).vpss
+    assert (first.options["template"], second.disk.clone_from) == ("t", "a") and "template" not in second.options
 
 
 def test_the_defaults_of_vps_container_are_beneath_both():

@@ -220,3 +220,11 @@ def test_every_metric_that_is_asked_for_is_told(file):
 def test_every_metric_that_is_told_is_documented():
     page = (HOUSE / "docs/metrics.md").read_text(encoding="utf-8")
     assert not [family.name for family in families(Reading(SUMMARY)) if f"`{family.name}`" not in page]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("2026-01-31T12:00:00+00:00\n", 1769860800), ("2026-01-31T13:00:00+01:00", 1769860800), ("yesterday", None), ("", None), (None, None)],
+)
+def test_when_something_was_is_told_or_nothing(text, found):
+    assert metrics.moment(text) == found

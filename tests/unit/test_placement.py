@@ -152,6 +152,13 @@ def test_of_the_defaults_a_vps_has_what_it_does_not_say_itself_limits_and_labels
     assert result["nodes"]["b"]["promised"] == {"memory": 12.5, "cpu": 100.0, "disk": 0.0}
 
 
+def test_a_label_may_have_the_name_of_a_limit():
+    fleet, nodes = [vps("a1", labels={"ram": "1"}), vps("a2", labels={"ram": "2"})], {"a": node(), "b": node()}
+    defaults = {"labels": {"ram": "1", "memory": "x"}}
+    places = [set(nodes_of(vps_place(fleet, nodes, "pack", apart={key: "hard"}, defaults=defaults)).values()) for key in ("ram", "memory")]
+    assert [len(each) for each in places] == [1, 2]
+
+
 def test_without_any_limit_each_goes_where_there_are_fewest():
     nodes = {name: node() for name in "abcd"}
     for strategy in ("spread", "pack"):
@@ -361,6 +368,10 @@ GOOD = {"a": node()}
         ([vps("Web")], GOOD, {}, "vps[0] (Web): name: 'Web' cannot be used"),
         ([vps("a"), vps("a")], GOOD, {}, "vps[1] (a): is in the list twice"),
         ([vps("a", "1X")], GOOD, {}, "vps[0] (a): limits.memory: '1X' is not a size"),
+        *((
+            [{"name": "a", "limits": {"ram": "1G", "memory": "2G"}}], GOOD, {"defaults": defaults},
+            "vps[0] (a): limits.memory: is given twice, under two of its names (memory, ",
+        ) for defaults in ({}, {"limits": {"cpus": 2}})),
         ([{"name": "a", "limits": "1G"}], GOOD, {}, "vps[0] (a): limits: '1G' is no set of limits"),
         ([{"name": "a", "limits": {"plan": "big"}}], GOOD, {}, "vps[0] (a): limits.plan: there is no plan 'big'"),
         ([vps("a", labels=["k"])], GOOD, {}, "vps[0] (a): labels: "),

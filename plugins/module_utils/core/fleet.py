@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import container, machine, parse
-from .beancounters import ALIASES
+from . import container, limits, machine, parse
 from .command import Command, parse_command
 from .container import Desired
 from .errors import VpsError, printable, shown, written
@@ -23,6 +22,8 @@ IGNORE, REPORT, STOP, ABSENT = "ignore", "report", "stop", "absent"
 NONE, CHANGED, ALL = "none", "changed", "all"
 # The sections of which a VPS's keys are laid over those of the defaults. All else that a VPS names takes the place of what they have.
 SECTIONS = ("limits", "labels", "firewall", "rates")
+# What says where a VPS's disk is from, one of which takes the place of the other.
+ORIGINS = ("template", "clone_from")
 MOST_WORKERS = 256
 
 
@@ -95,9 +96,12 @@ def parse_fleet(params: Mapping[str, Any], fill: Callable[[dict[str, Any]], dict
 def merge(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """What a VPS is asked to have: its own options in place of the defaults; in a section, its own keys in place of theirs.
 
-    A key of a section that is null takes the defaults' away.
+    A key of a section that is null takes the defaults' away. Raises VpsError for a limit that one section names twice.
     """
     found = dict(defaults)
+    if any(own.get(name) is not None for name in ORIGINS):
+        for name in ORIGINS:
+            found.pop(name, None)
     for name, value in own.items():
         if value is not None:
             found[name] = value
@@ -111,7 +115,7 @@ def merge(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
 
 def _keyed(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """A limit has more than one word."""
-    return {ALIASES.get(key, key): value for key, value in values.items()} if section == "limits" else dict(values)
+    return limits.by_real_names(values, prefix="limits.") if section == "limits" else dict(values)
 
 
 def _whole(value: int | None, option: str, least: int, most: int = 1_000_000) -> int | None:

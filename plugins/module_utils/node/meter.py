@@ -10,12 +10,11 @@ one. Writes nothing, waits for nobody, holds no lock.
 from __future__ import annotations
 
 import os
-from datetime import datetime
 
 from ..core import usage
 from ..core.beancounters import DIR
 from ..core.errors import VpsError
-from ..core.metrics import Metered, Reading
+from ..core.metrics import Metered, Reading, moment
 from ..core.model import Actual, Vps
 from ..core.places import BACKED_UP, unit_of
 from . import boot, engine, files, filtering
@@ -66,7 +65,7 @@ class Meter(Node):
             traffic=self.traffic(actual, glance),
             snapshots=self._snapshots(vps.name),
             failed=failed,
-            backed_up=_moment(files.read_start(os.path.join(self._parts.vps.path(vps.name), BACKED_UP), 64)),
+            backed_up=moment(files.read_start(os.path.join(self._parts.vps.path(vps.name), BACKED_UP), 64)),
         )
 
     def _snapshots(self, name: str) -> tuple[float, ...]:
@@ -80,10 +79,3 @@ class Meter(Node):
             if one is not None:
                 found.append(one.created)
         return tuple(found)
-
-
-def _moment(text: str | None) -> float | None:
-    try:
-        return datetime.fromisoformat((text or "").strip()).timestamp()
-    except (ValueError, OverflowError):
-        return None

@@ -36,8 +36,10 @@ class Survey:
         self._node, self._parts = node, parts
         self._look()
         self.unread: dict[str, str] = {}
+        making = parts.making(self.unread)  # first, so that one that is finished while we look is not missed
         self.vpss = parts.vps.all(self.unread)
-        self._making = parts.making(self.unread)
+        names = {vps.name for vps in self.vpss}
+        self._making = [vps for vps in making if vps.name not in names]
         self._why = min(self.unread.values(), default=None)
 
     def _look(self) -> None:

@@ -9,6 +9,7 @@ import fcntl
 import os
 import pathlib
 import signal
+import time
 
 import vps_kit as kit
 from conftest import name, state, workers
@@ -157,14 +158,12 @@ def test_disks_of_every_kind_are_made_side_by_side(fleet):
 
 
 def test_two_at_once_do_not_stand_in_each_others_way(fleet):
-    ours, theirs = ([{"name": f"{word}{number}", "addresses": [{"pool": "default"}]} for number in range(4)] for word in "xy")
+    ours, theirs = ([{"name": f"{word}{number}", "addresses": [{"pool": "default"}]} for number in range(2)] for word in "xy")
     both = [{"name": "z", "addresses": [{"pool": "default"}]}]
     runs = [fleet.launch(*ours, *both), fleet.launch(*both, *theirs)]
     for run in runs:
         told = kit.result(run)
         assert not told.get("failed"), told["msg"]
-    found = [kit.info(name(one["name"])) for one in (*ours, *theirs, *both)]
-    assert len({one["addresses"][0] for one in found}) == len({one["id_base"] for one in found}) == 9
     assert not fleet.ok(*ours, *theirs, *both)["changed"]
 
 
@@ -198,6 +197,26 @@ def test_others_are_given_ids_and_addresses_while_new_vpss_are_built(fleet):
     found = [kit.info(name(word)) for word in ("alone", "more", *(one["name"] for one in wish))]
     assert len({one["addresses"][0] for one in found}) == len({one["id_base"] for one in found}) == 7
     assert not fleet.ok(*wish)["changed"]
+
+
+def test_two_that_have_settled_on_the_same_ids_and_addresses_do_not_both_get_them(fleet):
+    """They share no VPS: the node's lock alone keeps them apart. We hold it until both know what they want."""
+    lists = [[{"name": f"{word}{number}", "addresses": [{"pool": "default"}]} for number in range(12)] for word in "xy"]
+    names = [name(one["name"]) for some in lists for one in some]
+    with open(kit.LOCKS / "node-allocation", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        runs = [fleet.launch(*some, defaults={"state": "stopped"}) for some in lists]
+        kit.until("both have locked their VPSs", lambda: _ended(runs) or all(kit.is_locked("vps", one) for one in names), seconds=120)
+        time.sleep(2)  # in which whoever does not ask for the lock is through
+        assert not kit.own_names() and not _ended(runs)
+    told = [kit.result(run) for run in runs]
+    assert not [one["msg"] for one in told if one.get("failed")]
+    found = [kit.info(one) for one in names]
+    assert len({one["addresses"][0] for one in found}) == len({one["id_base"] for one in found}) == len(names)
+
+
+def _ended(runs):
+    return any(run.poll() is not None for run in runs)
 
 
 def test_the_holder_of_a_lock_is_named(fleet):
