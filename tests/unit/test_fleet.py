@@ -176,8 +176,9 @@ def test_a_copy_of_one_that_the_list_makes_comes_after_it():
 def test_a_hardware_address_that_another_one_has_or_gets_is_refused():
     lan = {"name": "lan", "network": "lan", "mac": "02:00:00:00:00:07"}
     has = vps("a", interfaces=(Interface(name="lan", network="lan", mac=lan["mac"], host_name="lan0"),))
-    there = actual(has, vps("b", 2), bridges={"lan": Bridge("br0")})
-    for wished in ([{"name": "b", "interfaces": [lan]}], [{"name": "a"}, {"name": "b", "interfaces": [lan]}]):
+    wishes = [{"name": "a", "interfaces": [lan]}, {"name": "b", "interfaces": [lan]}]
+    for one, wished in ((has, wishes[1:]), (vps("a"), wishes)):
+        there = actual(one, vps("b", 2), bridges={"lan": Bridge("br0")})
         with pytest.raises(VpsError, match=rf"\(b\): interfaces.*mac: {lan['mac']} belongs to VPS a;"):
             fleet_plan.compare(wish(*wished), there)
 
@@ -259,11 +260,11 @@ def test_stages_follow_needs_first_and_then_the_boot_order():
     assert [one.names for one in fleet_order.batches(items, 2)] == [("c", "b"), ("a", "e"), ("d",)]
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations("abcd")), ids="".join)
+@pytest.mark.parametrize("order", list(itertools.permutations("abcdx"))[::7], ids="".join)
 def test_who_needs_several_comes_after_the_last_of_them(order):
-    needs = {"a": "", "b": "a", "c": "b", "d": "ac"}
+    needs = {"a": "", "b": "a", "c": "b", "d": "xc", "x": ""}
     (batch,) = fleet_order.batches([item(name, Update(vps(name), frozenset()), needs=set(needs[name])) for name in order], None)
-    assert [stage.names for stage in batch.stages] == [("a",), ("b",), ("c",), ("d",)]
+    assert [set(stage.names) for stage in batch.stages] == [{"a", "x"}, {"b"}, {"c"}, {"d"}]
 
 
 def test_who_is_needed_and_has_nothing_to_do_is_not_waited_for():
