@@ -158,6 +158,14 @@ def test_a_copy_is_made_of_one_that_the_same_task_makes(fleet):
     assert (fleet.bench.state(A), fleet.bench.state(B)) == ("absent", "stopped")
 
 
+def test_a_copy_and_what_it_is_made_from_are_made_by_one_task(fleet):
+    storage = {"storage": fleet.bench.storage} if fleet.bench.storage else {}
+    wishes = [{"name": A, "template": TEMPLATE, "hostname": "first", **storage}, {"name": B, "clone_from": A}]
+    fleet.bench.converge("vps_fleet", vps=wishes, defaults={"state": "stopped"})
+    assert (fleet.bench.state(A), fleet.bench.state(B)) == ("stopped", "stopped")
+    assert fleet.bench.world.record(B).build == fleet.bench.world.record(A).build
+
+
 def test_one_bad_vps_refuses_the_task_and_is_named(fleet):
     error = fleet.refused(rf"^vps\[1\] \({B}\): limits\.physpages: ", {"name": A}, {"name": B, "limits": {"physpages": "many"}}, {"name": C})
     assert "\n" not in str(error)
@@ -348,6 +356,36 @@ def test_only_those_that_differ_are_locked(remembered):
     remembered.bench.node.locked = []
     remembered.once({"name": A}, {"name": B, "hostname": "other"})
     assert remembered.bench.node.locked == [f"vps {B} 120"]
+
+
+def test_what_the_kernel_did_not_take_is_a_failure_of_that_vps(remembered):
+    remembered.task({"name": A}, {"name": B})
+    remembered.bench.node.refused_files = {"pids.max"}
+    error = remembered.fails({"name": A, "limits": {"processes": 50}}, {"name": B, "hostname": "x"})
+    (failed,) = error.details["failed_vpss"]
+    assert failed["vps"] == A and failed["msg"].startswith("limits.processes: it was applied, but read again it does not hold: ")
+    assert changed(error.details) == [(B, "hostname")]
+
+
+def test_what_somebody_changes_while_locks_are_awaited_is_looked_at_again(remembered):
+    remembered.task({"name": A}, {"name": B}, {"name": C})
+    node, first = remembered.bench.node, [True]
+    lock_all = node.lock_all
+
+    def late(kind, names, *, timeout):
+        if first.pop() if first else False:
+            modules.reconcile(node, "vps_container", name=A, hostname="wanted", limits={"memory": "64M"})
+            modules.reconcile(node, "vps_container", name=B, hostname="theirs")
+        return lock_all(kind, names, timeout=timeout)
+
+    node.lock_all, node.locked = late, []
+    result = modules.reconcile(node, "vps_fleet", **remembered.given(
+        {"name": A, "hostname": "wanted"}, {"name": B, "hostname": B}, {"name": C, "hostname": "other"}
+    ))
+    assert changed(result) == [(B, "hostname"), (C, "hostname")], "what is done already is not done again, and not told"
+    assert [line.split()[1] for line in node.locked if line.endswith(" 120")][-5:] == [A, C, A, B, C], "no VPS is changed without its lock"
+    assert [remembered.bench.world.record(name).hostname for name in (A, B, C)] == ["wanted", B, "other"]
+    assert remembered.bench.world.record(A).limits.memory == 64 * MIB, "and nothing of theirs is undone"
 
 
 def test_a_damaged_record_is_told_of_the_vps_that_has_it(fleet):

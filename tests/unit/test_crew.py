@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -86,6 +87,30 @@ def test_a_worker_has_the_lock_of_its_job_and_no_other(tmp_path):
         for file in files:
             os.close(file)
     assert told == [[str(tmp_path / word), 1] for word in "aaabbb"]
+
+
+def test_a_worker_has_no_more_files_than_the_run_had_before():
+    assert crew.run(jobs(lambda _lock: resource.getrlimit(resource.RLIMIT_NOFILE)[0]), 1, soft_limit=77) == [77]
+
+
+def test_a_run_that_is_ended_does_not_wait_for_what_its_workers_are_at(tmp_path):
+    def slow(_lock):
+        (tmp_path / "begun").touch()
+        time.sleep(20)
+        (tmp_path / "through").touch()
+
+    def quick(_lock):
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.01)
+
+    def ended(_number):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        crew.run(jobs(slow, quick), 2, done=ended)
+    assert not (tmp_path / "through").exists(), "it was waited for"
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
 
 def _target(number):

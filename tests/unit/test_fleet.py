@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from dataclasses import replace
 
@@ -15,6 +16,8 @@ from ansible_collections.mainline.vps.plugins.module_utils.core import fleet, fl
 from ansible_collections.mainline.vps.plugins.module_utils.core.capacity import Present, Room
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.core.fleet_plan import FleetActual, Item
+from ansible_collections.mainline.vps.plugins.module_utils.core.fidelity import Abilities
+from ansible_collections.mainline.vps.plugins.module_utils.core.interfaces import Bridge, Interface
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import RUNNING, Actual, NodeFacts, Vps
 from ansible_collections.mainline.vps.plugins.module_utils.core.plan import Change, Create, Destroy, Freeze, Plan, Start, Stop, Update, Wait
@@ -180,6 +183,38 @@ def test_comparing_costs_as_much_for_each_whatever_their_number():
     assert calls(400) < 1.3 * calls(40)
 
 
+def test_a_copy_of_one_that_the_list_makes_comes_after_it():
+    plan = fleet_plan.compare(wish({"name": "a", "template": "t"}, {"name": "b", "clone_from": "a"}), actual())
+    assert [one.needs for one in plan.items] == [frozenset(), frozenset({"a"})]
+    assert [batch.names for batch in fleet_order.batches(plan.at_work, 1)] == [("a",), ("b",)]
+    with pytest.raises(VpsError, match=r"^vps\[0\] \(b\): clone_from: "):
+        fleet_plan.compare(wish({"name": "b", "clone_from": "a"}, {"name": "a", "template": "t"}), actual())
+
+
+def test_a_hardware_address_that_another_one_has_or_gets_is_refused():
+    lan = {"name": "lan", "network": "lan", "mac": "02:00:00:00:00:07"}
+    has = vps("a", interfaces=(Interface(name="lan", network="lan", mac=lan["mac"], host_name="lan0"),))
+    wishes = [{"name": "a", "interfaces": [lan]}, {"name": "b", "interfaces": [lan]}]
+    for one, wished in ((has, wishes[1:]), (vps("a"), wishes)):
+        there = actual(one, vps("b", 2), bridges={"lan": Bridge("br0")})
+        with pytest.raises(VpsError, match=rf"\(b\): interfaces.*mac: {lan['mac']} belongs to VPS a;"):
+            fleet_plan.compare(wish(*wished), there)
+
+
+def test_each_is_compared_with_what_this_machine_can_limit_of_its_own_disk():
+    there = actual(vps("a"), vps("b", 2))
+    plain = replace(there.vpss["b"], node=NodeFacts(abilities=Abilities(swap=False)))
+    told = {"defaults": {"limits": {"memory": "64M", "swap": "64M"}, "unsupported": "fail"}}
+    assert not fleet_plan.compare_each(wish({"name": "a"}, {"name": "b"}, **told), there).refused
+    refused = fleet_plan.compare_each(wish({"name": "a"}, {"name": "b"}, **told), replace(there, vpss={**there.vpss, "b": plain})).refused
+    assert list(refused) == ["b"] and str(refused["b"]).startswith("limits.swap: ")
+
+
+def test_those_that_are_not_listed_have_the_time_to_stop_that_the_defaults_give():
+    plan = fleet_plan.compare(wish({"name": "a"}, unlisted="stop", defaults={"stop_timeout": 7}), actual(vps("a"), vps("b", 2)))
+    assert [step.timeout for step in plan.items[1].plan.steps if isinstance(step, Stop)] == [7]
+
+
 # -- promised -----------------------------------------------------------------------------------------------------------
 
 
@@ -208,6 +243,13 @@ def test_one_without_a_limit_is_refused_where_there_is_a_bound():
     assert "would have no limit of memory" in str(refused["a"])
 
 
+def test_nothing_more_is_promised_while_it_is_unknown_what_is():
+    unknown = replace(room(1), unknown="pool: a record cannot be read; mend it.")
+    refused, _givers = fleet_room.check_promises(unknown, promises(("a", 2, 1), ("b", 1, 2)))
+    assert {name: str(error) for name, error in refused.items()} == {"b": "pool: a record cannot be read; mend it."}
+    assert fleet_room.check_promises(unknown, promises(("a", 2, 1), ("c", 2, None))) == ({}, {})
+
+
 # -- in order -----------------------------------------------------------------------------------------------------------
 
 
@@ -234,6 +276,13 @@ def test_stages_follow_needs_first_and_then_the_boot_order():
         ("prepare", ("c", "b", "a")), ("run", ("b",)), ("run", ("a", "e")), ("prepare", ("d",)),
     ]
     assert [one.names for one in fleet_order.batches(items, 2)] == [("c", "b"), ("a", "e"), ("d",)]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations("abcdx"))[::7], ids="".join)
+def test_who_needs_several_comes_after_the_last_of_them(order):
+    needs = {"a": "", "b": "a", "c": "b", "d": "xc", "x": ""}
+    (batch,) = fleet_order.batches([item(name, Update(vps(name), frozenset()), needs=set(needs[name])) for name in order], None)
+    assert [set(stage.names) for stage in batch.stages] == [{"a", "x"}, {"b"}, {"c"}, {"d"}]
 
 
 def test_who_is_needed_and_has_nothing_to_do_is_not_waited_for():

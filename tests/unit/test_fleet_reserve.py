@@ -78,6 +78,22 @@ def test_a_pool_gives_another_one_and_those_that_come_after_get_none_that_has_be
     assert all(dict(one.pooled) == {one.addresses[0]: "few"} for one in made.values())
 
 
+def test_an_address_at_which_somebody_answers_is_refused(parts, monkeypatch):
+    asked: list[str] = []
+
+    def holders(uplink, addresses):
+        asked.extend(addresses)
+        return {address: "02:00:00:00:00:01" for address in addresses if address == "10.0.0.5"}
+
+    monkeypatch.setattr(probe, "holders", holders)
+    monkeypatch.setattr(Parts, "uplinks", lambda self, one: dict.fromkeys(one.claimed, "eth0"))
+    made, errors = reserve(parts, vps("b", addresses=("10.0.0.5",)), vps("c", addresses=("10.0.0.6",)), vps("d", addresses=("10.0.0.5",)))
+    assert list(made) == ["c"] and asked == ["10.0.0.5", "10.0.0.6", "10.0.0.5"]
+    assert errors == {
+        name: f"addresses: 10.0.0.5 belongs to somebody at eth0 who answers from 02:00:00:00:00:01; give '{name}' another one." for name in ("b", "d")
+    }
+
+
 def test_a_port_that_somebody_has_got_since_is_refused_and_the_same_port_of_another_address_is_not(parts):
     known = vps("a", 0, publish=(Publish("tcp", 80, 80, "192.0.2.1"),))
     ports = {"b": Publish("tcp", 80, 8080), "c": Publish("tcp", 80, 80, "192.0.2.2"), "d": Publish("udp", 80, 80)}

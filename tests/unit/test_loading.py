@@ -122,6 +122,13 @@ def test_another_source_is_other_code(run, archive, tmp_path):
     assert len(set((tmp_path / "kept").iterdir()) - kept) == 1
 
 
+def test_another_python_has_code_of_its_own(run):
+    other = f"sys.modules[{PACKAGE!r} + '.loading'].MAGIC_NUMBER = b'another'\n"
+    first = run(LIMITS)
+    assert run(other + LIMITS) == first, "it was given what was compiled for this one"
+    assert set(run(other + LIMITS)) <= BEFORE and set(run(LIMITS)) <= BEFORE, "what each has compiled is kept beside the other's"
+
+
 def test_root_alone_may_write_there(run, tmp_path):
     run(LIMITS)
     assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o700

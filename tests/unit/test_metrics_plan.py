@@ -98,7 +98,12 @@ def test_a_file_that_is_to_be_elsewhere_is_not_left_behind():
 def test_a_folder_that_was_made_for_it_is_remembered():
     there = done(parse(), replace(NOTHING, missing="/var/lib/prometheus"))
     assert there.settings is not None and there.settings.made_folder == "/var/lib/prometheus"
-    assert changed(parse(), replace(there, missing=None)) == {}
+    there = replace(there, missing=None)
+    assert changed(parse(), there) == {}
+    other = done(parse(interval=120), there)
+    assert other.settings == Settings(interval=120, made_folder="/var/lib/prometheus"), "it is still to go with it"
+    moved = done(parse(file=OTHERS.file), replace(other, missing="/srv/metrics"))
+    assert moved.settings == Settings(OTHERS.file, interval=60, made_folder="/srv/metrics")
 
 
 @pytest.mark.parametrize(
