@@ -9,8 +9,9 @@ import sys
 from dataclasses import replace
 
 import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.mainline.vps.plugins.module_utils import fleet_subject, options
+from ansible_collections.mainline.vps.plugins.module_utils import fleet_subject, options, runner
 from ansible_collections.mainline.vps.plugins.module_utils.core import fleet, fleet_order, fleet_plan, fleet_room
 from ansible_collections.mainline.vps.plugins.module_utils.core.capacity import Present, Room
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
@@ -100,6 +101,40 @@ def test_an_element_has_every_option_of_a_vps_and_no_default():
 def test_what_is_wrong_is_named(given, match):
     with pytest.raises(VpsError, match=match):
         wish({"name": "a"}, **given)
+
+
+def misread(**given):
+    """What is said of what Ansible takes no words from, once it has put nulls and defaults between them."""
+    spec = modules.argument_spec("vps_fleet")
+    found = ArgumentSpecValidator(spec).validate(given)
+    assert found.error_messages
+    return list(runner.misread(spec, found.validated_parameters))
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"adresses": []}, "adresses: there is no such option; perhaps addresses is meant."),
+        ({"adresses": None}, "adresses: there is no such option; perhaps addresses is meant."),
+        ({"publish": [{"hst": 80}]}, "publish[0].hst: there is no such option; perhaps host is meant."),
+        ({"publish": [{"host": 80}, {"guest": 80}]}, "publish[1].host: is needed; say it."),
+        ({"publish": [{"host": 1, "?": 2}]}, "publish[0].?: there is no such option; there are address, guest, host, proto."),
+        ({"interfaces": [{"name": "eth1"}]}, "interfaces[0].network: is needed; say it."),
+    ],
+)
+def test_a_word_that_is_no_option_of_a_vps_is_one_sentence_with_its_place(part, said):
+    assert misread(vps=[{"name": "ok"}, {"name": "a", **part}]) == [f"vps[1] (a): {said}"]
+    assert misread(vps=[{"state": "stopped"}]) == ["vps[0] (without a name): name: is needed; say it."]
+
+
+def test_all_vpss_with_such_a_word_are_told_and_other_parts_too():
+    found = misread(vps=[{"name": "a", "limts": {}}, {"name": "b", "state": "up"}, {"name": "c"}], defaults={"limts": {}}, health={"argv": ["x"], "retrys": 1})
+    assert found[:3] == [
+        "defaults.limts: there is no such option; perhaps limits is meant.",
+        "health.retrys: there is no such option; perhaps retries is meant.",
+        "vps[0] (a): limts: there is no such option; perhaps limits is meant.",
+    ]
+    assert found[3].startswith("vps[1] (b): value of state must be one of") and found[3].endswith(", got: up.") and len(found) == 4
 
 
 def test_a_batch_bears_no_failure_unless_told_so():

@@ -101,6 +101,15 @@ def _ranges(numbers: list[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in found)
 
 
+def no_such_option(word: object, known: Iterable[str]) -> str:
+    """What to say of an option that there is not, after its name."""
+    import difflib  # where there is a mistake, and not in each task
+
+    options = sorted(known)
+    near = difflib.get_close_matches(written(word).lower(), options, 1)
+    return "there is no such option; " + (f"perhaps {near[0]} is meant." if near else f"there are {', '.join(options)}.")
+
+
 def parse_description(text: str, *, option: str = "description") -> str:
     """One line of free text."""
     if len(text) > 255 or any(ord(character) < 32 for character in text):

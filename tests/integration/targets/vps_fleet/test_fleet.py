@@ -66,7 +66,10 @@ def test_one_bad_vps_of_five_refuses_all(fleet):
     assert message.startswith(f"vps[1] ({name('b')}): ") and "boot_order" in message
     with kit.Untouched():
         message = fleet.fails({"name": "a"}, {"name": "b", "memroy": "1G"})["msg"]
-    assert message.startswith(f"vps[1] ({name('b')}): ") and "memroy" in message
+    assert message.startswith(f"vps[1] ({name('b')}): memroy: there is no such option; ") and message.endswith(".")
+    with kit.Untouched():
+        message = fleet.fails({"name": "a"}, {"name": "b", "publish": [{"hst": 80}]})["msg"]
+    assert message == f"vps[1] ({name('b')}): publish[0].hst: there is no such option; perhaps host is meant."
 
 
 def test_one_that_does_not_start_lets_the_others_go_on(fleet):
