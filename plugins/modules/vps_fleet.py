@@ -245,11 +245,15 @@ boot:
   type: dict
   sample: {web1: running}
 refused:
-  description: What is wrong with the VPSs for whose sake the task is refused, each thing once; RV(ignore:msg) is the first.
+  description:
+    - What is wrong with the VPSs, and with what they have in common (C(defaults.limits.memry)), for whose sake the task is refused, each thing once;
+      RV(ignore:msg) is the first.
+    - Words and types are looked at first, then values, the first bad one of each VPS, then what cannot be on this node. What is wrong in one look
+      is told together.
   returned: where the task is refused because of VPSs
   type: list
   elements: str
-  sample: ["vps[3] (web7): limits.physpages: 'many' is not a number of pages."]
+  sample: ["vps[3] (web7): limits.physpages: 'many' is not a size; write for example 512M, 2G or unlimited."]
 vpss:
   description: VPSs after the task, as O(describe) says, in the order of the list, each as in RV(mainline.vps.vps_container#module:vps).
   returned: where O(describe) is not V(none)

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.mainline.vps.plugins.module_utils import fleet_subject, options, runner
@@ -95,7 +96,7 @@ def test_an_element_has_every_option_of_a_vps_and_no_default():
         ({"health": {"argv": ["true"], "timeout": 0}}, "^health.timeout: "),
         ({"health": {"argv": ["true"], "retries": -1}}, "^health.retries: "),
         ({"plans": {"a": {"memory": "x"}}}, r"^plans.a.memory: "),
-        ({"defaults": {"labels": {"1": "x"}}}, r"^vps\[0\] \(a\): labels: "),
+        ({"defaults": {"labels": {"1": "x"}}}, r"^defaults\.labels: "),
     ],
 )
 def test_what_is_wrong_is_named(given, match):
@@ -135,6 +136,45 @@ def test_all_vpss_with_such_a_word_are_told_and_other_parts_too():
         "vps[0] (a): limts: there is no such option; perhaps limits is meant.",
     ]
     assert found[3].startswith("vps[1] (b): value of state must be one of") and found[3].endswith(", got: up.") and len(found) == 4
+
+
+def test_what_is_wrong_with_each_vps_is_told_and_the_first_is_the_message():
+    with pytest.raises(VpsError) as caught:
+        wish({"name": "a", "limits": {"physpages": "many"}}, {"name": "b"}, {"name": "B"}, {"name": "c", "limits": {"memry": 1}}, {"name": "d", "limits": {"memry": 1}})
+    first, second, third = caught.value.details["refused"]
+    assert str(caught.value) == first and first.startswith("vps[0] (a): limits.physpages: ")
+    assert second.startswith("vps[2] (B): name: ")
+    assert third == "vps[3] (c), vps[4] (d): limits.memry: there is no such limit; perhaps memory is meant."
+    with pytest.raises(VpsError, match=r"^vps\[1\] \(without a name\): name: is needed; say it\.$"):
+        wish({"name": "a"}, {"name": None})
+
+
+def test_the_sample_of_what_is_told_is_a_true_one():
+    sample = yaml.safe_load(modules.load("vps_fleet").RETURN)["refused"]["sample"]
+    with pytest.raises(VpsError) as caught:
+        wish(*({"name": name} for name in "abc"), {"name": "web7", "limits": {"physpages": "many"}})
+    assert caught.value.details["refused"] == sample
+
+
+@pytest.mark.parametrize("own", [{}, {"limits": {"cpus": 1}}])
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"memry": "1M"}, "defaults.limits.memry: there is no such limit; perhaps memory is meant."),
+        ({"memory": "1X"}, "defaults.limits.memory: '1X' is not a size"),
+        ({"memory": "1G", "memory_guarantee": "2G"}, "defaults.limits.memory_guarantee: "),
+    ],
+)
+def test_what_is_wrong_in_the_defaults_is_told_of_them_and_once(own, limits, said):
+    with pytest.raises(VpsError) as caught:
+        wish({"name": "a", **own}, {"name": "b", **own}, {"name": "C"}, defaults={"limits": limits})
+    assert str(caught.value).startswith(said)
+    assert [text.split(":")[0] for text in caught.value.details["refused"]] == [said.split(":")[0], "vps[2] (C)"]
+
+
+def test_what_a_vps_says_itself_is_not_told_of_the_defaults():
+    with pytest.raises(VpsError, match=r"^vps\[1\] \(b\): limits\.memory: '1X' "):
+        wish({"name": "a"}, {"name": "b", "limits": {"memory": "1X"}}, defaults={"limits": {"memory": "64M"}})
 
 
 def test_a_batch_bears_no_failure_unless_told_so():
