@@ -172,6 +172,15 @@ def test_what_is_wrong_in_the_defaults_is_told_of_them_and_once(own, limits, sai
     assert [text.split(":")[0] for text in caught.value.details["refused"]] == [said.split(":")[0], "vps[2] (C)"]
 
 
+def test_a_plan_that_there_is_not_is_told_of_who_names_it():
+    asked = wish({"name": "a"}, {"name": "b", "limits": {"plan": "larg"}}, {"name": "c", "limits": {"cpus": 1}}, defaults={"limits": {"plan": "smal"}})
+    with pytest.raises(VpsError) as caught:
+        fleet_plan.compare(asked, actual(vps("a"), vps("b", 2), vps("c", 3)))
+    first, second = caught.value.details["refused"]
+    assert str(caught.value) == first and first.startswith("defaults.limits.plan: there is no plan 'smal' on this node")
+    assert second.startswith("vps[1] (b): limits.plan: there is no plan 'larg' ")
+
+
 def test_what_a_vps_says_itself_is_not_told_of_the_defaults():
     with pytest.raises(VpsError, match=r"^vps\[1\] \(b\): limits\.memory: '1X' "):
         wish({"name": "a"}, {"name": "b", "limits": {"memory": "1X"}}, defaults={"limits": {"memory": "64M"}})

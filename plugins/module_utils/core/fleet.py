@@ -55,6 +55,7 @@ class Wish:
     max_failures: int | None = None
     health: Health | None = None
     describe: str = NONE
+    common_plan: str | None = None  # that of the defaults
 
 
 def parse_fleet(params: Mapping[str, Any], fill: Callable[[dict[str, Any]], dict[str, Any]]) -> Wish:
@@ -88,6 +89,7 @@ def parse_fleet(params: Mapping[str, Any], fill: Callable[[dict[str, Any]], dict
     unlisted, most = params["unlisted"], _whole(params["unlisted_max"], "unlisted_max", 0)
     if unlisted == ABSENT and most is None:
         raise VpsError("unlisted_max: needed with unlisted absent, which removes VPSs with their data; say how many may go at most.")
+    plan = (defaults.get("limits") or {}).get("plan")
     batch, failures = _whole(params["batch"], "batch", 1), _whole(params["max_failures"], "max_failures", 0)
     return Wish(
         vpss=tuple(wishes),
@@ -101,13 +103,15 @@ def parse_fleet(params: Mapping[str, Any], fill: Callable[[dict[str, Any]], dict
         max_failures=0 if failures is None and batch is not None else failures,
         health=_parse_health(params["health"]),
         describe=params["describe"],
+        common_plan=None if plan is None else written(plan),
     )
 
 
 def _wrong_in(defaults: Mapping[str, Any], fill: Callable[[dict[str, Any]], dict[str, Any]]) -> set[str]:
     """What an error says of any VPS that takes its options from the defaults, with a section of its own beside one of theirs or without."""
     found = set()
-    for own in ({}, {name: {} for name in SECTIONS if name in defaults}):
+    empty: dict[str, Any] = {name: {} for name in SECTIONS if name in defaults}
+    for own in ({}, empty):
         try:
             container.parse_container(fill(merge(defaults, {"name": "any", **own})))
         except VpsError as error:
@@ -195,3 +199,11 @@ def by_name(wish: Wish, name: str) -> str:
     """What an error calls a VPS."""
     found = next((place for one, place in zip(wish.vpss, wish.places) if one.name == name), None)
     return found or f"unlisted ({shown(name)[1:-1]})"
+
+
+def blame(wish: Wish, name: str, text: str) -> tuple[str, str]:
+    """(place, what is wrong there) of an error of one VPS: the defaults, where the plan that there is not is theirs."""
+    asked = next((one.options.get("limits") for one in wish.vpss if one.name == name), None) if text.startswith("limits.plan: ") else None
+    if asked is not None and asked.plan == wish.common_plan:
+        return "", f"defaults.{text}"
+    return by_name(wish, name), text

@@ -115,7 +115,7 @@ def compare(wish: Wish, actual: FleetActual) -> FleetPlan:
     plan = compare_each(wish, actual)
     if not plan.refused:
         return plan
-    message, refused = fleet.refusal((fleet.by_name(wish, name), str(error)) for name, error in plan.refused.items())
+    message, refused = fleet.refusal(fleet.blame(wish, name, str(error)) for name, error in plan.refused.items())
     first = next(iter(plan.refused.values()))
     if str(first) == actual.node.damaged:
         message = str(first)  # of a VPS that need not be in the list
