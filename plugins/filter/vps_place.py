@@ -25,7 +25,8 @@ description:
   - Decides for each VPS of a list on which node it is to be, by what the nodes have and have promised, and says why. Changes nothing.
   - A VPS that is on a node stays there, whatever else is asked. So nothing has to be kept of earlier decisions, and another VPS or another node
     moves none. What is not where it should be is told in RV(_value.misplaced).
-  - The others are taken in an order that does not depend on the order of the list, those with a C(node) first, then the largest. No node is
+  - The others are taken in an order that does not depend on the order of the list, those with a C(node) first, then those of the largest
+    clusters that are kept apart, then the largest. No node is
     promised more than it may; what its VPSs of the list are to have more than now is counted first, what they are to have less is not free
     before they have been changed.
   - The same VPSs and nodes give the same. Of equal nodes a hash of their names decides.

@@ -209,6 +209,31 @@ def test_a_label_that_none_has_yet_is_refused_only_where_it_could_be_a_slip():
     assert nodes_of(vps_place([vps("old", labels={"l": "v"})], there, apart={"c": "hard"})) == {"old": "a"}
 
 
+@pytest.mark.parametrize(("strategy", "machines"), [(strategy, count) for strategy in ("pack", "spread") for count in (5, 6, 7)])
+def test_the_last_of_a_large_cluster_finds_a_node_though_others_are_larger(strategy, machines):
+    """Seven clusters of five and one of seven, of two plans, on nodes 73 % full: refused are those for whom there are no nodes at all."""
+    fleet = []
+    for cluster, members in enumerate([5] * 7 + [7]):
+        fleet += [vps(f"c{cluster}-{number}", "1G" if (cluster + number) % 3 else "3G", labels={"cluster": str(cluster)}) for number in range(members)]
+    fleet += [vps(f"alone{number}", "3G") for number in range(5)]
+    nodes = {f"n{number}": node(present=Present(-(-116 * GIB // machines // GIB) * GIB, 0, 400, 1000 * GIB, 32768)) for number in range(machines)}
+    refused = vps_place(fleet, nodes, strategy, apart={"cluster": "hard"})["refused"]
+    assert len(refused) == max(0, 7 - machines), [one["name"] for one in refused]
+
+
+def test_a_cluster_counts_with_those_of_it_that_are_on_nodes():
+    nodes = {"a": node(vps("old", "1G", labels={"k": "v"})), "b": node(vps("x", "4G")), "c": node(vps("y", "8G"))}
+    fleet = [vps("large", "4G"), vps("new", "1G", labels={"k": "v"})]
+    result = vps_place(fleet, nodes, "pack", apart={"k": "hard"})
+    assert nodes_of(result) == {"large": "a", "new": "b"}
+
+
+def test_those_without_size_come_last_though_they_are_of_a_cluster():
+    fleet = [*(vps(f"n{number}", None, labels={"k": "v"}) for number in range(3)), vps("large", "7G"), vps("small", "1G")]
+    result = vps_place(fleet, {name: node() for name in "abc"}, "pack", apart={"k": "hard"})
+    assert nodes_of(result)["large"] == nodes_of(result)["small"]
+
+
 # -- whatever there is ---------------------------------------------------------------------------------------------------------
 
 wishes = {"memory": st.sampled_from(["256M", "1G", "1500M", "3G"]), "diskspace": st.sampled_from(["5G", "30G"]), "cpulimit": st.sampled_from(["50%", "200%"])}
