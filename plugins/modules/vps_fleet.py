@@ -38,6 +38,8 @@ options:
   unlisted_max:
     description:
       - How many VPSs V(absent) may remove. Where there are more, the task is refused before anything is touched. Needed with O(unlisted=absent).
+      - With O(unlisted=report), which removes none, it may stand there for the day on which that becomes V(absent). With the others it is refused, for it
+        bounds nothing.
     type: int
   parallel:
     description:
@@ -52,7 +54,7 @@ options:
   max_failures:
     description:
       - With how many failed VPSs the task goes on to the next batch. With more it stops; RV(not_begun) has the rest. V(0) with O(batch), when
-        this is not given.
+        this is not given. Refused without O(batch) and O(health), where it would bound nothing.
     type: int
   health:
     description:

@@ -91,7 +91,10 @@ def test_an_element_has_every_option_of_a_vps_and_no_default():
         ({"unlisted": "absent"}, "^unlisted_max: needed"),
         ({"batch": 0}, "^batch: 0 is out of range"),
         ({"parallel": 1000}, "^parallel: 1000 is out of range; give 1 to 256"),
-        ({"max_failures": -1}, "^max_failures: "),
+        ({"max_failures": -1, "batch": 1}, "^max_failures: -1 is out of range"),
+        ({"max_failures": 1}, "^max_failures: bounds nothing where all VPSs are changed at once; give batch or health too, or leave it out\\.$"),
+        ({"unlisted_max": 1}, "^unlisted_max: bounds how many VPSs are removed, and with unlisted ignore none are; "),
+        ({"unlisted_max": 1, "unlisted": "stop"}, "^unlisted_max: bounds how many VPSs are removed, and with unlisted stop none are; "),
         ({"health": {}}, "^health.argv: "),
         ({"health": {"argv": ["true"], "timeout": 0}}, "^health.timeout: "),
         ({"health": {"argv": ["true"], "retries": -1}}, "^health.retries: "),
@@ -184,6 +187,12 @@ def test_a_plan_that_there_is_not_is_told_of_who_names_it():
 def test_what_a_vps_says_itself_is_not_told_of_the_defaults():
     with pytest.raises(VpsError, match=r"^vps\[1\] \(b\): limits\.memory: '1X' "):
         wish({"name": "a"}, {"name": "b", "limits": {"memory": "1X"}}, defaults={"limits": {"memory": "64M"}})
+
+
+def test_a_bound_that_may_be_needed_later_or_now_is_taken():
+    assert wish({"name": "a"}, unlisted="report", unlisted_max=2).unlisted_max == 2
+    assert wish({"name": "a"}, unlisted="absent", unlisted_max=0).unlisted_max == 0
+    assert wish({"name": "a"}, max_failures=2, health={"argv": ["true"]}).max_failures == 2
 
 
 def test_a_batch_bears_no_failure_unless_told_so():

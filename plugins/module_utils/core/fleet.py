@@ -89,6 +89,7 @@ def parse_fleet(params: Mapping[str, Any], fill: Callable[[dict[str, Any]], dict
     unlisted, most = params["unlisted"], _whole(params["unlisted_max"], "unlisted_max", 0)
     if unlisted == ABSENT and most is None:
         raise VpsError("unlisted_max: needed with unlisted absent, which removes VPSs with their data; say how many may go at most.")
+    _refuse_idle(params)
     plan = (defaults.get("limits") or {}).get("plan")
     batch, failures = _whole(params["batch"], "batch", 1), _whole(params["max_failures"], "max_failures", 0)
     return Wish(
@@ -105,6 +106,15 @@ def parse_fleet(params: Mapping[str, Any], fill: Callable[[dict[str, Any]], dict
         describe=params["describe"],
         common_plan=None if plan is None else written(plan),
     )
+
+
+def _refuse_idle(params: Mapping[str, Any]) -> None:
+    """Raise VpsError for a bound that would bound nothing: who gives it relies on it."""
+    if params["max_failures"] is not None and params["batch"] is None and params["health"] is None:
+        raise VpsError("max_failures: bounds nothing where all VPSs are changed at once; give batch or health too, or leave it out.")
+    unlisted = params["unlisted"]
+    if params["unlisted_max"] is not None and unlisted not in (ABSENT, REPORT):
+        raise VpsError(f"unlisted_max: bounds how many VPSs are removed, and with unlisted {unlisted} none are; set unlisted to absent, or leave it out.")
 
 
 def _wrong_in(defaults: Mapping[str, Any], fill: Callable[[dict[str, Any]], dict[str, Any]]) -> set[str]:
