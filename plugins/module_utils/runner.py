@@ -11,7 +11,7 @@ is different is the plan's word, what is done is the node's.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from errno import ENOSPC
@@ -131,7 +131,7 @@ def run_action(action: Action, argument_spec: dict) -> None:
 
 
 class _ListModule(AnsibleModule):
-    """Says of a mistake in an element of the option C(vps) which element it is in; Ansible does not."""
+    """Says of mistakes in elements of the option C(vps), and of unknown words in other parts, where they are; Ansible does not."""
 
     _made = False
     _listed: Any = None  # as the task has it: what is no dictionary is left out of it by the time that it is told
@@ -146,21 +146,42 @@ class _ListModule(AnsibleModule):
 
     def fail_json(self, msg: str, **details: Any) -> NoReturn:
         """End as failed."""
-        super().fail_json(msg=msg if self._made else self._placed() or msg, **details)
+        found = [] if self._made else list(misread(self.argument_spec, {**self.params, "vps": self._listed}))
+        if found:
+            msg, details = found[0], {**details, "refused": found}
+        super().fail_json(msg=msg, **details)
         raise AssertionError("which does not return")
 
-    def _placed(self) -> str | None:
-        listed = self._listed
-        options = self.argument_spec["vps"]["options"]
-        for number, section in enumerate(listed.split(",") if isinstance(listed, str) else listed if isinstance(listed, list) else ()):
-            try:
-                given = {name: value for name, value in check_type_dict(section).items() if value is not None}
-            except TypeError:
-                return f"vps[{number}]: {shown(section)} is no dictionary; write each VPS as one that has its name, such as {{name: web1}}."
-            found = ArgumentSpecValidator(options).validate(given)
-            if found.error_messages:
-                return f"vps[{number}] ({printable(given.get('name'), 40)}): {found.error_messages[0].rstrip('.')}."
-        return None
+
+def misread(argument_spec: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence on each element of C(vps), and each other part of a task, that Ansible takes no words from."""
+    from .options import mistake  # where there is one, and not in each task
+
+    for name, option in argument_spec.items():
+        if name != "vps" and "options" in option and isinstance(params.get(name), Mapping):
+            said = mistake(option["options"], params[name], within=f"{name}.")
+            if said is not None:
+                yield said
+    listed, options = params.get("vps"), argument_spec["vps"]["options"]
+    for number, element in enumerate(listed.split(",") if isinstance(listed, str) else listed if isinstance(listed, list) else ()):
+        try:
+            section = check_type_dict(element)
+        except TypeError:
+            yield f"vps[{number}]: {shown(element)} is no dictionary; write each VPS as one that has its name, such as {{name: web1}}."
+            continue
+        said = mistake(options, section)
+        if said is None:
+            errors = ArgumentSpecValidator(options).validate(_given(section)).error_messages
+            said = f"{errors[0].rstrip('.')}." if errors else None
+        if said is not None:
+            yield f"vps[{number}] ({printable(section.get('name') or 'without a name', 40)}): {said}"
+
+
+def _given(part: Any) -> Any:
+    """A part of a task without what Ansible has put into it, null for each option that was not given."""
+    if isinstance(part, Mapping):
+        return {name: _given(value) for name, value in part.items() if value is not None}
+    return [_given(each) for each in part] if isinstance(part, list) else part
 
 
 def run_fleet(work: Callable[..., dict], argument_spec: dict) -> None:

@@ -38,6 +38,8 @@ options:
   unlisted_max:
     description:
       - How many VPSs V(absent) may remove. Where there are more, the task is refused before anything is touched. Needed with O(unlisted=absent).
+      - With O(unlisted=report), which removes none, it may stand there for the day on which that becomes V(absent). With the others it is refused, for it
+        bounds nothing.
     type: int
   parallel:
     description:
@@ -53,7 +55,8 @@ options:
   max_failures:
     description:
       - With how many failed VPSs the task goes on to the next batch. With more it stops; RV(not_begun) has the rest. V(0) with O(batch), when
-        this is not given. A VPS that is as asked already and not well is a failure, too; with more of those nothing is changed.
+        this is not given. A VPS that is as asked already and not well is a failure, too; with more of those nothing is changed. Refused without O(batch)
+        and O(health), where it would bound nothing.
     type: int
   health:
     description:
@@ -252,11 +255,15 @@ boot:
   type: dict
   sample: {web1: running}
 refused:
-  description: What is wrong with the VPSs for whose sake the task is refused, each thing once; RV(ignore:msg) is the first.
+  description:
+    - What is wrong with the VPSs, and with what they have in common (C(defaults.limits.memry)), for whose sake the task is refused, each thing once;
+      RV(ignore:msg) is the first.
+    - Words and types are looked at first, then values, the first bad one of each VPS, then what cannot be on this node. What is wrong in one look
+      is told together.
   returned: where the task is refused because of VPSs
   type: list
   elements: str
-  sample: ["vps[3] (web7): limits.physpages: 'many' is not a number of pages."]
+  sample: ["vps[3] (web7): limits.physpages: 'many' is not a size; write for example 512M, 2G or unlimited."]
 vpss:
   description: VPSs after the task, as O(describe) says, in the order of the list, each as in RV(mainline.vps.vps_container#module:vps).
   returned: where O(describe) is not V(none)

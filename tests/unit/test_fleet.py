@@ -10,8 +10,10 @@ import sys
 from dataclasses import replace
 
 import pytest
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.mainline.vps.plugins.module_utils import fleet_subject, options
+from ansible_collections.mainline.vps.plugins.module_utils import fleet_subject, options, runner
 from ansible_collections.mainline.vps.plugins.module_utils.core import fleet, fleet_order, fleet_plan, fleet_result, fleet_room
 from ansible_collections.mainline.vps.plugins.module_utils.core.capacity import Present, Room
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
@@ -110,17 +112,108 @@ def test_an_element_has_every_option_of_a_vps_and_no_default():
         ({"unlisted": "absent"}, "^unlisted_max: needed"),
         ({"batch": 0}, "^batch: 0 is out of range"),
         ({"parallel": 1000}, "^parallel: 1000 is out of range; give 1 to 256"),
-        ({"max_failures": -1}, "^max_failures: "),
+        ({"max_failures": -1, "batch": 1}, "^max_failures: -1 is out of range"),
+        ({"max_failures": 1}, "^max_failures: bounds nothing where all VPSs are changed at once; give batch or health too, or leave it out\\.$"),
+        ({"unlisted_max": 1}, "^unlisted_max: bounds how many VPSs are removed, and with unlisted ignore none are; "),
+        ({"unlisted_max": 1, "unlisted": "stop"}, "^unlisted_max: bounds how many VPSs are removed, and with unlisted stop none are; "),
         ({"health": {}}, "^health.argv: "),
         ({"health": {"argv": ["true"], "timeout": 0}}, "^health.timeout: "),
         ({"health": {"argv": ["true"], "retries": -1}}, "^health.retries: "),
         ({"plans": {"a": {"memory": "x"}}}, r"^plans.a.memory: "),
-        ({"defaults": {"labels": {"1": "x"}}}, r"^vps\[0\] \(a\): labels: "),
+        ({"defaults": {"labels": {"1": "x"}}}, r"^defaults\.labels: "),
     ],
 )
 def test_what_is_wrong_is_named(given, match):
     with pytest.raises(VpsError, match=match):
         wish({"name": "a"}, **given)
+
+
+def misread(**given):
+    """What is said of what Ansible takes no words from, once it has put nulls and defaults between them."""
+    spec = modules.argument_spec("vps_fleet")
+    found = ArgumentSpecValidator(spec).validate(given)
+    assert found.error_messages
+    return list(runner.misread(spec, found.validated_parameters))
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"adresses": []}, "adresses: there is no such option; perhaps addresses is meant."),
+        ({"adresses": None}, "adresses: there is no such option; perhaps addresses is meant."),
+        ({"publish": [{"hst": 80}]}, "publish[0].hst: there is no such option; perhaps host is meant."),
+        ({"publish": [{"host": 80}, {"guest": 80}]}, "publish[1].host: is needed; say it."),
+        ({"publish": [{"host": 1, "?": 2}]}, "publish[0].?: there is no such option; there are address, guest, host, proto."),
+        ({"interfaces": [{"name": "eth1"}]}, "interfaces[0].network: is needed; say it."),
+    ],
+)
+def test_a_word_that_is_no_option_of_a_vps_is_one_sentence_with_its_place(part, said):
+    assert misread(vps=[{"name": "ok"}, {"name": "a", **part}]) == [f"vps[1] (a): {said}"]
+    assert misread(vps=[{"state": "stopped"}]) == ["vps[0] (without a name): name: is needed; say it."]
+
+
+def test_all_vpss_with_such_a_word_are_told_and_other_parts_too():
+    found = misread(vps=[{"name": "a", "limts": {}}, {"name": "b", "state": "up"}, {"name": "c"}], defaults={"limts": {}}, health={"argv": ["x"], "retrys": 1})
+    assert found[:3] == [
+        "defaults.limts: there is no such option; perhaps limits is meant.",
+        "health.retrys: there is no such option; perhaps retries is meant.",
+        "vps[0] (a): limts: there is no such option; perhaps limits is meant.",
+    ]
+    assert found[3].startswith("vps[1] (b): value of state must be one of") and found[3].endswith(", got: up.") and len(found) == 4
+
+
+def test_what_is_wrong_with_each_vps_is_told_and_the_first_is_the_message():
+    with pytest.raises(VpsError) as caught:
+        wish({"name": "a", "limits": {"physpages": "many"}}, {"name": "b"}, {"name": "B"}, {"name": "c", "limits": {"memry": 1}}, {"name": "d", "limits": {"memry": 1}})
+    first, second, third = caught.value.details["refused"]
+    assert str(caught.value) == first and first.startswith("vps[0] (a): limits.physpages: ")
+    assert second.startswith("vps[2] (B): name: ")
+    assert third == "vps[3] (c), vps[4] (d): limits.memry: there is no such limit; perhaps memory is meant."
+    with pytest.raises(VpsError, match=r"^vps\[1\] \(without a name\): name: is needed; say it\.$"):
+        wish({"name": "a"}, {"name": None})
+
+
+def test_the_sample_of_what_is_told_is_a_true_one():
+    sample = yaml.safe_load(modules.load("vps_fleet").RETURN)["refused"]["sample"]
+    with pytest.raises(VpsError) as caught:
+        wish(*({"name": name} for name in "abc"), {"name": "web7", "limits": {"physpages": "many"}})
+    assert caught.value.details["refused"] == sample
+
+
+@pytest.mark.parametrize("own", [{}, {"limits": {"cpus": 1}}])
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"memry": "1M"}, "defaults.limits.memry: there is no such limit; perhaps memory is meant."),
+        ({"memory": "1X"}, "defaults.limits.memory: '1X' is not a size"),
+        ({"memory": "1G", "memory_guarantee": "2G"}, "defaults.limits.memory_guarantee: "),
+    ],
+)
+def test_what_is_wrong_in_the_defaults_is_told_of_them_and_once(own, limits, said):
+    with pytest.raises(VpsError) as caught:
+        wish({"name": "a", **own}, {"name": "b", **own}, {"name": "C"}, defaults={"limits": limits})
+    assert str(caught.value).startswith(said)
+    assert [text.split(":")[0] for text in caught.value.details["refused"]] == [said.split(":")[0], "vps[2] (C)"]
+
+
+def test_a_plan_that_there_is_not_is_told_of_who_names_it():
+    asked = wish({"name": "a"}, {"name": "b", "limits": {"plan": "larg"}}, {"name": "c", "limits": {"cpus": 1}}, defaults={"limits": {"plan": "smal"}})
+    with pytest.raises(VpsError) as caught:
+        fleet_plan.compare(asked, actual(vps("a"), vps("b", 2), vps("c", 3)))
+    first, second = caught.value.details["refused"]
+    assert str(caught.value) == first and first.startswith("defaults.limits.plan: there is no plan 'smal' on this node")
+    assert second.startswith("vps[1] (b): limits.plan: there is no plan 'larg' ")
+
+
+def test_what_a_vps_says_itself_is_not_told_of_the_defaults():
+    with pytest.raises(VpsError, match=r"^vps\[1\] \(b\): limits\.memory: '1X' "):
+        wish({"name": "a"}, {"name": "b", "limits": {"memory": "1X"}}, defaults={"limits": {"memory": "64M"}})
+
+
+def test_a_bound_that_may_be_needed_later_or_now_is_taken():
+    assert wish({"name": "a"}, unlisted="report", unlisted_max=2).unlisted_max == 2
+    assert wish({"name": "a"}, unlisted="absent", unlisted_max=0).unlisted_max == 0
+    assert wish({"name": "a"}, max_failures=2, health={"argv": ["true"]}).max_failures == 2
 
 
 def test_a_batch_bears_no_failure_unless_told_so():

@@ -26,7 +26,6 @@ from .plan import Change, Create, Destroy, Plan, Update
 from .places import link_of
 from .pools import Wanted, beyond
 
-_MOST_NAMED = 3  # VPSs in a warning
 _RUN = ("started", "restarted", "rescue")  # the states in which one runs
 
 
@@ -103,13 +102,7 @@ class FleetPlan:
         for one in self.items:
             for text in one.plan.warnings:
                 about.setdefault(text, []).append(one.name)
-        return [text if text.startswith("pool: ") else f"{_some(names)}: {text}" for text, names in about.items()]
-
-
-def _some(names: list[str]) -> str:
-    """The first of them, and how many more there are."""
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
+        return [text if text.startswith("pool: ") else f"{fleet.some(names)}: {text}" for text, names in about.items()]
 
 
 def told(changes: Iterable[tuple[str, Change]]) -> list[dict[str, Any]]:
@@ -124,13 +117,11 @@ def compare(wish: Wish, actual: FleetActual) -> FleetPlan:
     plan = compare_each(wish, actual)
     if not plan.refused:
         return plan
-    about: dict[str, list[str]] = {}
-    for name, error in plan.refused.items():
-        about.setdefault(str(error), []).append(fleet.by_name(wish, name))
-    refused = [f"{_some(places)}: {text}" for text, places in about.items()]
-    (text, places), first = next(iter(about.items())), next(iter(plan.refused.values()))
-    whose = "" if text == actual.node.damaged else f"{places[0]}: "  # of a VPS that need not be in the list
-    raise VpsError(f"{whose}{text}", **{**first.details, "refused": refused})
+    message, refused = fleet.refusal(fleet.blame(wish, name, str(error)) for name, error in plan.refused.items())
+    first = next(iter(plan.refused.values()))
+    if str(first) == actual.node.damaged:
+        message = str(first)  # of a VPS that need not be in the list
+    raise VpsError(message, **{**first.details, "refused": refused})
 
 
 def to_ask(wish: Wish, plan: FleetPlan) -> bool:

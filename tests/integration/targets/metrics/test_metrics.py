@@ -192,8 +192,9 @@ def stock():
 def test_the_role_brings_the_exporter_and_takes_it_away_again(tmp_path, stock):
     foreseen = conftest.role(tmp_path, "--check")
     assert "failed=0" in foreseen and not installed() and made() == {} and not MARK.parent.exists()
-    conftest.role(tmp_path)
+    told = " ".join(conftest.role(tmp_path).split())
     assert installed() and MARK.exists()
+    assert ("is installed and not started by the role" in told) == (not pathlib.Path("/run/systemd/system").exists()), "it ended well, and nothing answers"
     assert re.search(r'^ARGS="--web.listen-address=127.0.0.1:9100"$', DEFAULTS.read_text(encoding="utf-8"), re.MULTILINE), "it would answer to VPSs"
     assert json.loads(SETTINGS.read_text(encoding="utf-8"))["made_folder"] is None
     before = {path: os.stat(path).st_mtime_ns for path in (DEFAULTS, MARK, SETTINGS, PROGRAM)}

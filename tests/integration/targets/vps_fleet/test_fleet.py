@@ -69,7 +69,10 @@ def test_one_bad_vps_of_five_refuses_all(fleet):
     assert message.startswith(f"vps[1] ({name('b')}): ") and "boot_order" in message
     with kit.Untouched():
         message = fleet.fails({"name": "a"}, {"name": "b", "memroy": "1G"})["msg"]
-    assert message.startswith(f"vps[1] ({name('b')}): ") and "memroy" in message
+    assert message.startswith(f"vps[1] ({name('b')}): memroy: there is no such option; ") and message.endswith(".")
+    with kit.Untouched():
+        message = fleet.fails({"name": "a"}, {"name": "b", "publish": [{"hst": 80}]})["msg"]
+    assert message == f"vps[1] ({name('b')}): publish[0].hst: there is no such option; perhaps host is meant."
     for wrong in ("a", 5, None, ["a"], []):
         with kit.Untouched():
             message = kit.call("vps_fleet", vps=[{"name": name("a")}, wrong])["msg"]
