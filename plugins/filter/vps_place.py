@@ -26,9 +26,8 @@ description:
   - A VPS that is on a node stays there, whatever else is asked. So nothing has to be kept of earlier decisions, and another VPS or another node
     moves none. What is not where it should be is told in RV(_value.misplaced).
   - The others are taken in an order that does not depend on the order of the list, those with a C(node) first, then those of the largest
-    clusters that are kept apart, then the largest. No node is
-    promised more than it may; what its VPSs of the list are to have more than now is counted first, what they are to have less is not free
-    before they have been changed.
+    clusters that are kept apart, then the largest. No node is promised more than it may; what its VPSs of the list are to have more than now is
+    counted first, what they are to have less is not free before they have been changed.
   - The same VPSs and nodes give the same. Of equal nodes a hash of their names decides.
   - A VPS without a limit is promised nothing of that resource. A node whose own policy (O(mainline.vps.vps_node#module:overcommit)) bounds the resource
     takes no such VPS. One that is promised nothing that is bounded goes where there are fewest VPSs.
@@ -36,8 +35,8 @@ positional: _input, nodes
 options:
   _input:
     description:
-      - The VPSs, each as M(mainline.vps.vps_container) takes it, and no other options. What counts is C(name), C(limits), C(labels), C(state) (one that is to be V(absent) is
-        not placed) and C(node), which that module does not know - the node that the VPS is to be on.
+      - The VPSs, each as M(mainline.vps.vps_container) takes it, and no other options. What counts is C(name), C(limits), C(labels), C(state) (one that is
+        to be V(absent) is not placed) and C(node), which that module does not know - the node that the VPS is to be on.
     type: list
     elements: dict
     required: true

@@ -164,7 +164,7 @@ def test_all_vpss_with_such_a_word_are_told_and_other_parts_too():
 
 def test_what_is_wrong_with_each_vps_is_told_and_the_first_is_the_message():
     with pytest.raises(VpsError) as caught:
-        wish({"name": "a", "limits": {"physpages": "many"}}, {"name": "b"}, {"name": "B"}, {"name": "c", "limits": {"memry": 1}}, {"name": "d", "limits": {"memry": 1}})
+        wish({"name": "a", "limits": {"physpages": "many"}}, {"name": "b"}, {"name": "B"}, *({"name": name, "limits": {"memry": 1}} for name in "cd"))
     first, second, third = caught.value.details["refused"]
     assert str(caught.value) == first and first.startswith("vps[0] (a): limits.physpages: ")
     assert second.startswith("vps[2] (B): name: ")
