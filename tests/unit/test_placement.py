@@ -413,7 +413,7 @@ GOOD = {"a": node()}
         ) for defaults in ({}, {"limits": {"cpus": 2}})),
         ([{"name": "a", "limits": "1G"}], GOOD, {}, "vps[0] (a): limits: '1G' is no set of limits"),
         ([{"name": "a", "limits": {"plan": "big"}}], GOOD, {}, "vps[0] (a): limits.plan: there is no plan 'big' in plans; give them in plans, "),
-        ([{"name": "a", "limits": {"plan": "smal"}}], GOOD, {"plans": {"small": {}}}, "vps[0] (a): limits.plan: there is no plan 'smal' in plans; perhaps small "),
+        ([{"name": "a", "limits": {"plan": "smal"}}], GOOD, {"plans": {"small": {}}}, "vps[0] (a): limits.plan: there is no plan 'smal' in plans; perhaps "),
         ([{"name": "a", "limits": {"plan": "x"}}], GOOD, {"plans": {"small": {}}}, "vps[0] (a): limits.plan: there is no plan 'x' in plans; there are small."),
         ([vps("a", limts={})], GOOD, {}, "vps[0] (a): limts: there is no such option; perhaps limits is meant."),
         ([vps("a", nod="a")], GOOD, {}, "vps[0] (a): nod: there is no such option; perhaps node is meant."),

@@ -5,8 +5,8 @@
 
 Pure. What is on a node stays there, whatever is asked: nothing is moved, it is only said. The others are taken in an order that does not
 depend on how they were given (pinned ones first, then those of the largest clusters, then the largest), each to the node that comes first of
-those with room. No random: where two nodes are equal, a hash of their names decides. What a playbook says is read in core/placement_input.py; why something is as it
-is, is said in core/placement_words.py.
+those with room. No random: where two nodes are equal, a hash of their names decides. What a playbook says is read in core/placement_input.py;
+why something is as it is, is said in core/placement_words.py.
 """
 
 from __future__ import annotations
