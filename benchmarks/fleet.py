@@ -70,29 +70,35 @@ def side_by_side(script: str, words: list[str], environment: dict[str, str]) -> 
 def floor(count: int, pool: pathlib.Path) -> float:
     """Seconds for as many copies of the template, and for starting as many VPSs of ours, which are there."""
     folder = pool / "benchmark"
+    clear(folder)
     folder.mkdir()
     environment = {"SOURCE": str(pool / "templates" / TEMPLATE / "rootfs"), "FOLDER": str(folder)}
     try:
         copied = side_by_side('btrfs -q subvolume snapshot "$SOURCE" "$FOLDER/$1"', names(count), environment)
         return copied + side_by_side('lxc-start -n "$1" -d', names(count), {})
     finally:
-        for root in folder.iterdir():
-            subprocess.run(["btrfs", "-q", "subvolume", "delete", str(root)], check=True, stdout=subprocess.DEVNULL)
-        folder.rmdir()
+        clear(folder)
 
 
 def bare(count: int, pool: pathlib.Path) -> float:
     """Seconds for as many containers that are nothing but that."""
     folder = pool / "benchmark"
+    clear(folder)  # of what a killed benchmark has left
     (folder / "c").mkdir(parents=True)
     environment = {"SOURCE": str(pool / "templates" / TEMPLATE / "rootfs"), "FOLDER": str(folder)}
     try:
         return side_by_side(ONE, [f"floor-{number:04d}" for number in range(count)], environment)
     finally:
-        for root in sorted(folder.glob("floor-*")):
-            subprocess.run(["lxc-stop", "-k", "-P", str(folder / "c"), "-n", root.name], check=False, stderr=subprocess.DEVNULL)
-            subprocess.run(["btrfs", "-q", "subvolume", "delete", str(root)], check=True, stdout=subprocess.DEVNULL)
-        shutil.rmtree(folder)
+        clear(folder)
+
+
+def clear(folder: pathlib.Path) -> None:
+    """Remove what the floors have made there."""
+    for root in sorted(folder.glob("floor-*")):
+        subprocess.run(["lxc-stop", "-k", "-P", str(folder / "c"), "-n", root.name], check=False, stderr=subprocess.DEVNULL)
+    for root in sorted(path for path in (folder.iterdir() if folder.is_dir() else ()) if path.name != "c"):
+        subprocess.run(["btrfs", "-q", "subvolume", "delete", str(root)], check=True, stdout=subprocess.DEVNULL)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def show(title: str, unit: str, rows: dict[str, list[float]], base: str) -> None:
