@@ -12,15 +12,15 @@ Goals: 100 unchanged VPSs in 1.5 times an empty play; made and started in 1.3 ti
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import pathlib
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
+
+from tasks import seconds as play
 
 TEMPLATE, PREFIX = "minimal", "benchmark"
 FLEET = "mainline.vps.vps_fleet"
@@ -44,19 +44,6 @@ def task(count: int, **defaults: object) -> list[dict]:
     """A play's only task."""
     common = {"template": TEMPLATE, "limits": {"memory": "64M"}, "stop_timeout": 0, **defaults}
     return [{FLEET: {"vps": [{"name": name} for name in names(count)], "defaults": common}}]
-
-
-def play(tasks: list[dict], folder: pathlib.Path) -> float:
-    """Seconds that a playbook of these tasks takes; a failure ends the benchmark."""
-    path = folder / "play.yml"
-    path.write_text(json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}]), encoding="utf-8")
-    command = ["ansible-playbook", "-i", "localhost,", "-e", "ansible_python_interpreter=/usr/bin/python3", str(path)]
-    started = time.perf_counter()
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    took = time.perf_counter() - started
-    if done.returncode != 0:
-        sys.exit(done.stdout + done.stderr)
-    return took
 
 
 def side_by_side(script: str, words: list[str], environment: dict[str, str]) -> float:

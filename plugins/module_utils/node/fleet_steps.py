@@ -16,7 +16,7 @@ from ..core import plan as steps
 from ..core.errors import VpsError
 from ..core.fleet_claims import Claims
 from ..core.fleet_room import Promise, check_promises
-from ..core.model import ID_RANGE, STOPPED, SYSTEMD, Vps
+from ..core.model import SYSTEMD, Vps
 from ..core.places import LXCPATH
 from . import files, inside, vps_steps
 from .parts import Parts
@@ -37,25 +37,18 @@ def reserve(parts: Parts, creates: Mapping[str, steps.Create], known: dict[str, 
     errors: dict[str, Any] = {}
     if not creates:
         return made, errors
-    used = {vps.id_base for vps in known.values()}
-    settings, claims = parts.settings, Claims(known.values())
+    claims, free = Claims(known.values()), vps_steps.free_ranges(parts, known.values())
     too_much, _givers = check_promises(parts.room(known.values()), [Promise(name, None, step.vps.limits) for name, step in creates.items()])
-    free = (base for base in range(settings.id_start, settings.id_start + settings.id_count, ID_RANGE) if base not in used)
+
+    def refuse(vps: Vps) -> None:
+        if too_much:  # one of them is: which, depends on those before it that can be made
+            capacity.check(parts.room(known.values()), None, vps.limits, vps=vps.name)
+
     for name, step in creates.items():
         try:
-            base = next(free, None)
-            if base is None:
-                raise VpsError("name: all id ranges of the node are in use; give the role mainline.vps.node a larger node_id_count.")
-            vps = replace(vps_steps.of_build(parts, step), id_base=base)
-            others = claims.beside(vps)
-            vps = vps_steps.allocate(parts, vps, others)
-            vps_steps.refuse_taken(vps, others)
-            vps_steps.refuse_answered(parts, vps, vps.all_addresses)
-            if too_much:  # one of them is: which, depends on those before it that can be made
-                capacity.check(parts.room(known.values()), None, vps.limits, vps=name)
-            directory = parts.vps.begin(name)
+            vps = vps_steps.of_build(parts, step)
             with files.safe_later():
-                parts.vps.store(vps, directory)
+                vps, directory = vps_steps.claim(parts, vps, claims.beside(vps), free, refuse)
         except (VpsError, OSError) as error:
             errors[name] = error
             continue
@@ -134,16 +127,8 @@ def _attempt(parts: Parts, vps: Vps, step: steps.Wait, begun: float) -> Any:
 
 def _look(parts: Parts, vps: Vps, step: steps.Wait, begun: float) -> Mapping[str, object] | None:
     """What is to be told of one that is what it is to be; None as long as it is not. Raises VpsError where it will not be."""
-    found = vps_steps.status_of_many(vps.name)
-    if found.run == STOPPED:
-        raise vps_steps.has_ended(parts, vps.name)
-    left = begun + step.timeout - time.monotonic()
-    reached = vps_steps.reached(parts, vps, found, step.until, patience=max(1, min(_POLL_TIMEOUT, left)))
-    if reached is not None:
-        return {"boot": reached} if step.until == "booted" else _UP
-    if left < 0:
-        raise vps_steps.is_late(parts, step)
-    return None
+    told = vps_steps.awaited(parts, vps, step, vps_steps.status_of_many(vps.name), begun + step.timeout, most=_POLL_TIMEOUT)
+    return None if told is None else {"boot": told} if step.until == "booted" else _UP
 
 
 def _note(results: dict[str, Any], waiting: dict[str, Any], name: str, told: Any) -> None:

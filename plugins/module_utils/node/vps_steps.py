@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 
@@ -93,17 +94,29 @@ def _reserve(parts: Parts, vps: Vps) -> tuple[Vps, str]:
     """Take an id range and the addresses, in the record of a VPS in the making: from here on nobody else gets them."""
     with locks.hold("node", "allocation", timeout=parts.lock_timeout):
         others = parts.reserved()
-        used = {other.id_base for other in others}
-        first, end = parts.settings.id_start, parts.settings.id_start + parts.settings.id_count
-        base = next((base for base in range(first, end, ID_RANGE) if base not in used), None)
-        if base is None:
-            raise VpsError("name: all id ranges of the node are in use; give the role mainline.vps.node a larger node_id_count.")
-        vps = allocate(parts, replace(vps, id_base=base), others)
-        refuse_taken(vps, others)
-        refuse_answered(parts, vps, vps.all_addresses)
-        refuse_promised(parts, None, vps)
-        directory = parts.vps.begin(vps.name)
-        parts.vps.store(vps, directory)
+        return claim(parts, vps, others, free_ranges(parts, others), lambda given: refuse_promised(parts, None, given))
+
+
+def free_ranges(parts: Parts, vpss: Iterable[Vps]) -> Iterator[int]:
+    """The first ids of the node's ranges that none of these VPSs has."""
+    used, settings = {vps.id_base for vps in vpss}, parts.settings
+    return (base for base in range(settings.id_start, settings.id_start + settings.id_count, ID_RANGE) if base not in used)
+
+
+def claim(parts: Parts, vps: Vps, others: list[Vps], free: Iterator[int], refuse: Callable[[Vps], None]) -> tuple[Vps, str]:
+    """Give a new VPS the next id range and its addresses beside those of others, and its staging directory with that in its record.
+
+    `refuse(vps)` raises VpsError where what it is promised is too much. Under the lock of those who give away.
+    """
+    base = next(free, None)
+    if base is None:
+        raise VpsError("name: all id ranges of the node are in use; give the role mainline.vps.node a larger node_id_count.")
+    vps = allocate(parts, replace(vps, id_base=base), others)
+    refuse_taken(vps, others)
+    refuse_answered(parts, vps, vps.all_addresses)
+    refuse(vps)
+    directory = parts.vps.begin(vps.name)
+    parts.vps.store(vps, directory)
     return vps, directory
 
 
@@ -300,16 +313,24 @@ def wait(parts: Parts, step: steps.Wait) -> dict[str, object]:
     deadline = time.monotonic() + step.timeout
     pause = 0.05
     while True:
-        found = status(step.name)
-        if found.run == STOPPED:
-            raise has_ended(parts, step.name)
-        told = reached(parts, vps, found, step.until, patience=max(1, deadline - time.monotonic()))
+        told = awaited(parts, vps, step, status(step.name), deadline)
         if told is not None:
             return {"boot": told} if step.until == "booted" else {}
-        if time.monotonic() > deadline:
-            raise is_late(parts, step)
         time.sleep(pause)
         pause = min(0.5, pause * 1.5)
+
+
+def awaited(parts: Parts, vps: Vps, step: steps.Wait, found: engine.Status, deadline: float, *, most: float = math.inf) -> str | None:
+    """What one that is waited for says, once it is what it is to be; None as long as it may become that. Raises VpsError where it will not.
+
+    `deadline` is a moment of time.monotonic(); a guest's own program has `most` s for an answer.
+    """
+    if found.run == STOPPED:
+        raise has_ended(parts, step.name)
+    told = reached(parts, vps, found, step.until, patience=max(1, min(most, deadline - time.monotonic())))
+    if told is None and time.monotonic() > deadline:
+        raise is_late(parts, step)
+    return told
 
 
 def has_ended(parts: Parts, name: str) -> VpsError:
