@@ -37,7 +37,7 @@ COMMON = {"tools", "files", "descent", "devices", "locks", "mounts", "netlink", 
 ABOVE = (
     "again", "backups", "build", "configuration", "filtering", "fleet", "fleet_steps", "glance", "holding", "inside", "machine", "meter", "metering",
     "networks", "node", "parts", "programs", "progress", "restic", "returning", "root_steps", "roots", "snapshot_steps", "snapshots", "survey", "sweep",
-    "template_life", "template_steps", "vps_steps",
+    "template_life", "template_steps", "vps_steps", "waiting",
 )
 RUNS = {"run", "run_action", "run_fleet", "run_info"}  # the ways into the runner
 BECOMES = "vps_kept.py"  # is no module for itself

@@ -18,7 +18,7 @@ from ..core.fleet_claims import Claims
 from ..core.fleet_room import Promise, check_promises
 from ..core.model import SYSTEMD, Vps
 from ..core.places import LXCPATH
-from . import files, inside, vps_steps
+from . import files, inside, vps_steps, waiting
 from .parts import Parts
 
 LEFT = "left to do"  # in what a worker tells: what is done for all once they are through
@@ -92,23 +92,23 @@ def await_all(parts: Parts, waits: Mapping[str, steps.Wait], ask: Callable[[Mapp
     """Wait for several in one loop. `ask` has questions that take a program in a guest put side by side."""
     begun = time.monotonic()
     results: dict[str, Any] = {}
-    waiting: dict[str, tuple[Vps, steps.Wait]] = {}
+    pending: dict[str, tuple[Vps, steps.Wait]] = {}
     for name, step in waits.items():
         try:
-            waiting[name] = (parts.vps.known(name), step)
+            pending[name] = (parts.vps.known(name), step)
         except (VpsError, OSError) as error:  # one that nobody changes is not locked: it may have gone
             results[name] = error
     pause = 0.05
     while True:
         slow: dict[str, Callable[[], object]] = {}
-        for name, (vps, step) in list(waiting.items()):
+        for name, (vps, step) in list(pending.items()):
             if step.until == "booted" and vps.boots == SYSTEMD:
                 slow[name] = _question(parts, vps, step, begun)
             else:
-                _note(results, waiting, name, _attempt(parts, vps, step, begun))
+                _note(results, pending, name, _attempt(parts, vps, step, begun))
         for name, told in ask(slow).items() if slow else ():
-            _note(results, waiting, name, told)
-        if not waiting:
+            _note(results, pending, name, told)
+        if not pending:
             return {name: {} if told == _UP else told for name, told in results.items()}
         time.sleep(pause)
         pause = min(0.5, pause * 1.5)
@@ -127,14 +127,14 @@ def _attempt(parts: Parts, vps: Vps, step: steps.Wait, begun: float) -> Any:
 
 def _look(parts: Parts, vps: Vps, step: steps.Wait, begun: float) -> Mapping[str, object] | None:
     """What is to be told of one that is what it is to be; None as long as it is not. Raises VpsError where it will not be."""
-    told = vps_steps.awaited(parts, vps, step, vps_steps.status_of_many(vps.name), begun + step.timeout, most=_POLL_TIMEOUT)
+    told = waiting.awaited(parts, vps, step, vps_steps.status_of_many(vps.name), begun + step.timeout, most=_POLL_TIMEOUT)
     return None if told is None else {"boot": told} if step.until == "booted" else _UP
 
 
-def _note(results: dict[str, Any], waiting: dict[str, Any], name: str, told: Any) -> None:
+def _note(results: dict[str, Any], pending: dict[str, Any], name: str, told: Any) -> None:
     if told is not None and told != {}:
         results[name] = told
-        del waiting[name]
+        del pending[name]
 
 
 def health_of(parts: Parts, health: fleet.Health, name: str) -> Callable[[], object]:
@@ -147,7 +147,7 @@ def health_of(parts: Parts, health: fleet.Health, name: str) -> Callable[[], obj
                 time.sleep(health.delay)
             place = inside.look(parts, command, patience=_PATIENCE, writes=True)
             if place.pid is None:  # a program in it would wait for the lock that this run has
-                raise vps_steps.has_ended(parts, name)
+                raise waiting.has_ended(parts, name)
             outcome = inside.run(parts, command, place, patience=_PATIENCE)
             if outcome.rc == 0 and not outcome.timed_out:
                 return {}
