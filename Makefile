@@ -108,12 +108,13 @@ docs: $(TEST) ## Write docs/limits.md's tables anew from the code
 test-types: $(TEST) ## Type hints (mypy)
 	@cd .build/live && ../../.venv/bin/python -m mypy --config-file ../../pyproject.toml $(addprefix -p ansible_collections.mainline.vps.plugins.,module_utils plugin_utils connection inventory) $(ARGS)
 
-benchmark: $(TEST) ## What each task costs beside an empty one, one in a VPS beside ssh, all VPSs at once beside a shell, and disks beside btrfs alone; as root, on a node with a template `minimal`
+benchmark: $(TEST) ## What each task costs beside an empty one, one in a VPS beside ssh, all VPSs at once beside a shell, reading all of them, and disks beside btrfs alone; as root, on a node with a template `minimal`
 	@PYTHONPATH="$(CURDIR)/.build/live" .venv/bin/python benchmarks/modules.py
 	@$(with_venv) .venv/bin/python benchmarks/tasks.py
 	@$(with_venv) .venv/bin/python benchmarks/connection.py
 	@$(with_venv) .venv/bin/python benchmarks/where.py
 	@$(with_venv) .venv/bin/python benchmarks/fleet.py
+	@PYTHONPATH="$(CURDIR)/.build/live" .venv/bin/python benchmarks/info.py
 	@PYTHONPATH="$(CURDIR)/.build/live" .venv/bin/python benchmarks/clones.py
 	@PYTHONPATH="$(CURDIR)/.build/live" .venv/bin/python benchmarks/placement.py 1000
 

@@ -12,15 +12,15 @@ Goals: 100 unchanged VPSs in 1.5 times an empty play; made and started in 1.3 ti
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import pathlib
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
+
+from tasks import seconds as play
 
 TEMPLATE, PREFIX = "minimal", "benchmark"
 FLEET = "mainline.vps.vps_fleet"
@@ -46,19 +46,6 @@ def task(count: int, **defaults: object) -> list[dict]:
     return [{FLEET: {"vps": [{"name": name} for name in names(count)], "defaults": common}}]
 
 
-def play(tasks: list[dict], folder: pathlib.Path) -> float:
-    """Seconds that a playbook of these tasks takes; a failure ends the benchmark."""
-    path = folder / "play.yml"
-    path.write_text(json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks}]), encoding="utf-8")
-    command = ["ansible-playbook", "-i", "localhost,", "-e", "ansible_python_interpreter=/usr/bin/python3", str(path)]
-    started = time.perf_counter()
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    took = time.perf_counter() - started
-    if done.returncode != 0:
-        sys.exit(done.stdout + done.stderr)
-    return took
-
-
 def side_by_side(script: str, words: list[str], environment: dict[str, str]) -> float:
     """Seconds that a shell takes to run a script for each word, as many at once as there are cores."""
     command = ["xargs", "-P", str(os.cpu_count()), "-I{}", "sh", "-c", script, "sh", "{}"]
@@ -70,29 +57,35 @@ def side_by_side(script: str, words: list[str], environment: dict[str, str]) -> 
 def floor(count: int, pool: pathlib.Path) -> float:
     """Seconds for as many copies of the template, and for starting as many VPSs of ours, which are there."""
     folder = pool / "benchmark"
+    clear(folder)
     folder.mkdir()
     environment = {"SOURCE": str(pool / "templates" / TEMPLATE / "rootfs"), "FOLDER": str(folder)}
     try:
         copied = side_by_side('btrfs -q subvolume snapshot "$SOURCE" "$FOLDER/$1"', names(count), environment)
         return copied + side_by_side('lxc-start -n "$1" -d', names(count), {})
     finally:
-        for root in folder.iterdir():
-            subprocess.run(["btrfs", "-q", "subvolume", "delete", str(root)], check=True, stdout=subprocess.DEVNULL)
-        folder.rmdir()
+        clear(folder)
 
 
 def bare(count: int, pool: pathlib.Path) -> float:
     """Seconds for as many containers that are nothing but that."""
     folder = pool / "benchmark"
+    clear(folder)  # of what a killed benchmark has left
     (folder / "c").mkdir(parents=True)
     environment = {"SOURCE": str(pool / "templates" / TEMPLATE / "rootfs"), "FOLDER": str(folder)}
     try:
         return side_by_side(ONE, [f"floor-{number:04d}" for number in range(count)], environment)
     finally:
-        for root in sorted(folder.glob("floor-*")):
-            subprocess.run(["lxc-stop", "-k", "-P", str(folder / "c"), "-n", root.name], check=False, stderr=subprocess.DEVNULL)
-            subprocess.run(["btrfs", "-q", "subvolume", "delete", str(root)], check=True, stdout=subprocess.DEVNULL)
-        shutil.rmtree(folder)
+        clear(folder)
+
+
+def clear(folder: pathlib.Path) -> None:
+    """Remove what the floors have made there."""
+    for root in sorted(folder.glob("floor-*")):
+        subprocess.run(["lxc-stop", "-k", "-P", str(folder / "c"), "-n", root.name], check=False, stderr=subprocess.DEVNULL)
+    for root in sorted(path for path in (folder.iterdir() if folder.is_dir() else ()) if path.name != "c"):
+        subprocess.run(["btrfs", "-q", "subvolume", "delete", str(root)], check=True, stdout=subprocess.DEVNULL)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def show(title: str, unit: str, rows: dict[str, list[float]], base: str) -> None:

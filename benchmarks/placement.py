@@ -6,10 +6,11 @@
 `python benchmarks/placement.py` from a checkout whose collection path is in PYTHONPATH (`make benchmark` says how); needs no node, no root and
 nothing but a CPU. Another greatest number of nodes: as the first argument. The table goes to the standard output.
 
-Times are the process's own (CPU seconds), so that a busy machine tells the same. Three lists: `plans` has four sizes, as a provider's; `kept apart` the same in clusters of five that never share a node; `any size` hardly two
-VPSs of one size, which is the worst case. About nine tenths of memory or disk are promised in the end. `first` places all on empty nodes; `next` is the run
-after that, with all of them there and one VPS more. For `pack`, nodes used are compared with the least number that any packing needs;
-for `spread`, the largest difference between two nodes' loads with the share of the largest VPS.
+Times are the process's own (CPU seconds), so that a busy machine tells the same. Three lists: `plans` has four sizes, as a provider's; `kept apart`
+the same in clusters of five that never share a node; `any size` hardly two VPSs of one size, which is the worst case. About nine tenths of memory or
+disk are promised in the end. `first` places all on empty nodes; `next` is the run after that, with all of them there and one VPS more. For `pack`,
+nodes used are compared with the least number that any packing needs; for `spread`, the largest difference between two nodes' loads with the share of
+the largest VPS.
 """
 
 from __future__ import annotations

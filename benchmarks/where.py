@@ -34,7 +34,10 @@ def fleet(count: int, **defaults: object) -> list[dict]:
 
 
 ONE: list[dict] = [{"mainline.vps.vps_container": {"name": "benchmark-0"}}]
-ROWS = {"an empty play": [], "ansible.builtin.ping": PING, "vps_container, its code brought": ONE, "vps_container, its code kept": ONE, f"vps_fleet of {MANY}": fleet(MANY)}
+ROWS = {
+    "an empty play": [], "ansible.builtin.ping": PING, "vps_container, its code brought": ONE, "vps_container, its code kept": ONE,
+    f"vps_fleet of {MANY}": fleet(MANY),
+}
 
 
 def used() -> float:

@@ -65,6 +65,7 @@ def _documentation() -> str:
             "What all of O(vps) have in common, the same options without C(name).",
             "An option that a VPS has itself takes the place of this one, lists as a whole. In the sections C(limits), C(labels), C(firewall) and "
             "C(rates) it is each key that does so, one level deep; a key that is null there takes this one away, and V(unlimited) lifts a limit.",
+            "Where a VPS has C(template) or C(clone_from) itself, neither of them here is for it.",
         ],
         "type": "dict",
         "suboptions": {name: _common(name, option) for name, option in options.items() if name != "name"},

@@ -12,6 +12,7 @@ from ansible.errors import AnsibleFilterError
 
 from ansible_collections.mainline.vps.plugins.module_utils.core import placement_input, placement_plan
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
+from ansible_collections.mainline.vps.plugins.module_utils.options import CONTAINER
 
 DOCUMENTATION = r"""
 ---
@@ -24,9 +25,9 @@ description:
   - Decides for each VPS of a list on which node it is to be, by what the nodes have and have promised, and says why. Changes nothing.
   - A VPS that is on a node stays there, whatever else is asked. So nothing has to be kept of earlier decisions, and another VPS or another node
     moves none. What is not where it should be is told in RV(_value.misplaced).
-  - The others are taken in an order that does not depend on the order of the list, those with a C(node) first, then the largest. No node is
-    promised more than it may; what its VPSs of the list are to have more than now is counted first, what they are to have less is not free
-    before they have been changed.
+  - The others are taken in an order that does not depend on the order of the list, those with a C(node) first, then those of the largest
+    clusters that are kept apart, then the largest. No node is promised more than it may; what its VPSs of the list are to have more than now is
+    counted first, what they are to have less is not free before they have been changed.
   - The same VPSs and nodes give the same. Of equal nodes a hash of their names decides.
   - A VPS without a limit is promised nothing of that resource. A node whose own policy (O(mainline.vps.vps_node#module:overcommit)) bounds the resource
     takes no such VPS. One that is promised nothing that is bounded goes where there are fewest VPSs.
@@ -34,8 +35,8 @@ positional: _input, nodes
 options:
   _input:
     description:
-      - The VPSs, each as M(mainline.vps.vps_container) takes it. What counts is C(name), C(limits), C(labels), C(state) (one that is to be V(absent) is
-        not placed) and C(node), which that module does not know - the node that the VPS is to be on.
+      - The VPSs, each as M(mainline.vps.vps_container) takes it, and no other options. What counts is C(name), C(limits), C(labels), C(state) (one that is
+        to be V(absent) is not placed) and C(node), which that module does not know - the node that the VPS is to be on.
     type: list
     elements: dict
     required: true
@@ -58,6 +59,7 @@ options:
       - Names of labels. VPSs that have the same value of such a label are kept from sharing a node.
       - V(hard) never lets two share one. V(soft) lets as few as possible.
       - Labels of VPSs that are on the nodes and not in the list count too.
+      - A label that no VPS has is refused, as a slip of the pen would let VPSs share a node, unless no VPS that is to be placed has any label.
     type: dict
     default: {}
   drained:
@@ -215,9 +217,11 @@ def vps_place(
 ) -> dict[str, Any]:
     """Where each goes, and why."""
     try:
-        wanted = placement_input.read_vpss(vpss, plans, defaults)
+        wanted = placement_input.read_vpss(vpss, plans, defaults, CONTAINER)
         there = placement_input.read_nodes(nodes, drained, overcommit)
-        decision = placement_plan.decide(wanted, there, placement_input.read_policy(strategy, apart, where, missing))
+        policy = placement_input.read_policy(strategy, apart, where, missing)
+        placement_input.refuse_unused(policy, wanted, there)
+        decision = placement_plan.decide(wanted, there, policy)
     except VpsError as error:
         raise AnsibleFilterError(f"vps_place: {error}") from None
     by_node: dict[str, list[dict]] = {name: [] for name in there}

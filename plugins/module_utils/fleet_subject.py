@@ -41,7 +41,7 @@ def reconcile(params: Mapping[str, Any], node: Any, *, check: bool) -> dict[str,
     actual = node.read_fleet(wish)
     plan = fleet_plan.compare(wish, actual)
     fleet_order.batches(plan.at_work, wish.batch)  # what cannot be put in order is refused in check mode too
-    if check or not (plan.changed or plan.waiting):
+    if check or not (plan.changed or plan.waiting or fleet_plan.to_ask(wish, plan)):
         return _told(node, wish, plan, actual, warnings)
     asked, actual, outcome, more = _under_locks(wish, node, plan, patience)
     warnings = list(dict.fromkeys((*warnings, *more)))
@@ -50,7 +50,7 @@ def reconcile(params: Mapping[str, Any], node: Any, *, check: bool) -> dict[str,
     found = _told(node, wish, done, actual, warnings)
     if failed:
         raise VpsError(
-            fleet_result.sentence(failed, outcome.not_begun, len(asked.at_work) + len(asked.waiting)),
+            fleet_result.sentence(asked, failed, outcome.not_begun, wish.max_failures),
             **fleet_result.with_failures(found, failed, outcome.not_begun),
         )
     return {**found, **({"boot": boot} if (boot := {name: notes["boot"] for name, notes in outcome.notes.items() if "boot" in notes}) else {})}
@@ -101,30 +101,45 @@ class _Run:
     def __init__(self, node: Any, wish: fleet.Wish, plan: FleetPlan) -> None:
         self.node, self.wish = node, wish
         self.items = {one.name: one for one in plan.items}
-        self.work = {one.name: fleet_order.work_of(one.plan.steps) for one in plan.items if one.plan.steps}
-        self.waiting = [one.name for one in plan.waiting]
+        self.work = {one.name: fleet_order.work_of(one.plan.steps) for one in plan.items}
+        self.unchanged = [one.name for one in plan.items if not one.plan.changed]
         self.outcome = Outcome()
         self.done = 0  # VPSs that nothing is to be done to any more but to wait
         self.tell: Callable[[int, int], None] = lambda done, failed: None
 
     def carry_out(self, batches: tuple[fleet_order.Batch, ...]) -> Outcome:
-        """Batch after batch, until more VPSs have failed than may."""
+        """Batch after batch, until more VPSs have failed than may.
+
+        Those that are as asked already come first where they could hold the others back: what an earlier run has changed, and left ill, is among them.
+        """
+        first = self.wish.health is not None or self.wish.max_failures is not None
         with self.node.progress(sum(len(batch.names) for batch in batches)) as self.tell:
+            if first:
+                self._bring_up(self.unchanged)
+                if self._stops(batches):
+                    return self.outcome
             for number, batch in enumerate(batches):
                 for stage in batch.stages:
                     self._do(stage.part, stage.names)
                 self._bring_up(batch.names)
-                self.tell(self.done, len(self.outcome.failed))
-                if self.wish.max_failures is not None and len(self.outcome.failed) > self.wish.max_failures:
-                    self.outcome.not_begun = tuple(name for later in batches[number + 1 :] for name in later.names)
+                if self._stops(batches[number + 1 :]):
                     return self.outcome
-            self._bring_up(self.waiting, changed=False)
+            if not first:
+                self._bring_up(self.unchanged)
         return self.outcome
+
+    def _stops(self, later: tuple[fleet_order.Batch, ...]) -> bool:
+        """Whether more VPSs have failed than may; then those of later batches are not begun."""
+        self.tell(self.done, len(self.outcome.failed))
+        if self.wish.max_failures is None or len(self.outcome.failed) <= self.wish.max_failures:
+            return False
+        self.outcome.not_begun = tuple(name for batch in later for name in batch.names)
+        return True
 
     def _do(self, part: str, names: tuple[str, ...]) -> None:
         steps = {name: getattr(self.work[name], part) for name in self._well(names)}
         for name in list(steps):
-            failed = sorted(self.items[name].needs & set(self.outcome.failed))
+            failed = sorted(one for one in self.items[name].needs & set(self.outcome.failed) if self.items[one].plan.changed)
             if failed:
                 self.outcome.failed[name] = VpsError(f"vps: it comes after VPS {failed[0]}, which failed; run this again when that is mended.")
                 del steps[name]
@@ -136,15 +151,15 @@ class _Run:
             self.done += 1
             self.tell(self.done, len(self.outcome.failed))
 
-    def _bring_up(self, names: Any, *, changed: bool = True) -> None:
-        """Wait until all are what is asked, side by side; then see whether those that were changed are well."""
+    def _bring_up(self, names: Any) -> None:
+        """Wait until all are what is asked, side by side; then see whether they are well."""
         waits = {name: wait for name in self._well(names) if (wait := self.work[name].wait) is not None}
         if waits:
             self._note(self.node.await_all(waits, parallel=self.wish.parallel))
         finish = {name: self.work[name].finish for name in self._well(names) if self.work[name].finish}
         if finish:
             self._note(self.node.work("finish", finish, parallel=self.wish.parallel))
-        if changed and self.wish.health is not None:
+        if self.wish.health is not None:
             up = [name for name in self._well(names) if self.items[name].runs]
             if up:
                 self._note(self.node.check_health(self.wish.health, up, parallel=self.wish.parallel))

@@ -19,7 +19,9 @@ import os
 import re
 import stat
 import sys
+import time
 from contextlib import suppress
+from errno import EACCES
 from importlib.machinery import ModuleSpec
 from importlib.util import MAGIC_NUMBER, LazyLoader
 from types import CodeType, ModuleType
@@ -29,6 +31,7 @@ KEPT = "/run/vps.code"  # root's alone, as what is in it is run by root
 ASKED = "VPS_CODE"  # in the environment of a task: the name of the code that it is to run, or, where it has brought it, to keep; MODULE-HASH
 _NAME = re.compile(r"vps_[a-z_]+-[0-9a-f]{64}")
 _ARCHIVES = 3  # of one module: of as many releases of this collection as may be in use on several controllers
+_OLD = 86400  # s: compiled code of a release that is gone, or what a killed task has left; what is in use is compiled again
 _CHECK = 32  # bytes of a SHA-256 before the code
 
 
@@ -72,12 +75,17 @@ def archive(name: str) -> str | None:
     return path if _read(path) is not None else None
 
 
+def _is_ours() -> bool:
+    """Whether nobody else could have written where code is kept. Raises OSError where that is not."""
+    folder = os.lstat(KEPT)
+    return stat.S_ISDIR(folder.st_mode) and folder.st_uid == os.geteuid() and not folder.st_mode & 0o022
+
+
 def _read(path: str) -> bytes | None:
     """What has been kept at a path; None where that is nothing, or not what was written there."""
     try:
-        folder = os.lstat(KEPT)
-        if not stat.S_ISDIR(folder.st_mode) or folder.st_uid != os.geteuid() or folder.st_mode & 0o022:
-            return None  # somebody else could write there
+        if not _is_ours():
+            return None
         with open(path, "rb") as file:
             check, kept = file.read(_CHECK), file.read()
     except OSError:
@@ -86,11 +94,15 @@ def _read(path: str) -> bytes | None:
 
 
 def _keep(path: str, content: bytes) -> None:
-    """By a rename: whoever reads it meanwhile, or after we are killed, has all of it or none."""
+    """By a rename: whoever reads it meanwhile, or after we are killed, has all of it or none. Raises OSError where it cannot be kept."""
     os.makedirs(KEPT, mode=0o700, exist_ok=True)
+    if not _is_ours():
+        raise PermissionError(EACCES, os.strerror(EACCES), KEPT)
     staging = f"{path}.{os.getpid()}"
+    with suppress(FileNotFoundError):  # of one that was killed, and had our number
+        os.unlink(staging)
     try:
-        with open(staging, "wb") as file:
+        with open(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "wb") as file:
             file.write(hashlib.sha256(content).digest() + content)
         os.rename(staging, path)
     except OSError:
@@ -99,13 +111,19 @@ def _keep(path: str, content: bytes) -> None:
 
 
 def _keep_archive(source: str, name: str) -> None:
-    """A copy of an archive, which Python reads with the check before it as well; the oldest of the same module go."""
+    """A copy of an archive, which Python reads with the check before it as well; the oldest of the same module go, and what else is old."""
     with open(source, "rb") as file:
         _keep(os.path.join(KEPT, f"{name}.zip"), file.read())
-    start = name.partition("-")[0] + "-"
-    same = [entry for entry in os.scandir(KEPT) if entry.name.startswith(start) and entry.name.endswith(".zip")]
-    for entry in sorted(same, key=lambda entry: entry.stat().st_mtime_ns)[:-_ARCHIVES]:
-        os.unlink(entry.path)
+    start, archives = name.partition("-")[0] + "-", []
+    for entry in os.scandir(KEPT):
+        written = entry.stat(follow_symlinks=False).st_mtime
+        if not entry.name.endswith(".zip"):
+            if time.time() - written > _OLD:
+                os.unlink(entry.path)
+        elif entry.name.startswith(start):
+            archives.append((written, entry.path))
+    for _written, path in sorted(archives)[:-_ARCHIVES]:
+        os.unlink(path)
 
 
 def install(package: str) -> None:

@@ -8,10 +8,12 @@ Data for Ansible's own checks of a task; what the values mean is core/container.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .core.beancounters import STORAGES
+from .core.errors import printable
+from .core.parse import no_such_option
 
 CONTAINER: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -85,6 +87,28 @@ def within(options: dict[str, Any], *, without: Iterable[str] = ()) -> dict[str,
 def fill(options: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """What was given in such a part, with the defaults of what was not."""
     return {name: option.get("default") if given.get(name) is None else given[name] for name, option in options.items()}
+
+
+def mistake(options: Mapping[str, Any], given: Mapping[Any, Any], *, within: str = "") -> str | None:
+    """A sentence on the first word of such a part that is no option of it, or else on the first option that it lacks; None where there is neither.
+
+    `within` is what comes before an option's name. Where Ansible has begun to read the part, what was not given is null.
+    """
+    for word in given:
+        if word not in options:
+            return f"{within}{printable(word, 60)}: {no_such_option(word, options)}"
+    for name, option in options.items():
+        value = given.get(name)
+        if value is None and option.get("required"):
+            return f"{within}{name}: is needed; say it."
+        if "options" not in option:
+            continue
+        parts = [(f"{within}{name}[{number}].", each) for number, each in enumerate(value)] if isinstance(value, list) else [(f"{within}{name}.", value)]
+        for place, part in parts:
+            found = mistake(option["options"], part, within=place) if isinstance(part, Mapping) else None
+            if found is not None:
+                return found
+    return None
 
 
 FLEET: dict[str, Any] = {

@@ -1,16 +1,17 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one path that every changing module takes: parse, read, compare, apply, read again; and a short one for what is done anew each time.
+"""The path of a module about one thing: parse, read, compare, apply, read again; and short ones for what is done anew each time, or only read.
 
-The only place that knows AnsibleModule and check mode, and the only caller of fail_json. It decides nothing: what is
-different is the plan's word, what is done is the node's.
+The path of vps_fleet, about many things at once, is fleet_subject.reconcile; it starts and ends here as well. Nothing else of module_utils knows
+AnsibleModule, asks it for check mode or calls fail_json; of the modules vps_kept does, which is none itself and becomes one. It decides nothing: what
+is different is the plan's word, what is done is the node's.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from errno import ENOSPC
@@ -18,8 +19,9 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.validation import check_type_dict
 
-from .core.errors import VpsError, printable
+from .core.errors import VpsError, printable, shown
 from .core.parse import parse_seconds
 from .core.plan import Plan, list_changes
 
@@ -129,9 +131,14 @@ def run_action(action: Action, argument_spec: dict) -> None:
 
 
 class _ListModule(AnsibleModule):
-    """Says of a mistake in an element of the option C(vps) which element it is in; Ansible does not."""
+    """Says of mistakes in elements of the option C(vps), and of unknown words in other parts, where they are; Ansible does not."""
 
     _made = False
+    _listed: Any = None  # as the task has it: what is no dictionary is left out of it by the time that it is told
+
+    def _load_params(self) -> None:
+        super()._load_params()
+        self._listed = self.params.get("vps")
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
@@ -139,20 +146,42 @@ class _ListModule(AnsibleModule):
 
     def fail_json(self, msg: str, **details: Any) -> NoReturn:
         """End as failed."""
-        super().fail_json(msg=msg if self._made else self._placed() or msg, **details)
+        found = [] if self._made else list(misread(self.argument_spec, {**self.params, "vps": self._listed}))
+        if found:
+            msg, details = found[0], {**details, "refused": found}
+        super().fail_json(msg=msg, **details)
         raise AssertionError("which does not return")
 
-    def _placed(self) -> str | None:
-        listed = self.params.get("vps")
-        options = self.argument_spec["vps"]["options"]
-        for number, section in enumerate(listed if isinstance(listed, list) else ()):
-            if not isinstance(section, dict):
-                continue
-            given = {name: value for name, value in section.items() if value is not None}
-            found = ArgumentSpecValidator(options).validate(given)
-            if found.error_messages:
-                return f"vps[{number}] ({printable(given.get('name'), 40)}): {found.error_messages[0].rstrip('.')}."
-        return None
+
+def misread(argument_spec: Mapping[str, Any], params: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence on each element of C(vps), and each other part of a task, that Ansible takes no words from."""
+    from .options import mistake  # where there is one, and not in each task
+
+    for name, option in argument_spec.items():
+        if name != "vps" and "options" in option and isinstance(params.get(name), Mapping):
+            said = mistake(option["options"], params[name], within=f"{name}.")
+            if said is not None:
+                yield said
+    listed, options = params.get("vps"), argument_spec["vps"]["options"]
+    for number, element in enumerate(listed.split(",") if isinstance(listed, str) else listed if isinstance(listed, list) else ()):
+        try:
+            section = check_type_dict(element)
+        except TypeError:
+            yield f"vps[{number}]: {shown(element)} is no dictionary; write each VPS as one that has its name, such as {{name: web1}}."
+            continue
+        said = mistake(options, section)
+        if said is None:
+            errors = ArgumentSpecValidator(options).validate(_given(section)).error_messages
+            said = f"{errors[0].rstrip('.')}." if errors else None
+        if said is not None:
+            yield f"vps[{number}] ({printable(section.get('name') or 'without a name', 40)}): {said}"
+
+
+def _given(part: Any) -> Any:
+    """A part of a task without what Ansible has put into it, null for each option that was not given."""
+    if isinstance(part, Mapping):
+        return {name: _given(value) for name, value in part.items() if value is not None}
+    return [_given(each) for each in part] if isinstance(part, list) else part
 
 
 def run_fleet(work: Callable[..., dict], argument_spec: dict) -> None:
@@ -172,10 +201,14 @@ def run_fleet(work: Callable[..., dict], argument_spec: dict) -> None:
     _finish(module, lambda node: work(module.params, node, check=module.check_mode), make_node=make_node)
 
 
-def run_info(read: Callable[[Any, Mapping[str, Any]], dict], argument_spec: dict) -> None:
-    """The main() of a module that only reads."""
+def run_info(read: Callable[[Any, Mapping[str, Any]], dict], argument_spec: dict, *, bulky: tuple[str, ...] = ()) -> None:
+    """The main() of a module that only reads. `bulky` are lists of its parameters that are as long as what it returns."""
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True)
-    _finish(module, lambda node: {"changed": False, **read(node, module.params)})
+    params = dict(module.params)
+    for name in bulky:  # Ansible sends all parameters back
+        if params[name] is not None:
+            module.params[name] = f"a list of {len(params[name])}"
+    _finish(module, lambda node: {"changed": False, **read(node, params)})
 
 
 def _finish(

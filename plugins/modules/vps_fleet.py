@@ -38,6 +38,8 @@ options:
   unlisted_max:
     description:
       - How many VPSs V(absent) may remove. Where there are more, the task is refused before anything is touched. Needed with O(unlisted=absent).
+      - With O(unlisted=report), which removes none, it may stand there for the day on which that becomes V(absent). With the others it is refused, for it
+        bounds nothing.
     type: int
   parallel:
     description:
@@ -48,16 +50,20 @@ options:
     description:
       - Change that many VPSs, wait until they are well, then change the next. Those that are as asked do not count. A VPS is well when it is what
         O(vps[].wait) says and O(health), if any, ends well in it. All at once, when this is not given.
+      - Those that run and are as asked already have to be well before the first is changed.
     type: int
   max_failures:
     description:
       - With how many failed VPSs the task goes on to the next batch. With more it stops; RV(not_begun) has the rest. V(0) with O(batch), when
-        this is not given.
+        this is not given. A VPS that is as asked already and not well is a failure, too; with more of those nothing is changed. Refused without O(batch)
+        and O(health), where it would bound nothing.
     type: int
   health:
     description:
-      - A program that says by its exit code, 0, that a changed VPS is well. It runs in each that runs, as with M(mainline.vps.vps_command), when
+      - A program that says by its exit code, 0, that a VPS is well. It runs in each changed one that runs, as with M(mainline.vps.vps_command), when
         that is what O(vps[].wait) says.
+      - Before anything is changed, and where nothing is to be changed, it runs in those of O(vps) that run and are as asked already, so that a task that
+        is run again does not go past what it has left ill. In check mode it does not run.
     type: dict
     suboptions:
       argv:
@@ -100,6 +106,8 @@ extends_documentation_fragment:
   - mainline.vps.fleet
   - mainline.vps.common
 notes:
+  - All VPSs that are to be changed are locked until the run ends, those of later batches included. Other tasks that are to change one of them wait
+    for their O(lock_timeout), and fail then.
   - A file says how far a run is that takes long. RV(mainline.vps.vps_info#module:node.fleets) has it, also as an ad hoc command from another terminal;
     in a playbook, run the task with C(async) and C(poll=0), and ask M(mainline.vps.vps_info) until it is through.
 seealso:
@@ -188,7 +196,9 @@ changes:
       type: str
       sample: live
 failed_vpss:
-  description: The VPSs that failed. Each has what the error of M(mainline.vps.vps_container) would have besides (C(console), C(log)).
+  description:
+    - The VPSs that failed, and those that are as asked already and are not well. Each has what the error of M(mainline.vps.vps_container) would have
+      besides (C(console), C(log)).
   returned: always, but where the task is refused
   type: list
   elements: dict
@@ -245,11 +255,15 @@ boot:
   type: dict
   sample: {web1: running}
 refused:
-  description: What is wrong with the VPSs for whose sake the task is refused, each thing once; RV(ignore:msg) is the first.
+  description:
+    - What is wrong with the VPSs, and with what they have in common (C(defaults.limits.memry)), for whose sake the task is refused, each thing once;
+      RV(ignore:msg) is the first.
+    - Words and types are looked at first, then values, the first bad one of each VPS, then what cannot be on this node. What is wrong in one look
+      is told together.
   returned: where the task is refused because of VPSs
   type: list
   elements: str
-  sample: ["vps[3] (web7): limits.physpages: 'many' is not a number of pages."]
+  sample: ["vps[3] (web7): limits.physpages: 'many' is not a size; write for example 512M, 2G or unlimited."]
 vpss:
   description: VPSs after the task, as O(describe) says, in the order of the list, each as in RV(mainline.vps.vps_container#module:vps).
   returned: where O(describe) is not V(none)

@@ -14,21 +14,77 @@ description:
   - Returns every VPS of the node as it is now, its limits as the kernel holds them, what it uses, and the node's templates. Changes nothing.
   - A VPS that cannot be read, because its record is damaged for example, is left out of RV(vpss) and of C(used_by) in RV(templates), and a
     warning says why. It does not hide the others.
+  - All VPSs are read at one look. What filters leave out is not read any further, and neither is what O(fields) does not name.
+  - A filter is one of O(name), O(hostname), O(description), O(template), O(plan), O(labels), O(addresses), O(outdated), O(state) and O(above). All that are
+    given have to hold; of the values of one, any. An empty list takes no VPS. RV(reverse) is of the same VPSs as RV(vpss); RV(templates), RV(building)
+    and RV(node) are of all.
+  - A pattern is one of the shell's, C(web*), C(web?) or C(web[0-9]), upper and lower case told apart; a name alone is that name.
 options:
   name:
     description:
-      - Only this VPS. One that does not exist is an empty list, not an error; one that cannot be read is an error.
-    type: str
+      - Only VPSs of these names, or patterns of them. One that does not exist is none, and not an error; one that cannot be read is an error if
+        it stands here by its very name.
+    type: list
+    elements: str
+  state:
+    description:
+      - Only those that are in one of these states - V(started), V(stopped), V(frozen), or V(rescue).
+    type: list
+    elements: str
+  template:
+    description: Only those that came from one of these templates; names or patterns.
+    type: list
+    elements: str
+  plan:
+    description: Only those that have their limits from one of these plans; names or patterns. An empty text is no plan.
+    type: list
+    elements: str
+  hostname:
+    description: Only those with one of these host names; names or patterns.
+    type: list
+    elements: str
+  description:
+    description:
+      - Only those whose description is one of these patterns, as a whole - C(*shop*) where the word is in it. One with a comma has to be written as a list.
+    type: list
+    elements: str
+  labels:
+    description:
+      - Only those that have all these labels. A value is a pattern, or a list of them; V(*) takes any.
+    type: dict
+  addresses:
+    description:
+      - Only those that have one of these addresses, or one in these networks, by what is recorded of them; those in bridged networks are meant too.
+    type: list
+    elements: str
+  outdated:
+    description:
+      - Only those whose template has been built anew since they were made, or with V(false) only the others.
+    type: bool
+  above:
+    description:
+      - Only those that use more than so many percent of their limit of one of these resources. What has no limit is never meant.
+      - They are rows of RV(vpss[].usage.rows) with a C(held) and a C(limit) - V(memory), V(swap), V(processes), V(diskspace), V(diskinodes), V(kmemsize),
+        V(lockedpages), V(shmpages), V(numproc), V(physpages), V(swappages) and V(dcachesize).
+    type: dict
+  fields:
+    description:
+      - What to tell of each VPS, by the keys of RV(vpss); C(name) is always told. Without this it is everything but C(disk_exclusive).
+      - What has no name here is not read. What takes longest to read is C(usage), then C(limits), C(traffic), C(disk_used) and C(snapshots); and
+        C(usage) is half of what is sent back.
+    type: list
+    elements: str
   exclusive:
     description:
       - Tell what each VPS alone takes of the pool, too (C(disk_exclusive)). It takes a while where VPSs have large images or, with storage
-        V(dir), many files.
+        V(dir), many files. The same as to name it in O(fields).
     type: bool
     default: false
   since:
     description:
       - What an earlier run of this module has returned as RV(vpss). Each row of RV(vpss[].usage.rows) then has RV(vpss[].usage.rows[].failcnt_since).
-      - A VPS that was not in it, or that has been restarted, counts from zero, as its counters do; and so does a counter that has fallen.
+      - A VPS that was not in it, or that has been restarted, counts from zero, as its counters do; and so does a counter that has fallen. Of a VPS that was
+        told without C(pid) it is not known whether it has been restarted.
     type: list
     elements: dict
 attributes:
@@ -62,6 +118,26 @@ EXAMPLES = r"""
     name: web1
   register: web
 
+- name: What vzlist shows, of those that run
+  mainline.vps.vps_info:
+    state: started
+    fields: [hostname, addresses, state, uptime]
+
+- name: Web servers of plan small whose disk or memory is nearly full
+  mainline.vps.vps_info:
+    labels: {tier: web}
+    plan: small
+    above: {diskspace: 80, memory: 90}
+    fields: [limits, usage]
+
+- name: Whoever has an address in this network, and was made from an old build of its template
+  mainline.vps.vps_info:
+    name: ["web*", "mail*"]
+    addresses: [203.0.113.0/24]
+    template: "debian*"
+    outdated: true
+    fields: [template_build]
+
 - name: What has been refused to it since then
   mainline.vps.vps_info:
     name: web1
@@ -77,9 +153,21 @@ vpss:
   elements: dict
   sample: [{name: web1, state: started, addresses: [10.90.0.10], limits: {memory: 512M}}]
   contains:
+    uptime:
+      description: Seconds since its init was started, by a reboot from inside too; null where it does not run.
+      type: int
+      sample: 86400
+    outdated:
+      description: Whether its template has been built anew since it was made.
+      type: bool
+      sample: false
+    device:
+      description: The node's loop device that the image with its disk is mounted from; null where it is not mounted, or its storage is another one.
+      type: str
+      sample: /dev/loop7
     disk_exclusive:
       description: Bytes of the pool that the VPS alone takes, and that would be free without it.
-      returned: with O(exclusive)
+      returned: with O(exclusive), or where O(fields) names it
       type: int
       sample: 1048576
     traffic:
@@ -316,7 +404,19 @@ from ansible_collections.mainline.vps.plugins.module_utils.subjects import read_
 
 def main() -> None:
     """Run the module."""
-    run_info(read_info, {"name": {"type": "str"}, "exclusive": {"type": "bool", "default": False}, "since": {"type": "list", "elements": "dict"}})
+    words = ("name", "state", "template", "plan", "hostname", "description", "addresses", "fields")
+    run_info(
+        read_info,
+        {
+            **{name: {"type": "list", "elements": "str"} for name in words},
+            "labels": {"type": "dict"},
+            "outdated": {"type": "bool"},
+            "above": {"type": "dict"},
+            "exclusive": {"type": "bool", "default": False},
+            "since": {"type": "list", "elements": "dict"},
+        },
+        bulky=("since",),
+    )
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ code_missing:
   sample: true
 """
 
+import json
 import runpy
 import sys
 
@@ -54,11 +55,10 @@ def become(name: str, archive: str) -> None:
     for package in ("module_utils", "modules"):
         sys.modules[f"{PLUGINS}.{package}"].__path__.insert(0, "/".join([archive, *PLUGINS.split("."), package]))
     module = name.partition("-")[0]
-    basic._ANSIBLE_ARGS = basic._ANSIBLE_ARGS.replace(  # what it calls itself in the node's log
-        b'"_ansible_module_name": "mainline.vps.vps_kept"', f'"_ansible_module_name": "mainline.vps.{module}"'.encode(), 1
-    )
-    known = {"_module_fqn": f"{PLUGINS}.modules.{module}", "_modlib_path": globals().get("_modlib_path")}
-    runpy.run_module(f"{PLUGINS}.modules.{module}", init_globals=known, run_name="__main__", alter_sys=True)
+    given = json.loads(basic._ANSIBLE_ARGS)
+    given["ANSIBLE_MODULE_ARGS"]["_ansible_module_name"] = f"mainline.vps.{module}"  # what it calls itself in errors and in the node's log
+    basic._ANSIBLE_ARGS = json.dumps(given).encode()
+    runpy.run_module(f"{PLUGINS}.modules.{module}", run_name="__main__", alter_sys=True)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from ansible_collections.mainline.vps.tests.contract import modules
 PREFIX = "contract-"
 TEMPLATE = f"{PREFIX}minimal"
 A, B = f"{PREFIX}a", f"{PREFIX}b"
+BESIDES = ("usage", "traffic", "snapshots", "uptime", "outdated", "device")  # what vps_info tells besides what vps_container does
 PREDICTED = ("changed", "diff", "changes", "restart_required")
 
 

@@ -133,6 +133,7 @@ class MemoryNode:
         self.stages: list[tuple[str, tuple[str, ...]]] = []  # of tasks on many VPSs: what was done side by side
         self.ill: set[str] = set()  # VPSs in which a program for their health does not end well
         self.told: list[tuple[int, int, int]] = []
+        self.surveyed: list[tuple[str, str]] = []  # by the last survey: of which VPS what was read
         self._pids = 1000
         self._roots = self._builds = 0
 
@@ -291,11 +292,15 @@ class MemoryNode:
         """There is nobody else."""
         return []
 
+    def survey(self) -> MemorySurvey:
+        """All VPSs, for who tells of them."""
+        return MemorySurvey(self)
+
     def users(self) -> tuple[dict[str, dict[str, Build | None]], dict[str, str]]:
         """The VPSs with their builds, by the template that they came from, and why some cannot be read."""
         found: dict[str, dict[str, Build | None]] = {}
         unread: dict[str, str] = {}
-        for name in self.vps_names():
+        for name in sorted(self.disks):
             try:
                 vps = self.recorded(name)
             except VpsError as error:
@@ -304,27 +309,14 @@ class MemoryNode:
             found.setdefault(vps.template, {})[name] = vps.build
         return found, unread
 
-    def describe_vps(self, vps: Vps) -> dict[str, object]:
+    def describe_vps(self, vps: Vps, *, disk: bool = True) -> dict[str, object]:
         """Where a VPS is."""
-        return {"directory": f"/pool/vps/{vps.name}", "host_interface": f"vps{vps.id_base >> 16}", "disk_used": 1 << 20}
+        return {"directory": f"/pool/vps/{vps.name}", "host_interface": f"vps{vps.id_base >> 16}", "disk_used": 1 << 20 if disk else None}
 
     def use_of_previous(self, vps: Vps) -> int:
         """What one that is kept takes."""
         assert self.disks[vps.name].previous
         return 1 << 20
-
-    def counters(self, actual: Actual) -> Counters:
-        """What the kernel counts."""
-        kernel = self.kernels.get(actual.vps.name)
-        return Counters(self.version, kernel.counters if kernel else {}, disks.Used(1 << 20), self.abilities.io_device)
-
-    def traffic(self, actual: Actual) -> dict[str, int]:
-        """What its link has carried."""
-        return dict.fromkeys(("bytes_in", "packets_in", "bytes_out", "packets_out"), 0)
-
-    def vps_names(self) -> list[str]:
-        """All VPSs."""
-        return sorted(self.disks)
 
     def nearly_full(self) -> tuple[str, ...]:
         """Of a pool that has little left."""
@@ -609,6 +601,62 @@ class MemoryNode:
             free_id_ranges=self.id_ranges - len(self.disks),
             foreign=self.foreign.get(asking),
         )
+
+
+class MemorySurvey:
+    """All VPSs of a node in memory. It counts what is read: who leaves a VPS out, or does not ask for something of it, must not have it read."""
+
+    def __init__(self, node: MemoryNode) -> None:
+        self._node, self.unread, self.vpss = node, {}, []
+        self._users, self.unread = node.users()
+        self.vpss = [node.recorded(name) for name in sorted(node.disks) if name not in self.unread]
+        node.surveyed = []
+
+    def users(self) -> dict[str, dict[str, Build | None]]:
+        """By the template that they came from."""
+        return self._users
+
+    def summary(self) -> dict[str, object]:
+        """The node."""
+        return self._node.summary()
+
+    def find(self, vps: Vps) -> Actual:
+        """Whether a VPS runs."""
+        kernel = self._node.kernels.get(vps.name)
+        return self._read("state", Actual(vps=vps, run=self._node._run(vps.name), pid=kernel.pid if kernel else None))
+
+    def read(self, found: Actual, *, limits: bool, disk: bool) -> Actual:
+        """All of it."""
+        what = "limits" if limits else "disk limits" if disk else "rest"
+        actual = self._read(what, self._node.read_vps(found.vps.name, decides=False))
+        return actual if limits or disk else replace(actual, vps=replace(actual.vps, limits=found.vps.limits))
+
+    def counters(self, actual: Actual, *, kernel: bool) -> Counters:
+        """What the kernel counts."""
+        self._read("counters" if kernel else "disk", actual)
+        found = self._node.kernels.get(actual.vps.name) if kernel else None
+        return Counters(self._node.version, found.counters if found else {}, disks.Used(1 << 20), self._node.abilities.io_device)
+
+    def traffic(self, actual: Actual) -> dict[str, int]:
+        """What its link has carried."""
+        self._read("traffic", actual)
+        return dict.fromkeys(("bytes_in", "packets_in", "bytes_out", "packets_out"), 0)
+
+    def uptime(self, actual: Actual) -> int | None:
+        """Time stands still here."""
+        return None if actual.pid is None else 0
+
+    def device(self, _vps: Vps) -> str | None:
+        """There is none."""
+        return None
+
+    def snapshots(self, name: str) -> tuple[list[tuple[Snapshot, int]], dict[str, str]]:
+        """The oldest first."""
+        return self._node.snapshots(name)
+
+    def _read(self, what: str, actual: Actual) -> Actual:
+        self._node.surveyed.append((actual.vps.name, what))
+        return actual
 
 
 class Memory:

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.tests.contract import modules
 from ansible_collections.mainline.vps.tests.contract.bench import PREFIX, TEMPLATE, A, B, options
-from ansible_collections.mainline.vps.tests.contract.memory_node import MemoryNode
+from ansible_collections.mainline.vps.tests.contract.memory_node import MemoryNode, MemorySurvey
 
 # What has become of some of a record's fields; or of the whole: a text, or None for a directory in its place.
 EDITED = {
@@ -107,14 +107,14 @@ def test_a_template_is_not_removed(half):
 def test_one_vps_that_stands_in_the_way_of_being_counted_hides_no_other(memory, monkeypatch):
     for name in (A, B):
         memory.new(name)
-    count = memory.node.counters
+    count = MemorySurvey.counters
 
-    def stubborn(actual):
+    def stubborn(survey, actual, **asked):
         if actual.vps.name == B:
             raise failure
-        return count(actual)
+        return count(survey, actual, **asked)
 
-    monkeypatch.setattr(memory.node, "counters", stubborn)
+    monkeypatch.setattr(MemorySurvey, "counters", stubborn)
     for failure in (VpsError("disk: is not to be counted."), PermissionError(13, "Permission denied", "/pool/b")):
         names, used_by, warnings, _capacity = told(memory)
         assert (names, used_by, warnings) == ([A], [A, B], [f"VPS '{B}' is left out: {failure}"])

@@ -158,6 +158,14 @@ def test_a_copy_is_made_of_one_that_the_same_task_makes(fleet):
     assert (fleet.bench.state(A), fleet.bench.state(B)) == ("absent", "stopped")
 
 
+def test_a_copy_and_what_it_is_made_from_are_made_by_one_task(fleet):
+    storage = {"storage": fleet.bench.storage} if fleet.bench.storage else {}
+    wishes = [{"name": A, "template": TEMPLATE, "hostname": "first", **storage}, {"name": B, "clone_from": A}]
+    fleet.bench.converge("vps_fleet", vps=wishes, defaults={"state": "stopped"})
+    assert (fleet.bench.state(A), fleet.bench.state(B)) == ("stopped", "stopped")
+    assert fleet.bench.world.record(B).build == fleet.bench.world.record(A).build
+
+
 def test_one_bad_vps_refuses_the_task_and_is_named(fleet):
     error = fleet.refused(rf"^vps\[1\] \({B}\): limits\.physpages: ", {"name": A}, {"name": B, "limits": {"physpages": "many"}}, {"name": C})
     assert "\n" not in str(error)
@@ -220,8 +228,56 @@ def test_batches_are_done_one_after_the_other_and_stop_where_too_many_fail(remem
     assert [one["vps"] for one in error.details["failed_vpss"]] == [B]
     node.ill, node.stages = {C}, []
     error = remembered.fails(*wish, batch=1, max_failures=1, health=health)
-    assert node.stages == [("prepare", (C,)), ("health", (C,)), ("prepare", (D,)), ("health", (D,))]
+    assert node.stages == [("health", (A, B)), ("prepare", (C,)), ("health", (C,)), ("prepare", (D,)), ("health", (D,))]
     assert error.details["not_begun"] == []
+
+
+def test_a_rolling_change_that_is_run_again_does_not_go_past_what_it_has_left_ill(remembered):
+    remembered.task(*({"name": name} for name in (A, B, C, D)))
+    node, wish = remembered.bench.node, [{"name": name, "limits": {"memory": "64M"}} for name in (A, B, C, D)]
+    node.ill = {B}
+    remembered.fails(*wish, batch=2, health={"argv": ["true"]})
+    node.stages = []
+    before = remembered.bench.world.snapshot()
+    error = remembered.fails(*wish, batch=2, health={"argv": ["true"]})
+    assert node.stages == [("health", (A, B))] and remembered.bench.world.snapshot() == before
+    assert str(error).startswith(f"vps: 1 VPSs that are already as asked are not well ({B}); nothing was changed, because max_failures allows 0. ")
+    (failed,) = error.details["failed_vpss"]
+    assert failed["vps"] == B and "was not changed, and is not well" in failed["msg"] and failed["done"] == failed["not_done"] == []
+    assert error.details["not_begun"] == [C, D] and not error.details["changed"] and error.details["changes"] == []
+    node.stages = []
+    remembered.bench.check("vps_fleet", **remembered.given(*wish, batch=2, health={"argv": ["true"]}))
+    assert node.stages == [], "check mode asks nobody"
+    error = remembered.fails(*wish, batch=2, max_failures=1, health={"argv": ["true"]})
+    assert changed(error.details) == [(C, "limits.memory"), (D, "limits.memory")]
+    assert str(error).startswith(f"vps: 1 VPSs that are already as asked are not well ({B}); those that were to be changed were done. ")
+
+
+def test_a_run_that_has_nothing_to_change_asks_for_their_health_too(remembered):
+    remembered.task({"name": A}, {"name": B}, {"name": C, "state": "stopped"})
+    node = remembered.bench.node
+    node.ill, node.stages = {A, C, D}, []
+    error = remembered.fails({"name": A}, {"name": B}, {"name": C, "state": "stopped"}, health={"argv": ["true"]})
+    assert node.stages == [("health", (A, B))]
+    assert str(error).startswith(f"vps: 1 VPSs that are already as asked are not well ({A}). {A}: health.argv: ") and not error.details["changed"]
+    node.ill = set()
+    assert not remembered.once({"name": A}, {"name": B}, health={"argv": ["true"]})["changed"]
+
+
+def test_one_that_is_as_asked_and_does_not_come_up_holds_the_first_batch_back(remembered):
+    remembered.task({"name": A}, {"name": B}, {"name": C}, defaults={"wait": "booted"})
+    node = remembered.bench.node
+    usual = node.await_all
+
+    def late(waits, *, parallel):
+        return {**usual(waits, parallel=parallel), **({A: VpsError(f"wait: VPS '{A}' runs, but was not booted.")} if A in waits else {})}
+
+    node.await_all = late
+    wish = [{"name": A}, {"name": B, "hostname": "x"}, {"name": C, "hostname": "x"}]
+    error = remembered.fails(*wish, defaults={"wait": "booted"}, batch=1)
+    assert error.details["not_begun"] == [B, C] and not error.details["changed"]
+    error = remembered.fails(*wish, defaults={"wait": "booted"})
+    assert changed(error.details) == [(B, "hostname"), (C, "hostname")], "without a bound it holds nobody back"
 
 
 @pytest.mark.parametrize(("unlisted", "state"), [("ignore", "started"), ("report", "started"), ("stop", "stopped"), ("absent", "absent")])
@@ -241,6 +297,24 @@ def test_no_more_are_removed_than_the_bound_says(remembered):
     remembered.refused(r"^unlisted_max: needed ", {"name": A}, unlisted="absent")
     remembered.bench.vps(C, protected=True)
     remembered.refused(rf"^unlisted \({C}\): protected: ", {"name": A}, unlisted="absent", unlisted_max=2)
+
+
+def test_vpss_that_somebody_makes_meanwhile_do_not_make_a_run_fail_that_is_through(remembered):
+    remembered.task({"name": A}, {"name": B})
+    node = remembered.bench.node
+    usual = node.work
+
+    def work(part, work, **options):
+        found = usual(part, work, **options)
+        node.work = usual
+        for name in (C, D):
+            remembered.bench.new(name)
+        return found
+
+    node.work = work
+    result = modules.reconcile(node, "vps_fleet", **remembered.given({"name": A, "hostname": "x"}, unlisted="absent", unlisted_max=1))
+    assert changed(result) == [(A, "hostname"), (B, "state")] and result["unlisted"] == [B]
+    assert [remembered.bench.state(name) for name in (A, B, C, D)] == ["started", "absent", "started", "started"]
 
 
 def test_what_is_promised_is_summed_up_once_for_all(remembered):
@@ -282,6 +356,36 @@ def test_only_those_that_differ_are_locked(remembered):
     remembered.bench.node.locked = []
     remembered.once({"name": A}, {"name": B, "hostname": "other"})
     assert remembered.bench.node.locked == [f"vps {B} 120"]
+
+
+def test_what_the_kernel_did_not_take_is_a_failure_of_that_vps(remembered):
+    remembered.task({"name": A}, {"name": B})
+    remembered.bench.node.refused_files = {"pids.max"}
+    error = remembered.fails({"name": A, "limits": {"processes": 50}}, {"name": B, "hostname": "x"})
+    (failed,) = error.details["failed_vpss"]
+    assert failed["vps"] == A and failed["msg"].startswith("limits.processes: it was applied, but read again it does not hold: ")
+    assert changed(error.details) == [(B, "hostname")]
+
+
+def test_what_somebody_changes_while_locks_are_awaited_is_looked_at_again(remembered):
+    remembered.task({"name": A}, {"name": B}, {"name": C})
+    node, first = remembered.bench.node, [True]
+    lock_all = node.lock_all
+
+    def late(kind, names, *, timeout):
+        if first.pop() if first else False:
+            modules.reconcile(node, "vps_container", name=A, hostname="wanted", limits={"memory": "64M"})
+            modules.reconcile(node, "vps_container", name=B, hostname="theirs")
+        return lock_all(kind, names, timeout=timeout)
+
+    node.lock_all, node.locked = late, []
+    result = modules.reconcile(node, "vps_fleet", **remembered.given(
+        {"name": A, "hostname": "wanted"}, {"name": B, "hostname": B}, {"name": C, "hostname": "other"}
+    ))
+    assert changed(result) == [(B, "hostname"), (C, "hostname")], "what is done already is not done again, and not told"
+    assert [line.split()[1] for line in node.locked if line.endswith(" 120")][-5:] == [A, C, A, B, C], "no VPS is changed without its lock"
+    assert [remembered.bench.world.record(name).hostname for name in (A, B, C)] == ["wanted", B, "other"]
+    assert remembered.bench.world.record(A).limits.memory == 64 * MIB, "and nothing of theirs is undone"
 
 
 def test_a_damaged_record_is_told_of_the_vps_that_has_it(fleet):

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.subjects import read_info
-from ansible_collections.mainline.vps.tests.contract.bench import TEMPLATE, A, B, options
+from ansible_collections.mainline.vps.tests.contract.bench import BESIDES, TEMPLATE, A, B, options
 
 NAME = "contract-t"
 
@@ -54,7 +54,7 @@ def test_the_info_module_tells_all_and_changes_nothing(bench):
 def test_the_info_module_tells_of_one_what_the_other_module_does(bench):
     result = bench.new(A, state="started", limits={"memory": "64M"})
     told = read_info(bench.node, {"name": A})["vpss"]
-    assert [{**vps, "disk_used": 0} for vps in told] == [{**result["vps"], "disk_used": 0, **{key: told[0][key] for key in ("usage", "traffic", "snapshots")}}]
+    assert [{**vps, "disk_used": 0} for vps in told] == [{**result["vps"], "disk_used": 0, **{key: told[0][key] for key in BESIDES}}]
     assert read_info(bench.node, {"name": "contract-never"})["vpss"] == []
 
 

@@ -187,5 +187,13 @@ def test_the_report_of_density_tells_each_kind_and_each_bound():
     assert "0.0150 (0.0100–0.0200)" in text, "percent of a core: µs of CPU over µs of time"
 
 
+def test_the_report_of_density_says_of_a_machine_that_has_more_than_before_that_it_cannot_be_measured():
+    sample = Sample(memory=40 * MIB, cache=0, monitor=0, cpu=1, processes=1)
+    text = density([counted(after=101 * MIB)], [], [], machine=[], reserve=0, plot=None)
+    assert text.count("not measurable") == 3 and "-0.50" not in text and "met**" not in text, text
+    text = density([counted(after=101 * MIB, samples={"a": sample, "b": sample})], [], [], machine=[], reserve=0, plot=None)
+    assert text.count("not measurable") == 2 and "**not met**" in text
+
+
 def test_the_report_of_density_says_when_none_runs():
     assert "| running |" in density([counted(samples={}, idle_cpu={}, batches=())], [], [], machine=[], reserve=0, plot=None)

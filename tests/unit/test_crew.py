@@ -6,15 +6,40 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.node import crew
+
+
+@contextmanager
+def at_most(seconds):
+    """TimeoutError, and again in all that waits after it, so that workers that hang do not keep the tests from telling so."""
+
+    def ring(_number, _frame):
+        raise TimeoutError(f"it took more than {seconds} s")
+
+    handler = signal.signal(signal.SIGALRM, ring)
+    around = signal.setitimer(signal.ITIMER_REAL, seconds, 1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *around)
+        signal.signal(signal.SIGALRM, handler)
+
+
+@pytest.fixture(autouse=True)
+def bound():
+    """For a busy machine."""
+    with at_most(120):
+        yield
 
 
 def jobs(*functions):
@@ -64,11 +89,41 @@ def test_a_worker_has_the_lock_of_its_job_and_no_other(tmp_path):
     assert told == [[str(tmp_path / word), 1] for word in "aaabbb"]
 
 
+def test_a_worker_has_no_more_files_than_the_run_had_before():
+    assert crew.run(jobs(lambda _lock: resource.getrlimit(resource.RLIMIT_NOFILE)[0]), 1, soft_limit=77) == [77]
+
+
+def test_a_run_that_is_ended_does_not_wait_for_what_its_workers_are_at(tmp_path):
+    def slow(_lock):
+        (tmp_path / "begun").touch()
+        time.sleep(20)
+        (tmp_path / "through").touch()
+
+    def quick(_lock):
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.01)
+
+    def ended(_number):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        crew.run(jobs(slow, quick), 2, done=ended)
+    assert not (tmp_path / "through").exists(), "it was waited for"
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
 def _target(number):
     try:
         return os.readlink(f"/proc/self/fd/{number}")
     except OSError:  # that of the listing itself
         return ""
+
+
+@pytest.mark.parametrize("hang", [lambda _lock: time.sleep(600), lambda _lock: signal.pause()])
+def test_who_waits_for_a_worker_that_hangs_can_be_ended(hang):
+    with pytest.raises(TimeoutError), at_most(0.5):
+        crew.run(jobs(lambda _lock: None, hang), 2)
 
 
 def test_no_worker_is_left_behind():

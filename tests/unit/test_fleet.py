@@ -5,16 +5,21 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from dataclasses import replace
 
 import pytest
+import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.mainline.vps.plugins.module_utils import fleet_subject, options
-from ansible_collections.mainline.vps.plugins.module_utils.core import fleet, fleet_order, fleet_plan, fleet_room
+from ansible_collections.mainline.vps.plugins.module_utils import fleet_subject, options, runner
+from ansible_collections.mainline.vps.plugins.module_utils.core import fleet, fleet_order, fleet_plan, fleet_result, fleet_room
 from ansible_collections.mainline.vps.plugins.module_utils.core.capacity import Present, Room
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.core.fleet_plan import FleetActual, Item
+from ansible_collections.mainline.vps.plugins.module_utils.core.fidelity import Abilities
+from ansible_collections.mainline.vps.plugins.module_utils.core.interfaces import Bridge, Interface
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import RUNNING, Actual, NodeFacts, Vps
 from ansible_collections.mainline.vps.plugins.module_utils.core.plan import Change, Create, Destroy, Freeze, Plan, Start, Stop, Update, Wait
@@ -63,10 +68,28 @@ def options_of(plan):
         ({"limits": {"plan": "small"}}, {"limits": {"cpus": 2}}, {"limits": {"plan": "small", "cpus": 2}}),
         ({"firewall": {"in": {"default": "drop"}, "out": {"rules": []}}}, {"firewall": {"in": {}}}, {"firewall": {"in": {}, "out": {"rules": []}}}),
         ({}, {"rates": {"in": "1M"}}, {"rates": {"in": "1M"}}),
+        ({"template": "t"}, {"clone_from": "a"}, {"clone_from": "a"}),
+        ({"clone_from": "a"}, {"template": "t"}, {"template": "t"}),
+        ({"template": "t"}, {"clone_from": None}, {"template": "t"}),
+        ({"limits": {"memory": "1G"}}, {"limits": {"memory": "2G", "ram": None}}, {"limits": {"memory": "2G"}}),
+        ({"limits": {"memory": "1G"}}, {"limits": {"ram": None, "memory": "2G"}}, {"limits": {"memory": "2G"}}),
+        ({"limits": {"memory": "1G"}}, {"limits": {"ram": None}}, {"limits": {}}),
+        ({"labels": {"ram": "1"}}, {"labels": {"memory": "2"}}, {"labels": {"ram": "1", "memory": "2"}}),
     ],
 )
 def test_what_a_vps_names_takes_the_place_of_the_defaults(defaults, own, found):
     assert fleet.merge(defaults, own) == found
+
+
+@pytest.mark.parametrize("defaults", [{}, {"limits": {"cpus": 2}}, {"limits": {"memory": "4G"}}], ids=["alone", "beside others", "over the same"])
+def test_a_limit_under_two_names_is_one_error_with_and_without_defaults(defaults):
+    with pytest.raises(VpsError, match=r"^vps\[0\] \(a\): limits\.memory: is given twice, under two of its names \(memory, "):
+        wish({"name": "a", "limits": {"ram": "1G", "memory": "2G"}}, defaults=defaults)
+
+
+def test_a_copy_among_vpss_of_one_template_is_a_copy():
+    first, second = wish({"name": "a"}, {"name": "b", "clone_from": "a"}, defaults={"template": "t"}).vpss
+    assert (first.options["template"], second.disk.clone_from) == ("t", "a") and "template" not in second.options
 
 
 def test_the_defaults_of_vps_container_are_beneath_both():
@@ -89,17 +112,108 @@ def test_an_element_has_every_option_of_a_vps_and_no_default():
         ({"unlisted": "absent"}, "^unlisted_max: needed"),
         ({"batch": 0}, "^batch: 0 is out of range"),
         ({"parallel": 1000}, "^parallel: 1000 is out of range; give 1 to 256"),
-        ({"max_failures": -1}, "^max_failures: "),
+        ({"max_failures": -1, "batch": 1}, "^max_failures: -1 is out of range"),
+        ({"max_failures": 1}, "^max_failures: bounds nothing where all VPSs are changed at once; give batch or health too, or leave it out\\.$"),
+        ({"unlisted_max": 1}, "^unlisted_max: bounds how many VPSs are removed, and with unlisted ignore none are; "),
+        ({"unlisted_max": 1, "unlisted": "stop"}, "^unlisted_max: bounds how many VPSs are removed, and with unlisted stop none are; "),
         ({"health": {}}, "^health.argv: "),
         ({"health": {"argv": ["true"], "timeout": 0}}, "^health.timeout: "),
         ({"health": {"argv": ["true"], "retries": -1}}, "^health.retries: "),
         ({"plans": {"a": {"memory": "x"}}}, r"^plans.a.memory: "),
-        ({"defaults": {"labels": {"1": "x"}}}, r"^vps\[0\] \(a\): labels: "),
+        ({"defaults": {"labels": {"1": "x"}}}, r"^defaults\.labels: "),
     ],
 )
 def test_what_is_wrong_is_named(given, match):
     with pytest.raises(VpsError, match=match):
         wish({"name": "a"}, **given)
+
+
+def misread(**given):
+    """What is said of what Ansible takes no words from, once it has put nulls and defaults between them."""
+    spec = modules.argument_spec("vps_fleet")
+    found = ArgumentSpecValidator(spec).validate(given)
+    assert found.error_messages
+    return list(runner.misread(spec, found.validated_parameters))
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"adresses": []}, "adresses: there is no such option; perhaps addresses is meant."),
+        ({"adresses": None}, "adresses: there is no such option; perhaps addresses is meant."),
+        ({"publish": [{"hst": 80}]}, "publish[0].hst: there is no such option; perhaps host is meant."),
+        ({"publish": [{"host": 80}, {"guest": 80}]}, "publish[1].host: is needed; say it."),
+        ({"publish": [{"host": 1, "?": 2}]}, "publish[0].?: there is no such option; there are address, guest, host, proto."),
+        ({"interfaces": [{"name": "eth1"}]}, "interfaces[0].network: is needed; say it."),
+    ],
+)
+def test_a_word_that_is_no_option_of_a_vps_is_one_sentence_with_its_place(part, said):
+    assert misread(vps=[{"name": "ok"}, {"name": "a", **part}]) == [f"vps[1] (a): {said}"]
+    assert misread(vps=[{"state": "stopped"}]) == ["vps[0] (without a name): name: is needed; say it."]
+
+
+def test_all_vpss_with_such_a_word_are_told_and_other_parts_too():
+    found = misread(vps=[{"name": "a", "limts": {}}, {"name": "b", "state": "up"}, {"name": "c"}], defaults={"limts": {}}, health={"argv": ["x"], "retrys": 1})
+    assert found[:3] == [
+        "defaults.limts: there is no such option; perhaps limits is meant.",
+        "health.retrys: there is no such option; perhaps retries is meant.",
+        "vps[0] (a): limts: there is no such option; perhaps limits is meant.",
+    ]
+    assert found[3].startswith("vps[1] (b): value of state must be one of") and found[3].endswith(", got: up.") and len(found) == 4
+
+
+def test_what_is_wrong_with_each_vps_is_told_and_the_first_is_the_message():
+    with pytest.raises(VpsError) as caught:
+        wish({"name": "a", "limits": {"physpages": "many"}}, {"name": "b"}, {"name": "B"}, *({"name": name, "limits": {"memry": 1}} for name in "cd"))
+    first, second, third = caught.value.details["refused"]
+    assert str(caught.value) == first and first.startswith("vps[0] (a): limits.physpages: ")
+    assert second.startswith("vps[2] (B): name: ")
+    assert third == "vps[3] (c), vps[4] (d): limits.memry: there is no such limit; perhaps memory is meant."
+    with pytest.raises(VpsError, match=r"^vps\[1\] \(without a name\): name: is needed; say it\.$"):
+        wish({"name": "a"}, {"name": None})
+
+
+def test_the_sample_of_what_is_told_is_a_true_one():
+    sample = yaml.safe_load(modules.load("vps_fleet").RETURN)["refused"]["sample"]
+    with pytest.raises(VpsError) as caught:
+        wish(*({"name": name} for name in "abc"), {"name": "web7", "limits": {"physpages": "many"}})
+    assert caught.value.details["refused"] == sample
+
+
+@pytest.mark.parametrize("own", [{}, {"limits": {"cpus": 1}}])
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"memry": "1M"}, "defaults.limits.memry: there is no such limit; perhaps memory is meant."),
+        ({"memory": "1X"}, "defaults.limits.memory: '1X' is not a size"),
+        ({"memory": "1G", "memory_guarantee": "2G"}, "defaults.limits.memory_guarantee: "),
+    ],
+)
+def test_what_is_wrong_in_the_defaults_is_told_of_them_and_once(own, limits, said):
+    with pytest.raises(VpsError) as caught:
+        wish({"name": "a", **own}, {"name": "b", **own}, {"name": "C"}, defaults={"limits": limits})
+    assert str(caught.value).startswith(said)
+    assert [text.split(":")[0] for text in caught.value.details["refused"]] == [said.split(":")[0], "vps[2] (C)"]
+
+
+def test_a_plan_that_there_is_not_is_told_of_who_names_it():
+    asked = wish({"name": "a"}, {"name": "b", "limits": {"plan": "larg"}}, {"name": "c", "limits": {"cpus": 1}}, defaults={"limits": {"plan": "smal"}})
+    with pytest.raises(VpsError) as caught:
+        fleet_plan.compare(asked, actual(vps("a"), vps("b", 2), vps("c", 3)))
+    first, second = caught.value.details["refused"]
+    assert str(caught.value) == first and first.startswith("defaults.limits.plan: there is no plan 'smal' on this node")
+    assert second.startswith("vps[1] (b): limits.plan: there is no plan 'larg' ")
+
+
+def test_what_a_vps_says_itself_is_not_told_of_the_defaults():
+    with pytest.raises(VpsError, match=r"^vps\[1\] \(b\): limits\.memory: '1X' "):
+        wish({"name": "a"}, {"name": "b", "limits": {"memory": "1X"}}, defaults={"limits": {"memory": "64M"}})
+
+
+def test_a_bound_that_may_be_needed_later_or_now_is_taken():
+    assert wish({"name": "a"}, unlisted="report", unlisted_max=2).unlisted_max == 2
+    assert wish({"name": "a"}, unlisted="absent", unlisted_max=0).unlisted_max == 0
+    assert wish({"name": "a"}, max_failures=2, health={"argv": ["true"]}).max_failures == 2
 
 
 def test_a_batch_bears_no_failure_unless_told_so():
@@ -162,6 +276,38 @@ def test_comparing_costs_as_much_for_each_whatever_their_number():
     assert calls(400) < 1.3 * calls(40)
 
 
+def test_a_copy_of_one_that_the_list_makes_comes_after_it():
+    plan = fleet_plan.compare(wish({"name": "a", "template": "t"}, {"name": "b", "clone_from": "a"}), actual())
+    assert [one.needs for one in plan.items] == [frozenset(), frozenset({"a"})]
+    assert [batch.names for batch in fleet_order.batches(plan.at_work, 1)] == [("a",), ("b",)]
+    with pytest.raises(VpsError, match=r"^vps\[0\] \(b\): clone_from: "):
+        fleet_plan.compare(wish({"name": "b", "clone_from": "a"}, {"name": "a", "template": "t"}), actual())
+
+
+def test_a_hardware_address_that_another_one_has_or_gets_is_refused():
+    lan = {"name": "lan", "network": "lan", "mac": "02:00:00:00:00:07"}
+    has = vps("a", interfaces=(Interface(name="lan", network="lan", mac=lan["mac"], host_name="lan0"),))
+    wishes = [{"name": "a", "interfaces": [lan]}, {"name": "b", "interfaces": [lan]}]
+    for one, wished in ((has, wishes[1:]), (vps("a"), wishes)):
+        there = actual(one, vps("b", 2), bridges={"lan": Bridge("br0")})
+        with pytest.raises(VpsError, match=rf"\(b\): interfaces.*mac: {lan['mac']} belongs to VPS a;"):
+            fleet_plan.compare(wish(*wished), there)
+
+
+def test_each_is_compared_with_what_this_machine_can_limit_of_its_own_disk():
+    there = actual(vps("a"), vps("b", 2))
+    plain = replace(there.vpss["b"], node=NodeFacts(abilities=Abilities(swap=False)))
+    told = {"defaults": {"limits": {"memory": "64M", "swap": "64M"}, "unsupported": "fail"}}
+    assert not fleet_plan.compare_each(wish({"name": "a"}, {"name": "b"}, **told), there).refused
+    refused = fleet_plan.compare_each(wish({"name": "a"}, {"name": "b"}, **told), replace(there, vpss={**there.vpss, "b": plain})).refused
+    assert list(refused) == ["b"] and str(refused["b"]).startswith("limits.swap: ")
+
+
+def test_those_that_are_not_listed_have_the_time_to_stop_that_the_defaults_give():
+    plan = fleet_plan.compare(wish({"name": "a"}, unlisted="stop", defaults={"stop_timeout": 7}), actual(vps("a"), vps("b", 2)))
+    assert [step.timeout for step in plan.items[1].plan.steps if isinstance(step, Stop)] == [7]
+
+
 # -- promised -----------------------------------------------------------------------------------------------------------
 
 
@@ -188,6 +334,13 @@ def test_who_gives_back_comes_first_where_there_is_no_room_otherwise():
 def test_one_without_a_limit_is_refused_where_there_is_a_bound():
     refused, _givers = fleet_room.check_promises(room(1), [fleet_room.Promise("a", None, Limits())])
     assert "would have no limit of memory" in str(refused["a"])
+
+
+def test_nothing_more_is_promised_while_it_is_unknown_what_is():
+    unknown = replace(room(1), unknown="pool: a record cannot be read; mend it.")
+    refused, _givers = fleet_room.check_promises(unknown, promises(("a", 2, 1), ("b", 1, 2)))
+    assert {name: str(error) for name, error in refused.items()} == {"b": "pool: a record cannot be read; mend it."}
+    assert fleet_room.check_promises(unknown, promises(("a", 2, 1), ("c", 2, None))) == ({}, {})
 
 
 # -- in order -----------------------------------------------------------------------------------------------------------
@@ -218,6 +371,13 @@ def test_stages_follow_needs_first_and_then_the_boot_order():
     assert [one.names for one in fleet_order.batches(items, 2)] == [("c", "b"), ("a", "e"), ("d",)]
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations("abcdx"))[::7], ids="".join)
+def test_who_needs_several_comes_after_the_last_of_them(order):
+    needs = {"a": "", "b": "a", "c": "b", "d": "xc", "x": ""}
+    (batch,) = fleet_order.batches([item(name, Update(vps(name), frozenset()), needs=set(needs[name])) for name in order], None)
+    assert [set(stage.names) for stage in batch.stages] == [{"a", "x"}, {"b"}, {"c"}, {"d"}]
+
+
 def test_who_is_needed_and_has_nothing_to_do_is_not_waited_for():
     (batch,) = fleet_order.batches([item("a", Start("a"), needs={"elsewhere"})], None)
     assert batch.names == ("a",)
@@ -230,3 +390,23 @@ def test_needs_that_lead_back_are_refused():
 
 def test_nothing_to_do_is_no_batch():
     assert fleet_order.batches([], None) == ()
+
+
+# -- what is told -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failed", "not_begun", "told"),
+    [
+        ("b", "", "vps: 1 of the 3 VPSs that were to be changed failed; the others were done. b: why."),
+        ("abc", "", "vps: 3 of the 3 VPSs that were to be changed failed. a: why. b: why. c: why."),
+        ("a", "bc", "vps: 1 of the 3 VPSs that were to be changed failed; 2 were not begun, because more failed than max_failures allows. a: why."),
+        ("b", "c", "vps: 1 of the 3 VPSs that were to be changed failed; 1 were done; 1 were not begun, because more failed than max_failures allows. b: why."),
+        ("z", "abc", "vps: 1 VPSs that are already as asked are not well (z); nothing was changed, because max_failures allows 0. z: why."),
+    ],
+)
+def test_a_message_says_of_the_others_what_has_become_of_them(failed, not_begun, told):
+    change = Plan((Change("hostname", "a", "b"),), (Start("x"),))
+    items = tuple(Item(fleet_plan.Desired(name, "present", {}), name, Plan() if name == "z" else change, None, None) for name in "abcz")
+    entries = [{"vps": name, "msg": "why."} for name in failed]
+    assert fleet_result.sentence(fleet_plan.FleetPlan(items), entries, not_begun, 0) == told

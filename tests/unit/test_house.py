@@ -19,12 +19,12 @@ HOUSE = Path(next(iter(module_utils.__path__)))
 PURE = {
     "__future__", "collections", "collections.abc", "contextlib", "dataclasses", "hashlib", "ipaddress", "json", "re", "typing", "math", "functools", "enum",
     "itertools",
-    "difflib", "base64", "struct", "urllib.parse", "datetime",
+    "difflib", "fnmatch", "base64", "struct", "urllib.parse", "datetime",
 }
 LOADING = "..loading"  # of core/__init__.py alone, for it comes before all else
 PARTS = (
-    "abilities", "boot", "cgroup", "content", "crew", "engine", "firewall", "fleet_progress", "guest", "interfaces", "keeping", "lxcfs", "network",
-    "probe", "processes", "rates", "record", "resources", "traffic", "usage",
+    "abilities", "boot", "bundle", "cgroup", "content", "crew", "engine", "firewall", "fleet_progress", "guest", "interfaces", "keeping", "lxcfs", "network",
+    "probe", "processes", "rates", "record", "resources", "sparse", "traffic", "usage",
     "sources/archive", "sources/debian", "sources/exported", "sources/fetching", "sources/lxc_images", "sources/minimal", "sources/oci", "sources/streams",
     "sources/unpack",
     "storage/btrfs", "storage/directory", "storage/driver", "storage/ext4", "storage/image", "storage/overlay", "storage/plain", "storage/pool",
@@ -33,6 +33,14 @@ PARTS = (
 LIMITS = {"controls": {"cgroup", "unit"}, "limits": {"cgroup", "controls", "processes"}, "unit": {"cgroup"}}
 # What every part may use: below them all, and of no kernel or disk part's knowledge.
 COMMON = {"tools", "files", "descent", "devices", "locks", "mounts", "netlink", "settings", "spares", "copying", "tree", "syscalls"}
+# Who knows the parts: what takes several of them.
+ABOVE = (
+    "again", "backups", "build", "configuration", "filtering", "fleet", "fleet_steps", "glance", "holding", "inside", "machine", "meter", "metering",
+    "networks", "node", "parts", "programs", "progress", "restic", "returning", "root_steps", "roots", "snapshot_steps", "snapshots", "survey", "sweep",
+    "template_life", "template_steps", "vps_steps", "waiting",
+)
+RUNS = {"run", "run_action", "run_fleet", "run_info"}  # the ways into the runner
+BECOMES = "vps_kept.py"  # is no module for itself
 
 
 @cache
@@ -93,12 +101,41 @@ def test_only_the_runner_knows_ansible(path):
         assert not calls(path) & {"fail_json", "exit_json"}
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_the_parts_do_not_know_each_other(part):
-    path = HOUSE / "node" / f"{part}.py"
-    level = "." * (part.count("/") + 1)
-    own = {name[len(level) :].split(".")[0] for name in imports(path) if name.startswith(level) and not name.startswith(level + ".")}
-    assert own <= COMMON, own - COMMON
+@pytest.mark.parametrize("path", sorted((HOUSE.parent / "modules").glob("*.py")), ids=lambda path: path.name)
+def test_a_module_is_one_call_into_the_runner(path):
+    if path.name != BECOMES:
+        own = set(imports(path)) - {"__future__"}
+        assert all(name.startswith(f"{module_utils.__name__}.") or name == module_utils.__name__ for name in own), own
+        assert not calls(path) & {"AnsibleModule", "fail_json", "exit_json"}
+        assert len([name for name in calls(path) if name in RUNS]) == 1
+
+
+@pytest.mark.parametrize("path", files("."), ids=named)
+def test_only_the_runner_asks_for_check_mode(path):
+    asked = [node for node in nodes(path) if isinstance(node, ast.Attribute) and node.attr == "check_mode"]
+    assert bool(asked) == (named(path) == "runner.py")
+
+
+def test_each_file_of_the_node_has_its_floor():
+    there = sorted(str(path.relative_to(HOUSE / "node").with_suffix("")) for path in files("node") if path.name != "__init__.py")
+    assert sorted([*ABOVE, *LIMITS, *PARTS, *COMMON]) == there
+
+
+def neighbours(name: str) -> set[str]:
+    """What a file of the node imports of the node, but for what all may."""
+    level = "." * (name.count("/") + 1)
+    found = {word[len(level) :].split(".")[0] for word in imports(HOUSE / "node" / f"{name}.py") if word.startswith(level) and not word.startswith(level + ".")}
+    return found - COMMON
+
+
+@pytest.mark.parametrize("part", [*PARTS, *sorted(COMMON)])
+def test_the_parts_do_not_know_each_other_and_what_all_use_knows_none(part):
+    assert not neighbours(part)
+
+
+@pytest.mark.parametrize("name", ABOVE)
+def test_what_is_above_the_parts_knows_some(name):
+    assert neighbours(name), "it is a part"
 
 
 @pytest.mark.parametrize("name", LIMITS)
@@ -118,3 +155,18 @@ def test_no_shell_is_ever_asked(path):
 @pytest.mark.parametrize("path", files("."), ids=named)
 def test_nothing_that_is_slow_to_import_is_imported(path):
     assert not {name.split(".")[0] for name in imports(path)} & {"pyroute2", "yaml", "jinja2", "requests"}
+
+
+def test_properties_are_tried_with_the_same_examples_in_each_run_of_any_test_file():
+    assert "ansible_collections.mainline.vps.tests.unit" in set(imports(Path(__file__).with_name("conftest.py")))
+
+
+def test_what_a_login_that_is_not_root_is_told_is_written_once():
+    assert [named(path) for path in files(".") if '"become: ' in path.read_text(encoding="utf-8")] == ["node/settings.py"]
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "plugins", "tests"])
+def test_no_line_is_longer_than_160_characters(folder):
+    paths = sorted((Path(__file__).parents[2] / folder).rglob("*.py"))
+    long = [f"{path.name}:{number}" for path in paths for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if len(line) > 160]
+    assert paths and not long

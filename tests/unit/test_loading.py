@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -121,15 +122,62 @@ def test_another_source_is_other_code(run, archive, tmp_path):
     assert len(set((tmp_path / "kept").iterdir()) - kept) == 1
 
 
+def test_another_python_has_code_of_its_own(run):
+    other = f"sys.modules[{PACKAGE!r} + '.loading'].MAGIC_NUMBER = b'another'\n"
+    first = run(LIMITS)
+    assert run(other + LIMITS) == first, "it was given what was compiled for this one"
+    assert set(run(other + LIMITS)) <= BEFORE and set(run(LIMITS)) <= BEFORE, "what each has compiled is kept beside the other's"
+
+
 def test_root_alone_may_write_there(run, tmp_path):
     run(LIMITS)
     assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o700
 
 
-def test_nothing_is_taken_from_where_others_may_write(run, tmp_path):
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder away, which takes root")
+NOT_OURS = pytest.mark.parametrize("spoil", [
+    lambda kept: kept.chmod(0o777), lambda kept: kept.chmod(0o720), lambda kept: kept.symlink_to(kept.rename(kept.with_name("elsewhere"))),
+    pytest.param(lambda kept: os.chown(kept, 1000, 1000), marks=AS_ROOT),
+], ids=["all may write there", "its group may", "a link", "somebody's"])
+
+
+@NOT_OURS
+def test_nothing_is_taken_from_where_others_may_write(run, tmp_path, spoil):
     first = run(LIMITS)
-    (tmp_path / "kept").chmod(0o777)
+    spoil(tmp_path / "kept")
     assert run(LIMITS) == first
+
+
+@NOT_OURS
+@pytest.mark.parametrize("name", ["", f"vps_info-{0:064x}"], ids=["code", "an archive"])
+def test_nor_written_there(run, tmp_path, spoil, name):
+    (tmp_path / "kept").mkdir(mode=0o700)
+    spoil(tmp_path / "kept")
+    run(f"import os; os.environ['VPS_CODE'] = '{name}'\n{LIMITS}")
+    assert not list((tmp_path / "kept").iterdir())
+
+
+def test_a_link_where_code_is_written_is_not_followed(run, tmp_path):
+    first = run(LIMITS)
+    names = [file.rename(file.with_suffix(".before")).with_suffix("") for file in (tmp_path / "kept").iterdir()]
+    (tmp_path / "precious").write_text("precious")
+    links = f"import os\nfor name in {[str(name) for name in names]}: os.symlink({str(tmp_path / 'precious')!r}, f'{{name}}.{{os.getpid()}}')\n"
+    assert run(links + LIMITS) == first
+    assert (tmp_path / "precious").read_text() == "precious" and all(name.is_file() and not name.is_symlink() for name in names)
+
+
+def test_what_is_old_goes_when_an_archive_comes_and_archives_by_their_number(run, tmp_path):
+    run(LIMITS)
+    kept, day = tmp_path / "kept", 86400
+    code, other = sorted(kept.iterdir())[:2]
+    old = [code, kept / f"{code.name}.1", kept / f"vps_info-{1:064x}.zip.2"]
+    stay = [other, kept / f"{other.name}.1", kept / f"vps_node-{1:064x}.zip"]
+    for file in (*old, *stay):
+        file.touch()
+        os.utime(file, (time.time() - (2 if file in old or file.suffix == ".zip" else 0.5) * day,) * 2)
+    run(f"import os; os.environ['VPS_CODE'] = 'vps_info-{0:064x}'\nimport {PACKAGE}.core")
+    assert not [file.name for file in old if file.exists()] and all(file.exists() for file in stay)
+    assert (kept / f"vps_info-{0:064x}.zip").exists()
 
 
 def test_where_nothing_can_be_kept_it_runs_all_the_same(run, tmp_path):

@@ -67,7 +67,8 @@ def _after(step: object, actual: Actual) -> Actual:
         if step.file is None:
             return replace(actual, pool=replace(actual.pool, empty=False, folders=machine.FOLDERS))
         pool = Pool(step.pool, directory=True, empty=False, btrfs=True, backing=step.file, quota=True, mode=0o711, folders=machine.FOLDERS)
-        return replace(actual, pool=pool, file=replace(actual.file, exists=True, ours=True, size=max(step.size or 0, actual.file.size)))
+        known = replace(actual, vpss=actual.vpss or (), templates=actual.templates or ())
+        return replace(known, pool=pool, file=replace(actual.file, exists=True, ours=True, size=max(step.size or 0, actual.file.size)))
     if isinstance(step, machine.RemovePool):
         if step.file is None:
             return replace(actual, pool=replace(actual.pool, folders=(), empty=True))
@@ -77,6 +78,9 @@ def _after(step: object, actual: Actual) -> Actual:
     if isinstance(step, machine.SetRules):
         mark = (re.findall("chain (is_[0-9a-f]+) ", step.text) or [None])[0]
         return replace(actual, rules=None if mark is None else (mark, ruleset.rules_in(step.text)))
+    if isinstance(step, machine.FollowVpss):
+        rules = ruleset.ruleset(actual.settings.all_networks, actual.vpss)
+        return replace(actual, rules=(rules.mark, rules.rules), texts={**actual.texts, "network": rules.text})
     if isinstance(step, machine.SetLxcMode):
         return replace(actual, lxc_mode=step.mode)
     if isinstance(step, machine.SetBoot):
@@ -122,6 +126,14 @@ def test_a_run_that_was_killed_anywhere_is_finished_by_the_next(killed_after):
     for step in compare(wish(), SYSTEMD).steps[:killed_after]:
         actual = _after(step, actual)
     assert applied(wish(), actual) == SYSTEMD_NODE
+
+
+@pytest.mark.parametrize("lost", [{"rules": None}, {"texts": {**NODE.texts, "network": None}}, {"rules": None, "texts": {**NODE.texts, "network": None}}])
+def test_a_run_that_was_killed_before_it_had_mounted_the_pool_is_finished_by_the_next(lost):
+    """Whether there are VPSs in it, which have asked for rules, is known once it is mounted."""
+    killed = replace(NODE, pool=Pool(POOL, directory=True), vpss=None, templates=None, **lost)
+    assert changed(wish(), killed) == {"pool": ("not mounted", POOL), "firewall": ("absent", "loaded")}
+    assert applied(wish(), killed) == NODE
 
 
 @pytest.mark.parametrize("stock", [STOCK, SYSTEMD])

@@ -90,6 +90,13 @@ def test_whatever_a_value_is_the_text_is_utf_8_and_bounded(value):
     assert len(text.encode("utf-8")) < 8 * exposition.LONGEST + 100
 
 
+def test_a_long_value_is_cut():
+    longest = exposition.LONGEST
+    assert longest >= 63, "a name is whole"
+    for length in (longest, longest + 1, 10_000):
+        assert list(parsed(render([Family("a", GAUGE, "A.", ("x",), {("é" * length,): 1})]))) == [("a", (("x", "é" * longest),))]
+
+
 @pytest.mark.parametrize("name", ["", "1a", "a b", "a\nb", "a{", "ä"])
 def test_a_name_that_is_none_is_a_mistake(name):
     with pytest.raises(ValueError):
@@ -124,7 +131,8 @@ def test_a_vps_is_told_as_vps_info_tells_it(kernel, version):
     assert found["vps_cpu_limit_cores", own] == 0.2
     assert found["vps_cpu_seconds_total", own] == used["cpu"]["usage_usec"] / 1e6 > 0
     assert found["vps_memory_oom_kills_total", own] == used["memory"]["oom_kill"]
-    assert found["vps_network_transmit_bytes_total", own] == 3
+    carried = [found[f"vps_network_{name}_total", own] for name in ("receive_bytes", "receive_packets", "transmit_bytes", "transmit_packets")]
+    assert carried == [1, 2, 3, 4]
     assert found["vps_pressure_stalled_seconds_total", (*own, ("resource", "memory"))] == used["pressure"]["memory"]["full"]["total"] / 1e6
     for column, key in (("held", "held"), ("maxheld", "peak"), ("barrier", "barrier"), ("limit", "limit"), ("failcnt_total", "failcnt")):
         for name in BEANCOUNTERS:
@@ -133,8 +141,17 @@ def test_a_vps_is_told_as_vps_info_tells_it(kernel, version):
 
 def test_a_stopped_vps_has_its_disk_and_no_limit_or_counter_that_nobody_reads():
     found = of(Metered(WEB, used=usage.tell(Counters(2, {}, Used(space=5)), Limits())))
-    assert found["vps_running"] == 0 and found["vps_disk_bytes"] == 5
+    assert (found["vps_running"], found["vps_frozen"]) == (0, 0) and found["vps_disk_bytes"] == 5
     assert not [name for name in found if name.startswith(("vps_memory", "vps_cpu", "vps_processes"))]
+
+
+def test_times_of_the_kernel_are_told_in_seconds():
+    cpu = {"usage_usec": 1_500_000, "user_usec": 500_000, "system_usec": 1_000_000, "throttled_usec": 2_500_000, "nr_throttled": 3, "nr_periods": 4}
+    found = of(Metered(WEB, RUNNING, {"cpu": cpu}))
+    assert {name: found[f"vps_cpu_{name}_total"] for name in ("seconds", "user_seconds", "system_seconds", "throttled_seconds")} == {
+        "seconds": 1.5, "user_seconds": 0.5, "system_seconds": 1, "throttled_seconds": 2.5,
+    }
+    assert (found["vps_cpu_throttled_periods_total"], found["vps_cpu_periods_total"]) == (3, 4)
 
 
 def test_a_frozen_vps_does_not_run_and_has_not_stopped():
@@ -220,3 +237,11 @@ def test_every_metric_that_is_asked_for_is_told(file):
 def test_every_metric_that_is_told_is_documented():
     page = (HOUSE / "docs/metrics.md").read_text(encoding="utf-8")
     assert not [family.name for family in families(Reading(SUMMARY)) if f"`{family.name}`" not in page]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("2026-01-31T12:00:00+00:00\n", 1769860800), ("2026-01-31T13:00:00+01:00", 1769860800), ("yesterday", None), ("", None), (None, None)],
+)
+def test_when_something_was_is_told_or_nothing(text, found):
+    assert metrics.moment(text) == found

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.mainline.vps.plugins.module_utils import metrics_program
 from ansible_collections.mainline.vps.plugins.module_utils.core import metrics_plan
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.core.metrics_plan import Actual, Desired, Settings, compare, parse_metrics
@@ -97,7 +98,12 @@ def test_a_file_that_is_to_be_elsewhere_is_not_left_behind():
 def test_a_folder_that_was_made_for_it_is_remembered():
     there = done(parse(), replace(NOTHING, missing="/var/lib/prometheus"))
     assert there.settings is not None and there.settings.made_folder == "/var/lib/prometheus"
-    assert changed(parse(), replace(there, missing=None)) == {}
+    there = replace(there, missing=None)
+    assert changed(parse(), there) == {}
+    other = done(parse(interval=120), there)
+    assert other.settings == Settings(interval=120, made_folder="/var/lib/prometheus"), "it is still to go with it"
+    moved = done(parse(file=OTHERS.file), replace(other, missing="/srv/metrics"))
+    assert moved.settings == Settings(OTHERS.file, interval=60, made_folder="/srv/metrics")
 
 
 @pytest.mark.parametrize(
@@ -172,6 +178,14 @@ def test_the_program_is_this_code_and_all_that_it_imports_is_in_it(program):
                     modules_ = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
                     assert all(module.split(".")[0] in sys.stdlib_module_names for module in modules_), f"{name} imports {modules_}"
     assert not {"mainline_vps/runner.py", "mainline_vps/subjects.py"} & names, "there is no Ansible beside it"
+
+
+def test_the_program_says_in_a_sentence_that_its_settings_have_been_edited_wrongly(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(metering, "METRICS", str(tmp_path / "metrics.json"))
+    (tmp_path / "metrics.json").write_text(replace(OTHERS, labels=("a-b", "a.b")).to_text(), encoding="utf-8")
+    assert metrics_program.main() == 2
+    said = capsys.readouterr().err
+    assert said.startswith("vps-metrics: node: ") and "two of its labels are the same to Prometheus" in said and said.count("\n") == 1
 
 
 def test_the_program_says_in_a_sentence_what_it_lacks(program):

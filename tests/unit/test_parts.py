@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ansible_collections.mainline.vps.plugins.module_utils.core.model import Vps
@@ -37,6 +39,26 @@ def test_a_finished_vps_has_them_whether_a_run_is_at_work_on_it_or_not(parts):
     parts.vps.store(WEB, parts.vps.begin("web"))
     parts.vps.commit("web")
     assert parts.reserved() == [WEB]
+
+
+def test_a_vps_that_is_finished_while_somebody_looks_is_not_missed(parts, monkeypatch):
+    """Nobody who makes one has the node's lock by then."""
+    looks = [parts.vps.all, parts.vps.staged]
+
+    def between(look):
+        def found(unread=None):
+            seen = look(unread)
+            if os.path.exists(parts.vps.staging("web")):
+                parts.vps.commit("web")
+            return seen
+
+        return found
+
+    monkeypatch.setattr(parts.vps, "all", between(looks[0]))
+    monkeypatch.setattr(parts.vps, "staged", between(looks[1]))
+    with locks.hold("vps", "web", timeout=0):
+        parts.vps.store(WEB, parts.vps.begin("web"))
+        assert parts.reserved() == [WEB]
 
 
 def test_an_address_that_a_vps_is_giving_up_is_still_its_own():

@@ -152,6 +152,13 @@ def test_of_the_defaults_a_vps_has_what_it_does_not_say_itself_limits_and_labels
     assert result["nodes"]["b"]["promised"] == {"memory": 12.5, "cpu": 100.0, "disk": 0.0}
 
 
+def test_a_label_may_have_the_name_of_a_limit():
+    fleet, nodes = [vps("a1", labels={"ram": "1"}), vps("a2", labels={"ram": "2"})], {"a": node(), "b": node()}
+    defaults = {"labels": {"ram": "1", "memory": "x"}}
+    places = [set(nodes_of(vps_place(fleet, nodes, "pack", apart={key: "hard"}, defaults=defaults)).values()) for key in ("ram", "memory")]
+    assert [len(each) for each in places] == [1, 2]
+
+
 def test_without_any_limit_each_goes_where_there_are_fewest():
     nodes = {name: node() for name in "abcd"}
     for strategy in ("spread", "pack"):
@@ -202,6 +209,38 @@ def test_labels_of_vpss_that_are_not_in_the_list_keep_others_away_too():
     assert nodes_of(vps_place([vps("new", labels={"k": "v"})], nodes, "pack", apart={"k": "hard"})) == {"new": "a"}
 
 
+def test_a_label_that_none_has_yet_is_refused_only_where_it_could_be_a_slip():
+    there = {"a": node(vps("old", labels={"k": "v"}))}
+    assert nodes_of(vps_place([vps("new", labels={"l": "v"})], there, apart={"k": "hard"})) == {"new": "a"}
+    assert nodes_of(vps_place([vps("new")], there, apart={"c": "hard"})) == {"new": "a"}
+    assert nodes_of(vps_place([vps("old", labels={"l": "v"})], there, apart={"c": "hard"})) == {"old": "a"}
+
+
+@pytest.mark.parametrize(("strategy", "machines"), [(strategy, count) for strategy in ("pack", "spread") for count in (5, 6, 7)])
+def test_the_last_of_a_large_cluster_finds_a_node_though_others_are_larger(strategy, machines):
+    """Seven clusters of five and one of seven, of two plans, on nodes 73 % full: refused are those for whom there are no nodes at all."""
+    fleet = []
+    for cluster, members in enumerate([5] * 7 + [7]):
+        fleet += [vps(f"c{cluster}-{number}", "1G" if (cluster + number) % 3 else "3G", labels={"cluster": str(cluster)}) for number in range(members)]
+    fleet += [vps(f"alone{number}", "3G") for number in range(5)]
+    nodes = {f"n{number}": node(present=Present(-(-116 * GIB // machines // GIB) * GIB, 0, 400, 1000 * GIB, 32768)) for number in range(machines)}
+    refused = vps_place(fleet, nodes, strategy, apart={"cluster": "hard"})["refused"]
+    assert len(refused) == max(0, 7 - machines), [one["name"] for one in refused]
+
+
+def test_a_cluster_counts_with_those_of_it_that_are_on_nodes():
+    nodes = {"a": node(vps("old", "1G", labels={"k": "v"})), "b": node(vps("x", "4G")), "c": node(vps("y", "8G"))}
+    fleet = [vps("large", "4G"), vps("new", "1G", labels={"k": "v"})]
+    result = vps_place(fleet, nodes, "pack", apart={"k": "hard"})
+    assert nodes_of(result) == {"large": "a", "new": "b"}
+
+
+def test_those_without_size_come_last_though_they_are_of_a_cluster():
+    fleet = [*(vps(f"n{number}", None, labels={"k": "v"}) for number in range(3)), vps("large", "7G"), vps("small", "1G")]
+    result = vps_place(fleet, {name: node() for name in "abc"}, "pack", apart={"k": "hard"})
+    assert nodes_of(result)["large"] == nodes_of(result)["small"]
+
+
 # -- whatever there is ---------------------------------------------------------------------------------------------------------
 
 wishes = {"memory": st.sampled_from(["256M", "1G", "1500M", "3G"]), "diskspace": st.sampled_from(["5G", "30G"]), "cpulimit": st.sampled_from(["50%", "200%"])}
@@ -214,12 +253,19 @@ machines = st.lists(
     max_size=6,
 ).map(lambda each: {f"n{number}": node(present=Present(gib * GIB, 0, 400, disk * GIB, 32768), **own) for number, (gib, disk, own) in enumerate(each)})
 strategies = st.sampled_from(["spread", "pack"])
+
+
+def held(apart: dict[str, str], fleet: list[dict]) -> dict[str, str]:
+    """Of these labels those that a VPS has; the others are refused."""
+    return {key: word for key, word in apart.items() if any(key in one["labels"] for one in fleet)}
+
+
 aparts = st.dictionaries(st.sampled_from(["k", "l"]), st.sampled_from(["hard", "soft"]))
 
 
 @given(fleets, machines, strategies, aparts)
 def test_no_node_takes_more_than_it_may_and_none_refuses_what_was_decided(fleet, nodes, strategy, apart):
-    result = vps_place(fleet, nodes, strategy, apart=apart)
+    result = vps_place(fleet, nodes, strategy, apart=held(apart, fleet))
     assert len(result["placed"]) + len(result["refused"]) == len(fleet)
     for name, listed in result["by_node"].items():
         told = nodes[name]["node"]["capacity"]
@@ -237,11 +283,11 @@ def test_no_node_takes_more_than_it_may_and_none_refuses_what_was_decided(fleet,
 
 @given(fleets, machines, strategies, aparts, st.randoms(use_true_random=False))
 def test_the_order_in_which_vpss_and_nodes_are_told_does_not_matter(fleet, nodes, strategy, apart, shuffled: random.Random):
-    first = vps_place(fleet, nodes, strategy, apart=apart)
+    first = vps_place(fleet, nodes, strategy, apart=held(apart, fleet))
     others, names = list(fleet), list(nodes)
     shuffled.shuffle(others)
     shuffled.shuffle(names)
-    again = vps_place(others, {name: nodes[name] for name in names}, strategy, apart=apart)
+    again = vps_place(others, {name: nodes[name] for name in names}, strategy, apart=held(apart, fleet))
     assert {one["name"]: one for one in again["placed"]} == {one["name"]: one for one in first["placed"]}
     assert {one["name"]: one for one in again["refused"]} == {one["name"]: one for one in first["refused"]}
     assert again["nodes"] == first["nodes"]
@@ -249,20 +295,20 @@ def test_the_order_in_which_vpss_and_nodes_are_told_does_not_matter(fleet, nodes
 
 @given(fleets, machines, strategies, aparts, entries)
 def test_another_vps_or_another_node_moves_none_that_is_placed(fleet, nodes, strategy, apart, entry):
-    first = vps_place(fleet, nodes, strategy, apart=apart)
+    first = vps_place(fleet, nodes, strategy, apart=held(apart, fleet))
     after = settled(fleet, nodes, first)
     here = [one for one in fleet if one["name"] in nodes_of(first)]
     for larger, more in ((here, after), ([{"name": "a-new", **entry}, *here], after), (here, {"a-new": node(), **after}), (here[1:], after)):
-        again = nodes_of(vps_place(larger, more, strategy, apart=apart))
+        again = nodes_of(vps_place(larger, more, strategy, apart=held(apart, fleet)))
         assert again.items() >= {name: place for name, place in nodes_of(first).items() if name in {one["name"] for one in larger}}.items()
-    unchanged = vps_place(here, after, strategy, apart=apart)
+    unchanged = vps_place(here, after, strategy, apart=held(apart, fleet))
     assert not any(one["new"] for one in unchanged["placed"])
     assert unchanged["misplaced"] == []
 
 
 @given(fleets, machines, strategies)
 def test_two_that_are_kept_apart_never_share_a_node(fleet, nodes, strategy):
-    for listed in vps_place(fleet, nodes, strategy, apart={"k": "hard", "l": "hard"})["by_node"].values():
+    for listed in vps_place(fleet, nodes, strategy, apart=held({"k": "hard", "l": "hard"}, fleet))["by_node"].values():
         for key in "kl":
             values = [one["labels"][key] for one in listed if key in one["labels"]]
             assert len(values) == len(set(values))
@@ -361,8 +407,22 @@ GOOD = {"a": node()}
         ([vps("Web")], GOOD, {}, "vps[0] (Web): name: 'Web' cannot be used"),
         ([vps("a"), vps("a")], GOOD, {}, "vps[1] (a): is in the list twice"),
         ([vps("a", "1X")], GOOD, {}, "vps[0] (a): limits.memory: '1X' is not a size"),
+        *((
+            [{"name": "a", "limits": {"ram": "1G", "memory": "2G"}}], GOOD, {"defaults": defaults},
+            "vps[0] (a): limits.memory: is given twice, under two of its names (memory, ",
+        ) for defaults in ({}, {"limits": {"cpus": 2}})),
         ([{"name": "a", "limits": "1G"}], GOOD, {}, "vps[0] (a): limits: '1G' is no set of limits"),
-        ([{"name": "a", "limits": {"plan": "big"}}], GOOD, {}, "vps[0] (a): limits.plan: there is no plan 'big'"),
+        ([{"name": "a", "limits": {"plan": "big"}}], GOOD, {}, "vps[0] (a): limits.plan: there is no plan 'big' in plans; give them in plans, "),
+        ([{"name": "a", "limits": {"plan": "smal"}}], GOOD, {"plans": {"small": {}}}, "vps[0] (a): limits.plan: there is no plan 'smal' in plans; perhaps "),
+        ([{"name": "a", "limits": {"plan": "x"}}], GOOD, {"plans": {"small": {}}}, "vps[0] (a): limits.plan: there is no plan 'x' in plans; there are small."),
+        ([vps("a", limts={})], GOOD, {}, "vps[0] (a): limts: there is no such option; perhaps limits is meant."),
+        ([vps("a", nod="a")], GOOD, {}, "vps[0] (a): nod: there is no such option; perhaps node is meant."),
+        ([vps("a")], GOOD, {"defaults": {"limts": {}}}, "defaults.limts: there is no such option; perhaps limits is meant."),
+        ([], GOOD, {"defaults": {"name": "x"}}, "defaults.name: there is no such option; "),
+        ([{"name": "a"}], GOOD, {"defaults": {"limits": {"memry": 1}}}, "defaults.limits.memry: there is no such limit; perhaps memory is meant."),
+        ([vps("a")], GOOD, {"defaults": {"limits": {"plan": "x"}}}, "defaults.limits.plan: there is no plan 'x' in plans; "),
+        ([vps("a", labels={"cluster": "x"})], GOOD, {"apart": {"clstr": "hard"}}, "apart.clstr: no VPS has such a label; perhaps cluster is meant."),
+        ([vps("a", labels={"tier": "x"})], GOOD, {"apart": {"k": "soft"}}, "apart.k: no VPS has such a label; leave it out until one has it."),
         ([vps("a", labels=["k"])], GOOD, {}, "vps[0] (a): labels: "),
         ([vps("a", node=5)], GOOD, {}, "vps[0] (a): node: '5' is no name of a node"),
         ([vps("a", node="z")], GOOD, {}, "vps (a): node: there is no node 'z' among nodes"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from . import limits as limits_
@@ -70,6 +71,7 @@ def keys_of(file: str) -> tuple[str, ...]:
     return _KEYS_OF[file]
 
 
+@lru_cache(maxsize=None)
 def files_of(key: str, *, version: int) -> tuple[str, ...]:
     """The files of a cgroup that hold a key."""
     return tuple(file for file in cgroup_files(Limits(), version=version) if key in _KEYS_OF[file])

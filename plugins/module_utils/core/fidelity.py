@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from .beancounters import APPROXIMATE, BTRFS, IMAGE, KEYS, PLAIN, UNSUPPORTED, V1, V2, Bound, Fidelity, format_value
@@ -51,7 +52,7 @@ class Abilities:
     most_files: int = 1 << 20
     overlay: bool = True
     layers: bool = True
-    hard_limits: Mapping[str, int] = field(default_factory=dict)
+    hard_limits: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def disk(self) -> str:
@@ -106,6 +107,7 @@ def softened(limits: Limits, abilities: Abilities) -> dict[str, str]:
     return {name: why for name in pairs if why and len(set(getattr(limits, name))) == 2 and fidelity(name, abilities).word != UNSUPPORTED}
 
 
+@lru_cache(maxsize=256)  # of many VPSs most have the limits of a few plans
 def enforced(limits: Limits, abilities: Abilities) -> Limits:
     """The limits without what this machine cannot keep of them."""
     without, soft = refused(limits, abilities), softened(limits, abilities)

@@ -49,8 +49,7 @@ def work_of(steps: Sequence[object]) -> Work:
     """The parts of a plan's steps."""
     place = next((number for number, step in enumerate(steps) if isinstance(step, Wait)), len(steps))
     before, after = tuple(steps[:place]), tuple(steps[place + 1 :])
-    wait = steps[place] if place < len(steps) else None
-    assert wait is None or isinstance(wait, Wait)
+    wait = next((step for step in steps if isinstance(step, Wait)), None)
     start = next((number for number, step in enumerate(before) if isinstance(step, Start)), None)
     if start is None:
         return Work(before, (), wait, after)

@@ -26,7 +26,6 @@ from .plan import Change, Create, Destroy, Plan, Update
 from .places import link_of
 from .pools import Wanted, beyond
 
-_MOST_NAMED = 3  # VPSs in a warning
 _RUN = ("started", "restarted", "rescue")  # the states in which one runs
 
 
@@ -103,13 +102,7 @@ class FleetPlan:
         for one in self.items:
             for text in one.plan.warnings:
                 about.setdefault(text, []).append(one.name)
-        return [text if text.startswith("pool: ") else f"{_some(names)}: {text}" for text, names in about.items()]
-
-
-def _some(names: list[str]) -> str:
-    """The first of them, and how many more there are."""
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
+        return [text if text.startswith("pool: ") else f"{fleet.some(names)}: {text}" for text, names in about.items()]
 
 
 def told(changes: Iterable[tuple[str, Change]]) -> list[dict[str, Any]]:
@@ -119,24 +112,26 @@ def told(changes: Iterable[tuple[str, Change]]) -> list[dict[str, Any]]:
 
 def compare(wish: Wish, actual: FleetActual) -> FleetPlan:
     """The plan for all; raises VpsError, which names the VPS and the option, for what cannot be. What else cannot is said in its details."""
+    if wish.unlisted == fleet.ABSENT:
+        fleet.refuse_too_many(wish, _unlisted(wish, actual))
     plan = compare_each(wish, actual)
     if not plan.refused:
         return plan
-    about: dict[str, list[str]] = {}
-    for name, error in plan.refused.items():
-        about.setdefault(str(error), []).append(fleet.by_name(wish, name))
-    refused = [f"{_some(places)}: {text}" for text, places in about.items()]
-    (text, places), first = next(iter(about.items())), next(iter(plan.refused.values()))
-    whose = "" if text == actual.node.damaged else f"{places[0]}: "  # of a VPS that need not be in the list
-    raise VpsError(f"{whose}{text}", **{**first.details, "refused": refused})
+    message, refused = fleet.refusal(fleet.blame(wish, name, str(error)) for name, error in plan.refused.items())
+    first = next(iter(plan.refused.values()))
+    if str(first) == actual.node.damaged:
+        message = str(first)  # of a VPS that need not be in the list
+    raise VpsError(message, **{**first.details, "refused": refused})
+
+
+def to_ask(wish: Wish, plan: FleetPlan) -> bool:
+    """Whether a program is to say of any VPS that it is well."""
+    return wish.health is not None and any(one.runs for one in plan.items)
 
 
 def compare_each(wish: Wish, actual: FleetActual) -> FleetPlan:
-    """The same, with what cannot be in `refused`."""
-    listed = {one.name for one in wish.vpss}
-    unlisted = tuple(name for name in sorted(actual.names) if name not in listed)
-    gone = unlisted if wish.unlisted == fleet.ABSENT else ()
-    fleet.refuse_too_many(wish, gone)
+    """The same, with what cannot be in `refused`; of how many may go nothing is said, for by now they may have gone."""
+    unlisted = _unlisted(wish, actual)
     state = {fleet.ABSENT: "absent", fleet.STOP: "stopped"}.get(wish.unlisted)
     others = [Desired(name, state, {}, stop_timeout=wish.stop_timeout, must_exist=True) for name in unlisted] if state else []
     wishes = [*zip(wish.vpss, wish.places), *((one, f"unlisted ({one.name})") for one in others)]
@@ -157,6 +152,11 @@ def compare_each(wish: Wish, actual: FleetActual) -> FleetPlan:
         refused, givers = check_promises(actual.node.room, changes)
         items = [replace(one, needs=one.needs | givers[one.name]) if one.name in givers else one for one in items]
     return FleetPlan(tuple(items), unlisted, refused)
+
+
+def _unlisted(wish: Wish, actual: FleetActual) -> tuple[str, ...]:
+    listed = {one.name for one in wish.vpss}
+    return tuple(name for name in sorted(actual.names) if name not in listed)
 
 
 def _after_copies(items: list[Item]) -> list[Item]:

@@ -16,7 +16,8 @@ from .errors import VpsError
 from .fleet_plan import FleetPlan, Item, told
 from .plan import Change
 
-_MOST_NAMED = 3  # failures that the message tells itself
+_MOST_TOLD = 3  # failures that the message tells itself
+_MOST_NAMED = 8  # VPSs that it names
 
 
 @dataclass
@@ -34,7 +35,7 @@ def judge(plan: FleetPlan, outcome: Outcome, after: FleetPlan) -> tuple[FleetPla
     done: list[Item] = []
     failed: list[dict[str, Any]] = []
     for one in plan.items:
-        if not one.plan.steps:
+        if not one.plan.steps and one.name not in outcome.failed:
             done.append(one)
             continue
         missing = left.get(one.name, ())
@@ -53,12 +54,18 @@ def judge(plan: FleetPlan, outcome: Outcome, after: FleetPlan) -> tuple[FleetPla
         done.append(_only(one, made))
         failed.append({
             "vps": one.name,
-            "msg": str(error),
+            "msg": str(error) if one.plan.changed else _unwell(error),
             "done": [_plain(change) for change in made],
             "not_done": [_plain(change) for change in (missing if one.name in left else one.plan.changes)],
             **error.details,
         })
     return FleetPlan(tuple(done), plan.unlisted), failed
+
+
+def _unwell(error: VpsError) -> str:
+    """What is said of one that this run has not changed."""
+    option, _colon, why = str(error).partition(": ")
+    return f"{option}: this VPS is already as asked, was not changed, and is not well: {why}"
 
 
 def _only(one: Item, changes: Sequence[Change]) -> Item:
@@ -90,9 +97,25 @@ def with_failures(found: Mapping[str, Any], failed: Sequence[Mapping[str, Any]],
     return {**found, "failed_vpss": list(failed), "not_begun": list(not_begun), "summary": summary}
 
 
-def sentence(failed: Sequence[Mapping[str, Any]], not_begun: Sequence[str], tried: int) -> str:
-    """The message of a task of which some VPSs failed."""
-    some = " ".join(f"{one['vps']}: {one['msg']}" for one in failed[:_MOST_NAMED])
-    more = f" And {len(failed) - _MOST_NAMED} more, see failed_vpss." if len(failed) > _MOST_NAMED else ""
-    rest = f" {len(not_begun)} VPSs were not begun, because more failed than max_failures allows." if not_begun else ""
-    return f"vps: {len(failed)} of the {tried} VPSs that were to be changed failed, the others were done. {some}{more}{rest}"
+def sentence(plan: FleetPlan, failed: Sequence[Mapping[str, Any]], not_begun: Sequence[str], max_failures: int | None) -> str:
+    """The message of a task of which some VPSs failed. `plan` is what was to be done."""
+    work = {one.name for one in plan.at_work}
+    broken = sum(one["vps"] in work for one in failed)
+    unwell = [one["vps"] for one in failed if one["vps"] not in work]
+    done = len(work) - broken - len(not_begun)
+    said = []
+    if unwell:
+        names = ", ".join(unwell[:_MOST_NAMED]) + (", …" if len(unwell) > _MOST_NAMED else "")
+        said.append(f"{len(unwell)} VPSs that are already as asked are not well ({names})")
+    if broken:
+        said.append(f"{broken} of the {len(work)} VPSs that were to be changed failed")
+    if not_begun and not broken and not done:
+        said.append(f"nothing was changed, because max_failures allows {max_failures}")
+    elif not_begun:
+        said += [f"{done} were done"] if done else []
+        said.append(f"{len(not_begun)} were not begun, because more failed than max_failures allows")
+    elif done:
+        said.append("the others were done" if broken else "those that were to be changed were done")
+    told = " ".join(f"{one['vps']}: {one['msg']}" for one in failed[:_MOST_TOLD])
+    more = f" And {len(failed) - _MOST_TOLD} more, see failed_vpss." if len(failed) > _MOST_TOLD else ""
+    return f"vps: {'; '.join(said)}. {told}{more}"

@@ -86,7 +86,8 @@ def _refused(room: Room, changes: Sequence[Promise], last: Promise) -> VpsError:
         if one.before is not None and (one.after is None or not capacity.raised(room.overcommit, one.before, one.after)):
             promised.remove(one.before)
             promised += [one.after] if one.after is not None else []
-    assert last.after is not None  # what goes is not promised more
+    if last.after is None:
+        raise AssertionError("what goes is not promised more")
     try:
         capacity.check(replace(room, promised=tuple(promised)), last.before, last.after, vps=last.name)
     except VpsError as error:

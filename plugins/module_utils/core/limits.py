@@ -127,10 +127,25 @@ def read_key(given: dict[str, Any], word: str, value: object, *, prefix: str = "
     if name not in KEYS:
         raise VpsError(f"{prefix}{unknown(word)}")
     if name in given:
-        words = ", ".join((name, *(alias for alias, real in ALIASES.items() if real == name)))
-        raise VpsError(f"{prefix}{name}: is given twice, under two of its names ({words}); leave one of them out.")
+        raise _twice(name, prefix)
     parsed = parse_value(name, value, option=f"{prefix}{word}")
     given[name] = parsed - parsed % PAGE if name in ("memory", "swap", "memory_guarantee", "memory_high") and parsed else parsed
+
+
+def by_real_names(params: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
+    """A section by the one name of each key, its values as they are; null where no name of it says more. Raises VpsError."""
+    found: dict[str, Any] = {}
+    for word, value in params.items():
+        name = ALIASES.get(word, word)
+        if value is not None and found.get(name) is not None:
+            raise _twice(name, prefix)
+        found[name] = found.get(name) if value is None else value
+    return found
+
+
+def _twice(name: str, prefix: str) -> VpsError:
+    words = ", ".join((name, *(alias for alias, real in ALIASES.items() if real == name)))
+    return VpsError(f"{prefix}{name}: is given twice, under two of its names ({words}); leave one of them out.")
 
 
 def unknown(word: object) -> str:
@@ -240,7 +255,8 @@ def process_count(limits: Limits) -> int | None:
 
 def least(*values: int | None) -> int | None:
     """The least of those that are a limit."""
-    return min((value for value in values if value is not None), default=None)
+    there = [value for value in values if value is not None]
+    return min(there) if there else None
 
 
 def show(limits: Limits) -> dict[str, str]:

@@ -197,6 +197,11 @@ class SetRules:
 
 
 @dataclass(frozen=True)
+class FollowVpss:
+    """Have the packet filter, and its file for the next boot, follow the records of VPSs that are not known before the pool is mounted."""
+
+
+@dataclass(frozen=True)
 class SetPassing:
     """Give it the text for what passes bridges. One that the kernel does not take is found when all is read again: the rest is for everybody."""
 

@@ -219,6 +219,9 @@ def _sysctls(items: Items, desired: Desired, actual: Actual, made: Made) -> Made
 
 def _firewall(items: Items, desired: Desired, actual: Actual) -> None:
     """The table, with what its VPSs have asked for. As long as those cannot be read, it stays as it is."""
+    # A run was killed before it had mounted its pool, or nothing mounts it at a boot.
+    if actual.vpss is None and (actual.rules is None or actual.texts["network"] is None):
+        items.add("firewall", _NONE, "loaded", machine.FollowVpss())
     if actual.vpss is None or actual.damaged:
         return
     others = actual.settings.others if actual.settings else ()

@@ -119,17 +119,17 @@ def _templates(reading: Reading) -> list[Family]:
     return [
         Family(
             "vps_template_created_timestamp_seconds", GAUGE, "When a template was made.", ("template",),
-            {(name,): _moment(manifest.created) for name, manifest in each.items()},
+            {(name,): moment(manifest.created) for name, manifest in each.items()},
         ),
         Family("vps_template_size_bytes", GAUGE, "What is in a template.", ("template",), {(name,): one.size for name, one in each.items()}),
         Family("vps_template_vpss", GAUGE, "VPSs that came from a template.", ("template",), {(name,): reading.users.get(name, 0) for name in each}),
     ]
 
 
-def _moment(text: str) -> float | None:
-    """Of ISO 8601; None of something else, which somebody has written there."""
+def moment(text: str | None) -> float | None:
+    """Of ISO 8601, in s since 1970; None of nothing, or of something else, which somebody has written there."""
     try:
-        return datetime.fromisoformat(text).timestamp()
+        return datetime.fromisoformat((text or "").strip()).timestamp()
     except (ValueError, OverflowError):
         return None
 

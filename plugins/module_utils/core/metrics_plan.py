@@ -51,6 +51,8 @@ class Settings:
         settings = cls(**{**record, "labels": tuple(record["labels"])})
         if not _FILE.fullmatch(settings.file) or not all(isinstance(label, str) for label in settings.labels):
             raise ValueError("file or labels are none")
+        if len({label_name(label) for label in settings.labels}) != len(settings.labels):
+            raise ValueError("two of its labels are the same to Prometheus")
         if settings.made_folder is not None and not settings.file.startswith(f"{settings.made_folder}/"):
             raise ValueError("made_folder is none of file's")
         return settings

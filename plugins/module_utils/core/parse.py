@@ -9,7 +9,7 @@ Pure. Each takes the option's name and gives the value in its normal form, or ra
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from .errors import VpsError, shown, written
@@ -99,6 +99,19 @@ def _ranges(numbers: list[int]) -> str:
         else:
             found.append([number, number])
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in found)
+
+
+def near(word: object, known: Iterable[str]) -> str | None:
+    """What is perhaps meant by a word that there is not."""
+    import difflib  # where there is a mistake, and not in each task
+
+    return next(iter(difflib.get_close_matches(written(word).lower(), sorted(known), 1)), None)
+
+
+def no_such_option(word: object, known: Collection[str]) -> str:
+    """What to say of an option that there is not, after its name."""
+    meant = near(word, known)
+    return "there is no such option; " + (f"perhaps {meant} is meant." if meant else f"there are {', '.join(sorted(known))}.")
 
 
 def parse_description(text: str, *, option: str = "description") -> str:

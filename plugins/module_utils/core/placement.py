@@ -4,14 +4,15 @@
 """Which VPS goes to which node.
 
 Pure. What is on a node stays there, whatever is asked: nothing is moved, it is only said. The others are taken in an order that does not
-depend on how they were given (pinned ones first, then the largest), each to the node that comes first of those with room. No random: where
-two nodes are equal, a hash of their names decides. What a playbook says is read in core/placement_input.py; why something is as it
-is, is said in core/placement_words.py.
+depend on how they were given (pinned ones first, then those of the largest clusters, then the largest), each to the node that comes first of
+those with room. No random: where two nodes are equal, a hash of their names decides. What a playbook says is read in core/placement_input.py;
+why something is as it is, is said in core/placement_words.py.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -193,6 +194,10 @@ class Kinds:
         found = self._over.get(label, ())
         return found[level] if level < len(found) else set()
 
+    def number(self, label: Label) -> int:
+        """How many VPSs there are with it, on all nodes."""
+        return sum(self._count.get(label, {}).values())
+
     def levels(self, labels: Iterable[Label]) -> int:
         """The most that any node has of one of them."""
         return max((len(self._over.get(label, ())) for label in labels), default=0)
@@ -329,21 +334,36 @@ class _Vain:
 
 
 def in_order(book: Book, kinds: Kinds, vpss: Iterable[Wanted]) -> list[New]:
-    """New VPSs as they are taken: pinned ones, then the largest, of alike ones those that are kept apart, each kind together; then by name."""
+    """New VPSs as they are taken: pinned ones, then those of whom the most must be on nodes of their own, then the largest; those without size last.
+
+    Of alike ones those that are kept apart, each kind together; then by name. A node has room for a small VPS for long, but soon another
+    VPS of its cluster: taken by their size, the last of a large cluster would find the nodes that have none of it full.
+    """
     totals = book.totals
     known: dict[Limits, tuple[float, tuple[int, ...]]] = {}
-    found = []
+    news = []
+    members: Counter[Label] = Counter()
     for vps in vpss:
         limits, labels = vps.limits or Limits(), vps.labels or ()
         if limits not in known:
             wants = book.wants(limits)
             shares = [want / total if total else (inf if want else 0.0) for want, total in zip(wants, totals)]
             known[limits] = max(shares, default=0.0), wants
-        size, wants = known[limits]
-        new = New(vps, limits, labels, wants, kinds.of(labels, HARD), kinds.of(labels, SOFT))
-        found.append(((vps.pin is None, -size, wants, not new.hard, not new.soft, new.hard, new.soft, vps.name), new))
-    found.sort(key=lambda one: one[0])
-    return [new for _key, new in found]
+        new = New(vps, limits, labels, known[limits][1], kinds.of(labels, HARD), kinds.of(labels, SOFT))
+        members.update(new.hard)
+        news.append(new)
+    for label in members:
+        members[label] += kinds.number(label)
+
+    def key(new: New) -> tuple:
+        size = known[new.limits][0]
+        cluster = max((members[label] for label in new.hard), default=0)
+        alone = cluster <= 1  # nobody to be kept apart from
+        return (
+            new.vps.pin is None, not size, 0 if alone else -cluster, -size, new.wants, not new.hard, not new.soft, new.hard, new.soft, new.vps.name,
+        )  # fmt: skip
+
+    return sorted(news, key=key)
 
 
 def _hash(name: str) -> str:

@@ -8,7 +8,7 @@ Pure. Raises VpsError that names the option and, of a list, the entry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from . import limits as limits_
@@ -16,6 +16,7 @@ from . import machine, parse
 from .beancounters import ALIASES
 from .capacity import RESOURCES, present_of, promises_of
 from .errors import VpsError, shown, written
+from .fleet import merge
 from .limits import Limits
 from .placement import AWAY, DAMAGED, DRAINED, HARD, SOFT, STRATEGIES, Node, Policy, Resident, Wanted
 
@@ -25,21 +26,29 @@ DEFAULT_BOUNDS = {"memory": 100, "disk": 100}
 _COUNTED = frozenset(key for keys in limits_.SAME for key in keys) | {"diskspace"}  # the limits that promise or guarantee something
 
 
-def read_vpss(vpss: object, plans: object = None, defaults: object = None) -> list[Wanted]:
-    """The list, each as M(vps_container) takes it; `plans` as M(vps_node) does; `defaults` are options for those that do not have them."""
+def read_vpss(vpss: object, plans: object = None, defaults: object = None, options: Collection[str] = ()) -> list[Wanted]:
+    """The list, each as M(vps_container) takes it; `plans` as M(vps_node) does; `defaults` are options for those that do not have them.
+
+    `options` are the words that a VPS may have beside C(node); any, where there are none.
+    """
     known = machine.parse_plans(_mapping(plans, "plans", "{'small': {'memory': '512M'}}"))
     below = _mapping(defaults, "defaults", "{'limits': {'memory': '512M'}}")
     if isinstance(vpss, (str, Mapping)) or not isinstance(vpss, Sequence):
         raise VpsError("vps: give it a list of VPSs, each as vps_container takes it.")
-    read = _Cache(lambda section, prefix: limits_.settle(limits_.parse(section, prefix=prefix), known))
+    words = frozenset((*options, "node")) if options else None
+    _know(below, None if words is None else words - {"name"}, "defaults.")
+    read = _Cache(lambda section, prefix: _settle(limits_.parse(section, prefix=prefix), known))
     found: dict[str, Wanted] = {}
     for number, entry in enumerate(vpss):
         if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
             raise VpsError(f"vps[{number}]: is no VPS with a name; write for example {{name: web1, limits: {{memory: 512M}}}}.")
         name = entry["name"]
         try:
-            one = _wanted(_laid_over(below, entry) if below else entry, read)
+            _know(entry, words)
+            one = _wanted(merge(below, entry) if below else entry, read)
         except VpsError as error:
+            if str(error) in _wrong_in(below, read):
+                raise VpsError(f"defaults.{error}") from None
             raise VpsError(f"vps[{number}] ({shown(name)[1:-1]}): {error}") from None
         if name in found:
             raise VpsError(f"vps[{number}] ({name}): is in the list twice; leave one of them out.")
@@ -47,15 +56,54 @@ def read_vpss(vpss: object, plans: object = None, defaults: object = None) -> li
     return list(found.values())
 
 
-def _laid_over(below: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A VPS's own options in place of the defaults; of its limits and labels each key in place of theirs, and a null one takes theirs away."""
-    found = {**below, **{option: value for option, value in entry.items() if value is not None}}
-    for section in ("limits", "labels"):
-        sets = [each for each in (below.get(section), entry.get(section)) if isinstance(each, Mapping)]
-        if len(sets) == 2:
-            both = {ALIASES.get(key, key): value for each in sets for key, value in each.items()}
-            found[section] = {key: value for key, value in both.items() if value is not None}
+def _know(section: Mapping[str, Any], words: Collection[str] | None, within: str = "") -> None:
+    """Refuse a word that is no option."""
+    for word in section:
+        if words is not None and word not in words:
+            raise VpsError(f"{within}{shown(word)[1:-1]}: {parse.no_such_option(word, words)}")
+
+
+def _settle(wish: limits_.Wish, plans: Mapping[str, Limits]) -> Limits:
+    if wish.plan is not None and wish.plan not in plans:
+        near = parse.near(wish.plan, plans)
+        hint = f"perhaps {near} is meant" if near else f"there are {', '.join(sorted(plans))}" if plans else "give them in plans, as vps_node takes them"
+        raise VpsError(f"{wish.prefix}plan: there is no plan {shown(wish.plan)} in plans; {hint}.")
+    return limits_.settle(wish, plans)
+
+
+def _wrong_in(defaults: Mapping[str, Any], read: _Cache) -> set[str]:
+    """What an error says of any VPS that takes its options from the defaults, with limits or labels of its own beside theirs or without."""
+    found = set()
+    empty: dict[str, Any] = {name: {} for name in ("limits", "labels") if isinstance(defaults.get(name), Mapping)}
+    for own in ({}, empty):
+        try:
+            _wanted(merge(defaults, {"name": "any", **own}), read)
+        except VpsError as error:
+            found.add(str(error))
     return found
+
+
+def refuse_unused(policy: Policy, vpss: Iterable[Wanted], nodes: Mapping[str, Node]) -> None:
+    """Raise VpsError for a label by which VPSs are kept apart and which none has: written otherwise than theirs, it would let them share a node.
+
+    Not where that does no harm yet, as no VPS that is to be placed has any label.
+    """
+    if not policy.apart:
+        return
+    used: set[str] = set()
+    there: set[str] = set()
+    harm = False
+    for node in nodes.values():
+        there.update(node.residents)
+        used.update(key for resident in node.residents.values() for key, _value in resident.labels)
+    for vps in vpss:
+        if vps.labels:
+            used.update(key for key, _value in vps.labels)
+            harm = harm or (not vps.gone and vps.name not in there)
+    for key in policy.apart:
+        if harm and key not in used:
+            near = parse.near(key, used)
+            raise VpsError(f"apart.{key}: no VPS has such a label; " + (f"perhaps {near} is meant." if near else "leave it out until one has it."))
 
 
 def _wanted(entry: Mapping[str, Any], read: _Cache) -> Wanted:

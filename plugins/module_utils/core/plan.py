@@ -54,6 +54,11 @@ class Update:
     options: frozenset[str]
     force: bool = False
 
+    @property
+    def takes(self) -> bool:
+        """Whether the VPS is to have something that no other can have."""
+        return any(getattr(self.vps, option) for option in self.options & {"addresses", "interfaces", "publish"})
+
 
 @dataclass(frozen=True)
 class Start:

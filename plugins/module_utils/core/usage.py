@@ -85,6 +85,9 @@ class Amount(NamedTuple):
     failcnt: int | None = None
 
 
+_NOBODY_COUNTS, _UNLIMITED = Amount(), Bound(None, None)
+
+
 class _Found(NamedTuple):
     """What both versions of cgroups tell, in bytes and counts. `both` is memory and swap together, refused where it killed."""
 
@@ -105,9 +108,9 @@ def tell(counters: Counters, limits: Limits) -> dict[str, Any]:
     """All of it, as C(vps_info) returns it. `limits` are those in force. Of a stopped VPS there is only the disk to tell."""
     found = (_v2 if counters.version == 2 else _v1)(counters.texts, counters.device)
     amounts = _amounts(found, counters.disk)
-    names = [*BEANCOUNTERS, *OWN] if counters.texts else ["diskspace", "diskinodes"]
+    names, whole = [*BEANCOUNTERS, *OWN] if counters.texts else ["diskspace", "diskinodes"], _whole(limits)
     return {
-        "rows": [_row(name, amounts.get(name, Amount()), _bound(name, limits)) for name in names],
+        "rows": [_row(name, amounts.get(name, _NOBODY_COUNTS), _bound(name, limits, whole)) for name in names],
         "memory": dict(found.parts),
         "cpu": dict(found.cpu),
         "io": dict(found.io),
@@ -117,7 +120,9 @@ def tell(counters: Counters, limits: Limits) -> dict[str, Any]:
 
 def _row(name: str, amount: Amount, bound: Bound) -> dict[str, object]:
     unit = _UNITS.get(name) or KEYS[OWN.get(name, name)].kind.unit
-    return {"resource": name, "unit": unit, "held": amount.held, "peak": amount.peak, **bound._asdict(), "failcnt": amount.failcnt}
+    return {
+        "resource": name, "unit": unit, "held": amount.held, "peak": amount.peak, "barrier": bound.barrier, "limit": bound.limit, "failcnt": amount.failcnt,
+    }
 
 
 def _amounts(found: _Found, disk: Used) -> dict[str, Amount]:
@@ -140,10 +145,11 @@ def _amounts(found: _Found, disk: Used) -> dict[str, Amount]:
     }
 
 
-def _bound(name: str, limits: Limits) -> Bound:
-    """Barrier and limit in force for a row, in its unit. Where several keys bound one thing, the least of them counts."""
+def _whole(limits: Limits) -> dict[str, int | None]:
+    """The limit in force of each row of which several keys bound one thing, in the row's unit: the least of them counts."""
     memory, swap, processes = limits_.memory_bytes(limits), limits_.swap_bytes(limits), limits_.process_count(limits)
-    whole = {
+    return {
+        "memory": memory,
         "physpages": _page_count(memory),
         "swappages": _page_count(swap),
         "numproc": processes,
@@ -153,10 +159,14 @@ def _bound(name: str, limits: Limits) -> Bound:
         "io_read": least(limits.iolimit_read, limits.iolimit),
         "io_write": least(limits.iolimit_write, limits.iolimit),
     }
+
+
+def _bound(name: str, limits: Limits, whole: Mapping[str, int | None]) -> Bound:
+    """Barrier and limit in force for a row, in its unit."""
     if name == "memory":
-        return Bound(least(limits.memory_high, memory), memory)
+        return Bound(least(limits.memory_high, whole[name]), whole[name])
     own = getattr(limits, name, None)
-    asked = own if isinstance(own, Bound) else Bound(None, None)
+    asked = own if isinstance(own, Bound) else _UNLIMITED
     if name in whole:
         return Bound(least(asked.barrier, whole[name]), whole[name])
     if name == "oomguarpages" and limits.memory_guarantee is not None:

@@ -27,7 +27,7 @@ from ..core.places import BACKED_UP, UNPRUNED
 from ..core.reinstall import refuse_protected
 from ..core.restoring import for_test, read_record, reborn
 from ..core.units import format_size
-from . import files, guest, locks, restic, roots, sparse, vps_steps
+from . import files, guest, locks, restic, roots, sparse, vps_steps, waiting
 from .again import given_back
 from .holding import keep
 from .node import Node
@@ -347,7 +347,7 @@ class Backups(Node):
             try:
                 vps_steps.start(self._parts, steps.Start(vps.name))
                 until = "running" if vps.init == OTHER_INIT else "booted"
-                reached = vps_steps.wait(self._parts, steps.Wait(vps.name, until, wish.wait_timeout))
+                reached = waiting.wait(self._parts, steps.Wait(vps.name, until, wish.wait_timeout))
             finally:
                 self._remove(wish)
         told = {"backup": meant.named, "boot": reached.get("boot", "running"), "backups": [one.named for one in found.backups]}

@@ -13,7 +13,7 @@ from ..core.model import Vps
 from ..core.networks import Network
 from ..core.networks import uplinks as uplinks_of
 from ..core.places import DISK, SECCOMP
-from . import cgroup, controls, engine, files, interfaces, network, processes, rates, traffic, unit
+from . import cgroup, controls, engine, files, interfaces, lxcfs, network, processes, rates, traffic, unit
 from .storage.driver import Startup
 
 _MODE = 0o710
@@ -83,7 +83,7 @@ def _texts(vps: Vps, directory: str, disk: Startup, networks: Sequence[Network])
     bridged = vps.interfaces != ()  # most have none, and a task on them need not load the code for those
     texts = {
         "config": engine.render(
-            vps, directory=directory, seccomp=SECCOMP, parts=[
+            vps, directory=directory, seccomp=SECCOMP, cleared=lxcfs.cleared(engine.LXC_CONFIG), parts=[
                 cgroup.config(vps), processes.config(vps), network.config(vps, ended=end),
                 interfaces.config(vps, networks, ended=end) if bridged else {}, lines,
             ],

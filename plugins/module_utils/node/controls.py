@@ -112,8 +112,14 @@ def write(vps: Vps, folders: Folders, device: str | None, *, force: bool = False
         raise NothingDone(said, **error.details) from None
 
 
-def _wanted(vps: Vps) -> dict[str, str]:
-    return controls.cgroup_files(vps.limits, version=version())
+def _wanted(vps: Vps) -> Mapping[str, str]:
+    return _made_of(vps.limits, version())
+
+
+@lru_cache(maxsize=256)
+def _made_of(limits: Limits, version_: int) -> Mapping[str, str]:
+    """Of many VPSs most have the limits of a few plans."""
+    return controls.cgroup_files(limits, version=version_)
 
 
 def _unset() -> Mapping[str, str]:
@@ -237,7 +243,7 @@ def _from_above(path: str) -> str:
 
 def _read_if_there(path: str) -> str | None:
     try:
-        text = files.read(path)
+        text = files.read_counter(path)
     except OSError as error:
         if error.errno != errno.ENODEV:  # as of a cgroup that goes while it is read
             raise

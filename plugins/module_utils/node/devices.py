@@ -5,7 +5,25 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from . import files
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What all devices have counted, and from which moment on they may have counted more, in ns since 1970."""
+
+    devices: Mapping[str, list[int]]
+    since: int
+
+
+def counted() -> Counted:
+    """All of them now."""
+    now = time.time_ns()
+    return Counted(counters(), now)
 
 
 def counters() -> dict[str, list[int]]:

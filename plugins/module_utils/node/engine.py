@@ -46,11 +46,15 @@ class Status:
     pid: int | None = None
 
 
-def render(vps: Vps, *, directory: str, seccomp: str, parts: Iterable[Mapping[str, str]]) -> str:
-    """The whole configuration of a VPS. `parts` are the lines of other parts of the node, which this one does not know."""
+def render(vps: Vps, *, directory: str, seccomp: str, parts: Iterable[Mapping[str, str]], cleared: Iterable[str] = ()) -> str:
+    """The whole configuration of a VPS. `parts` are the lines of other parts of the node, which this one does not know.
+
+    `cleared` are keys of which nothing counts that the files say which are included.
+    """
     lines = [
         ("lxc.include", f"{LXC_CONFIG}/common.conf"),
         *([] if vps.privileged else [("lxc.include", f"{LXC_CONFIG}/userns.conf")]),
+        *((key, "") for key in cleared),
         ("lxc.uts.name", vps.hostname),
         *_roots(vps, directory),
         *([] if vps.privileged else _idmap(vps, mounted=vps.storage == DIR and vps.rescue is None)),
@@ -72,7 +76,7 @@ def render(vps: Vps, *, directory: str, seccomp: str, parts: Iterable[Mapping[st
         lines += [("lxc.start.auto", "1"), (ORDER_KEY, str(vps.boot_order))]
         if tools.has_systemd():  # where our own unit starts it, and LXC's leaves it alone
             lines.append(("lxc.group", GROUP))
-    text = "".join(f"{key} = {value}\n" for key, value in lines)
+    text = "".join(f"{key} = {value}".rstrip() + "\n" for key, value in lines)
     return f"# Written by mainline.vps from vps.json beside it; changes made here are undone by the next run.\n{text}"
 
 

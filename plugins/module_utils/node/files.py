@@ -95,6 +95,21 @@ def read(path: str, *, errors: str = "surrogateescape") -> str | None:
         return None
 
 
+def read_counter(path: str, size: int = 1 << 16) -> str | None:
+    """The text of a file of the kernel's that is one record, as those of cgroups are but for their lists: it comes whole at once, in half the time of others.
+
+    None where there is none. Raises OSError where the kernel does not tell.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        return os.read(descriptor, size).decode("ascii", "replace")
+    finally:
+        os.close(descriptor)
+
+
 def read_start(path: str, size: int) -> str | None:
     """The first bytes of a file that may be longer than anybody wants; None where there is none, or its process has gone."""
     try:

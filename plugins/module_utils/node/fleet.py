@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
-from ..core import fleet
+from ..core import capacity, fleet
 from ..core import plan as steps
 from ..core.errors import VpsError
 from ..core.fleet_plan import FleetActual
@@ -55,7 +55,7 @@ class FleetNode(Node):
         if wish.unlisted in (fleet.STOP, fleet.ABSENT):
             wanted = list(dict.fromkeys((*wanted, *names)))
         found: dict[str, Actual] = {}
-        glance = Glance()
+        glance = Glance(many=True)
         for name in wanted:
             if name in there and name in by_name and (only is None or name in only):
                 try:
@@ -77,7 +77,7 @@ class FleetNode(Node):
 
     def _seen(self, vps: Vps, facts: Any, asked: Collection[str], glance: Glance) -> Actual:
         try:
-            return self._look(vps, facts, asked, glance, decides=True, status=vps_steps.status_of_many(vps.name))
+            return self.read_known(vps, facts, asked, glance, decides=True, status=vps_steps.status_of_many(vps.name))
         except (FileNotFoundError, ProcessLookupError):  # it has stopped, rebooted or gone while we looked
             return self.read_vps(vps.name, asked=asked)
 
@@ -147,42 +147,49 @@ class FleetNode(Node):
         parts = self._parts
         gone = any(isinstance(step, steps.Destroy) for some in work.values() for step in some)
         with filtering.following(parts, when=gone):
-            parts.together = Together(())
-            try:
-                done = self._crew({name: self._carry_out(name, some) for name, some in work.items()}, parallel)
-            finally:
-                parts.together = None
+            done = self._apart({name: self._carry_out(name, some) for name, some in work.items()}, parallel, {})
             results = fleet_steps.settle(parts, {}, done)
         protect_left(parts)
         return results
 
     def _give(self, work: Mapping[str, Sequence[object]], parallel: int | None) -> dict[str, Any]:
-        """VPSs that are made or changed: ids and addresses first, for all; then each by itself; then what follows from all."""
+        """VPSs that are made or changed: ids and addresses first, for all; then each by itself; then what follows from all.
+
+        Those that are given something do so under the node's lock. It is let go for all else, which takes longer: new VPSs have what they have
+        been given by their staging records (Parts.reserved), as long as their own locks are held, and by their records once those are real.
+        """
         parts = self._parts
         creates = {name: step for name, some in work.items() for step in some if isinstance(step, steps.Create)}
-        updates = [step for some in work.values() for step in some if isinstance(step, steps.Update)]
-        filters = bool(creates) or any(step.options & filtering.OPTIONS for step in updates)
-        bridged = any(vps.interfaces for vps in (*(step.vps for step in creates.values()), *(step.vps for step in updates)))
-        gives = bool(creates) or any(step.options & _GIVEN for step in updates)
-        with locks.hold("node", "allocation", timeout=parts.lock_timeout) if gives else nullcontext():
-            known = {vps.name: vps for vps in parts.reserved()} if gives else {}
-            made, results = fleet_steps.reserve(parts, creates, known)
-            known.update({step.vps.name: step.vps for step in updates})  # nobody else gets by then what they are to have
-            with filtering.following(parts, when=filters, bridged=bridged):
-                parts.together = Together(tuple(known.values()))
-                try:
-                    done = self._crew(
-                        {
-                            name: self._build(creates[name], *made[name]) if name in made else self._carry_out(name, some)
-                            for name, some in work.items() if name not in results
-                        },
-                        parallel,
-                    )
-                finally:
-                    parts.together = None
-                results.update(fleet_steps.settle(parts, made, done))
+        updates = {name: step for name, some in work.items() for step in some if isinstance(step, steps.Update)}
+        filters = bool(creates) or any(step.options & filtering.OPTIONS for step in updates.values())
+        bridged = any(vps.interfaces for vps in (*(step.vps for step in creates.values()), *(step.vps for step in updates.values())))
+        giving = {name: step for name, step in updates.items() if step.options & _GIVEN}
+        with filtering.following(parts, when=filters, bridged=bridged):
+            with locks.hold("node", "allocation", timeout=parts.lock_timeout) if creates or giving else nullcontext():
+                # As with one VPS: a record that cannot be read is in the way of those only that are compared with all others.
+                known = {vps.name: vps for vps in parts.reserved()} if creates or any(map(self._looks_at_others, giving.values())) else {}
+                made, results = fleet_steps.reserve(parts, creates, known)
+                known.update({name: step.vps for name, step in giving.items()})  # nobody else gets by then what they are to have
+                done = self._apart({name: self._carry_out(name, work[name]) for name in giving}, parallel, known)
+            builds = {name: self._build(creates[name], *made[name]) for name in made}
+            others = {name: self._carry_out(name, some) for name, some in work.items() if name not in creates and name not in giving}
+            done.update(self._apart({**builds, **others}, parallel, known))
+            results.update(fleet_steps.settle(parts, made, done))
         protect_left(parts)
         return results
+
+    def _apart(self, work: Mapping[str, Callable[[], object]], parallel: int | None, known: Mapping[str, Vps]) -> dict[str, Any]:
+        """Have it done by workers that leave to us what is done once for all. `known` are all VPSs, as far as any of them looks at others."""
+        self._parts.together = Together(tuple(known.values()))
+        try:
+            return self._crew(work, parallel)
+        finally:
+            self._parts.together = None
+
+    def _looks_at_others(self, step: steps.Update) -> bool:
+        before = self._parts.vps.load(step.vps.name)
+        limits = None if before is None else before.limits
+        return step.takes or ("limits" in step.options and bool(capacity.raised(self._parts.settings.overcommit, limits, step.vps.limits)))
 
     def _build(self, step: steps.Create, vps: Vps, directory: str) -> Callable[[], object]:
         """What fills the staging directory of a new VPS. It is written to the disk with all others', before it is real."""

@@ -10,13 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..core import capacity, fleet
 from ..core import command as commands
-from ..core import fleet
 from ..core import plan as steps
 from ..core.errors import VpsError
-from ..core.model import ID_RANGE, STOPPED, SYSTEMD, Vps
+from ..core.fleet_claims import Claims
+from ..core.fleet_room import Promise, check_promises
+from ..core.model import SYSTEMD, Vps
 from ..core.places import LXCPATH
-from . import files, inside, vps_steps
+from . import files, inside, vps_steps, waiting
 from .parts import Parts
 
 LEFT = "left to do"  # in what a worker tells: what is done for all once they are through
@@ -28,30 +30,30 @@ _POLL_TIMEOUT = 10  # s, that a guest's own program has for an answer; it is ask
 def reserve(parts: Parts, creates: Mapping[str, steps.Create], known: dict[str, Vps]) -> tuple[dict[str, tuple[Vps, str]], dict[str, Any]]:
     """Give each new VPS its ids and addresses, and its staging directory with that in it. Under the lock of those who give away.
 
-    `known` are all VPSs, which get these too. Gives each with its directory, and the errors of those that cannot be.
+    `known` are all VPSs, which get these too. Gives each with its directory, and the errors of those that cannot be. Each is compared with what all
+    have, by tables and sums and not with every other VPS, as long as nobody else has been given something since that was planned.
     """
     made: dict[str, tuple[Vps, str]] = {}
     errors: dict[str, Any] = {}
-    used = {vps.id_base for vps in known.values()}
-    settings = parts.settings
-    free = (base for base in range(settings.id_start, settings.id_start + settings.id_count, ID_RANGE) if base not in used)
+    if not creates:
+        return made, errors
+    claims, free = Claims(known.values()), vps_steps.free_ranges(parts, known.values())
+    too_much, _givers = check_promises(parts.room(known.values()), [Promise(name, None, step.vps.limits) for name, step in creates.items()])
+
+    def refuse(vps: Vps) -> None:
+        if too_much:  # one of them is: which, depends on those before it that can be made
+            capacity.check(parts.room(known.values()), None, vps.limits, vps=vps.name)
+
     for name, step in creates.items():
         try:
-            base = next(free, None)
-            if base is None:
-                raise VpsError("name: all id ranges of the node are in use; give the role mainline.vps.node a larger node_id_count.")
-            others = list(known.values())
-            vps = vps_steps.allocate(parts, replace(vps_steps.of_build(parts, step), id_base=base), others)
-            vps_steps.refuse_taken(vps, others)
-            vps_steps.refuse_answered(parts, vps, vps.all_addresses)
-            vps_steps.refuse_promised(parts, None, vps)
-            directory = parts.vps.begin(name)
+            vps = vps_steps.of_build(parts, step)
             with files.safe_later():
-                parts.vps.store(vps, directory)
+                vps, directory = vps_steps.claim(parts, vps, claims.beside(vps), free, refuse)
         except (VpsError, OSError) as error:
             errors[name] = error
             continue
         known[name] = vps
+        claims.add(vps)
         made[name] = (vps, directory)
     return made, errors
 
@@ -90,23 +92,23 @@ def await_all(parts: Parts, waits: Mapping[str, steps.Wait], ask: Callable[[Mapp
     """Wait for several in one loop. `ask` has questions that take a program in a guest put side by side."""
     begun = time.monotonic()
     results: dict[str, Any] = {}
-    waiting: dict[str, tuple[Vps, steps.Wait]] = {}
+    pending: dict[str, tuple[Vps, steps.Wait]] = {}
     for name, step in waits.items():
         try:
-            waiting[name] = (parts.vps.known(name), step)
+            pending[name] = (parts.vps.known(name), step)
         except (VpsError, OSError) as error:  # one that nobody changes is not locked: it may have gone
             results[name] = error
     pause = 0.05
     while True:
         slow: dict[str, Callable[[], object]] = {}
-        for name, (vps, step) in list(waiting.items()):
+        for name, (vps, step) in list(pending.items()):
             if step.until == "booted" and vps.boots == SYSTEMD:
                 slow[name] = _question(parts, vps, step, begun)
             else:
-                _note(results, waiting, name, _attempt(parts, vps, step, begun))
+                _note(results, pending, name, _attempt(parts, vps, step, begun))
         for name, told in ask(slow).items() if slow else ():
-            _note(results, waiting, name, told)
-        if not waiting:
+            _note(results, pending, name, told)
+        if not pending:
             return {name: {} if told == _UP else told for name, told in results.items()}
         time.sleep(pause)
         pause = min(0.5, pause * 1.5)
@@ -125,22 +127,14 @@ def _attempt(parts: Parts, vps: Vps, step: steps.Wait, begun: float) -> Any:
 
 def _look(parts: Parts, vps: Vps, step: steps.Wait, begun: float) -> Mapping[str, object] | None:
     """What is to be told of one that is what it is to be; None as long as it is not. Raises VpsError where it will not be."""
-    found = vps_steps.status_of_many(vps.name)
-    if found.run == STOPPED:
-        raise vps_steps.has_ended(parts, vps.name)
-    left = begun + step.timeout - time.monotonic()
-    reached = vps_steps.reached(parts, vps, found, step.until, patience=max(1, min(_POLL_TIMEOUT, left)))
-    if reached is not None:
-        return {"boot": reached} if step.until == "booted" else _UP
-    if left < 0:
-        raise vps_steps.is_late(parts, step)
-    return None
+    told = waiting.awaited(parts, vps, step, vps_steps.status_of_many(vps.name), begun + step.timeout, most=_POLL_TIMEOUT)
+    return None if told is None else {"boot": told} if step.until == "booted" else _UP
 
 
-def _note(results: dict[str, Any], waiting: dict[str, Any], name: str, told: Any) -> None:
+def _note(results: dict[str, Any], pending: dict[str, Any], name: str, told: Any) -> None:
     if told is not None and told != {}:
         results[name] = told
-        del waiting[name]
+        del pending[name]
 
 
 def health_of(parts: Parts, health: fleet.Health, name: str) -> Callable[[], object]:
@@ -153,7 +147,7 @@ def health_of(parts: Parts, health: fleet.Health, name: str) -> Callable[[], obj
                 time.sleep(health.delay)
             place = inside.look(parts, command, patience=_PATIENCE, writes=True)
             if place.pid is None:  # a program in it would wait for the lock that this run has
-                raise vps_steps.has_ended(parts, name)
+                raise waiting.has_ended(parts, name)
             outcome = inside.run(parts, command, place, patience=_PATIENCE)
             if outcome.rc == 0 and not outcome.timed_out:
                 return {}

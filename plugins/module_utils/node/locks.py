@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ..core.errors import VpsError
 from ..core.places import LOCKS as FOLDER
@@ -86,8 +86,9 @@ def _acquire(file: str, what: str, deadline: float, timeout: float) -> int:
             time.sleep(0.05)
             continue
         if is_at(descriptor, file):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"process {os.getpid()} ({os.path.basename(sys.argv[0])})".encode(), 0)
+            with suppress(OSError):  # where /run is full nobody learns who it is
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"process {os.getpid()} ({os.path.basename(sys.argv[0])})".encode(), 0)
             return descriptor
         os.close(descriptor)
 

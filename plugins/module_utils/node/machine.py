@@ -23,7 +23,7 @@ from ..core.model import Vps
 from ..core.places import BRIDGED, BRIDGES, FILTER, FOLDER, NETWORK, SECCOMP, SETTINGS
 from ..core.plan import Plan
 from ..core.settings import Settings
-from . import boot, cgroup, engine, files, firewall, interfaces, locks, lxcfs, network, settings, tools
+from . import boot, cgroup, engine, files, filtering, firewall, interfaces, locks, lxcfs, network, settings, tools
 from .parts import Parts
 from .record import TemplateRecords
 from .storage import pool
@@ -54,8 +54,7 @@ class Machine:
 
     def require_usable(self) -> None:
         """Raise VpsError where we are not its root."""
-        if os.geteuid() != 0:
-            raise VpsError("become: this module needs root on the node; set become: true.")
+        settings.require_root()
 
     @contextmanager
     def lock(self, kind: str, name: str, *, timeout: float) -> Iterator[None]:
@@ -176,6 +175,7 @@ _APPLY: Mapping[type, Callable] = {
     steps.RemovePool: _remove_pool,
     steps.SetSysctls: _set_sysctls,
     steps.SetRules: lambda step: firewall.load(step.text),
+    steps.FollowVpss: lambda _step: filtering.refresh(Parts.of(settings.require())),
     steps.SetPassing: _set_passing,
     steps.MakeBridges: lambda _step: interfaces.make_bridges(),
     steps.RemoveBridge: lambda step: interfaces.remove_bridge(step.bridge),

@@ -3,22 +3,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What Prometheus is told of this node, read once for all VPSs, by the parts that tell modules too.
 
-Once a minute, beside guests that want the CPU: nothing is read that takes a program for each VPS but LXC's own word, and nothing that
-looks at files one by one. Writes nothing, waits for nobody, holds no lock.
+Once a minute, beside guests that want the CPU: nothing is read that takes a program for each VPS, and nothing that looks at files one by
+one. Writes nothing, waits for nobody, holds no lock.
 """
 
 from __future__ import annotations
 
 import os
-from datetime import datetime
 
 from ..core import usage
 from ..core.beancounters import DIR
 from ..core.errors import VpsError
-from ..core.metrics import Metered, Reading
+from ..core.metrics import Metered, Reading, moment
 from ..core.model import Actual, Vps
 from ..core.places import BACKED_UP, unit_of
 from . import boot, engine, files, filtering
+from .glance import Glance
 from .node import Node
 from .snapshots import SnapshotRecords
 
@@ -31,12 +31,12 @@ class Meter(Node):
         unread: dict[str, str] = {}
         damaged: dict[str, str] = {}
         failed = boot.failed()
-        vpss, found = self._parts.vps.all(unread), []
+        vpss, found, glance = self._parts.vps.all(unread), [], Glance(many=True)
         users: dict[str, int] = {}
         for vps in vpss:
             users[vps.template] = users.get(vps.template, 0) + 1
             try:
-                found.append(self._metered(vps, None if failed is None else unit_of(vps.name) in failed))
+                found.append(self._metered(vps, glance, None if failed is None else unit_of(vps.name) in failed))
             except FileNotFoundError:
                 continue  # it has been removed while we looked
             except (VpsError, OSError) as error:
@@ -52,20 +52,20 @@ class Meter(Node):
             failed_units=None if failed is None else len(failed),
         )
 
-    def _metered(self, vps: Vps, failed: bool | None) -> Metered:
-        status = engine.status(vps.name)  # as it is at this moment: nobody waits here for one that is between two states
+    def _metered(self, vps: Vps, glance: Glance, failed: bool | None) -> Metered:
+        status = engine.ask(vps.name) or engine.status(vps.name)  # as it is at this moment: nobody waits here for one that is between two states
         actual = Actual(vps=vps, run=status.run, pid=status.pid)
         # What a VPS of storage dir has on its disk is found by counting its files.
-        counted = self.counters(actual, disk=vps.storage != DIR)
+        counted = self.counters(actual, glance, disk=vps.storage != DIR)
         return Metered(
             vps=vps,
             run=status.run,
             # The limits are those that it is held to by its record; whether the kernel agrees is for playbooks to look at.
             used=usage.tell(counted, self._parts.keepable(vps).limits),
-            traffic=self.traffic(actual),
+            traffic=self.traffic(actual, glance),
             snapshots=self._snapshots(vps.name),
             failed=failed,
-            backed_up=_moment(files.read_start(os.path.join(self._parts.vps.path(vps.name), BACKED_UP), 64)),
+            backed_up=moment(files.read_start(os.path.join(self._parts.vps.path(vps.name), BACKED_UP), 64)),
         )
 
     def _snapshots(self, name: str) -> tuple[float, ...]:
@@ -79,10 +79,3 @@ class Meter(Node):
             if one is not None:
                 found.append(one.created)
         return tuple(found)
-
-
-def _moment(text: str | None) -> float | None:
-    try:
-        return datetime.fromisoformat((text or "").strip()).timestamp()
-    except (ValueError, OverflowError):
-        return None

@@ -29,8 +29,7 @@ class Metering:
 
     def require_usable(self) -> None:
         """Raise VpsError where we are not its root."""
-        if os.geteuid() != 0:
-            raise VpsError("become: this module needs root on the node; set become: true.")
+        node_settings.require_root()
 
     @contextmanager
     def lock(self, kind: str, name: str, *, timeout: float) -> Iterator[None]:

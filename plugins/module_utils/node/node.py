@@ -20,13 +20,13 @@ from ..core import command as commands
 from ..core import plan as steps
 from ..core import usage as counts
 from ..core.beancounters import BTRFS, DIR, STORAGES
-from ..core.disk import Used
+from ..core.disk import Disk, Used
 from ..core.errors import VpsError
 from ..core.live import Live
 from ..core.model import FROZEN, ID_RANGE, RUNNING, Actual, Manifest, NodeFacts, Vps
 from ..core.places import PACKET_FILTER, PREVIOUS, link_of
 from . import cgroup, configuration, engine, fleet_progress, inside, interfaces, locks, network, progress, rates, resources, root_steps, roots, settings
-from . import snapshot_steps, template_life, template_steps, tools, traffic, vps_steps
+from . import snapshot_steps, survey, template_life, template_steps, tools, traffic, vps_steps
 from . import limits as limits_
 from . import usage
 from .again import given_back
@@ -35,7 +35,6 @@ from .parts import Parts, node_nameservers
 from .sweep import sweep
 
 if TYPE_CHECKING:
-    from ..core.builds import Build
     from ..core.snapshots import Snapshot, SnapshotsActual
     from ..core.template_life import Desired, TemplateActual
 
@@ -104,15 +103,29 @@ class Node:
         facts = self._facts(name, asked) if decides else NodeFacts(abilities=self._parts.abilities)
         if recorded is None:
             return Actual(node=facts if source is None else self._with_source(facts, source))
-        return self._look(recorded, facts, asked, Glance(), decides=decides)
+        return self.read_known(recorded, facts, asked, Glance(), decides=decides)
 
-    def _look(
-        self, recorded: Vps, facts: NodeFacts, asked: Collection[str], glance: Glance, *, decides: bool, status: engine.Status | None = None
+    def read_known(
+        self,
+        recorded: Vps,
+        facts: NodeFacts,
+        asked: Collection[str],
+        glance: Glance,
+        *,
+        decides: bool,
+        status: engine.Status | None = None,
+        limits: bool = True,
+        disk: bool = True,
     ) -> Actual:
-        """A VPS whose record is known. `status` is what is known of whether it runs."""
+        """A VPS whose record is known. `status` is what is known of whether it runs. Without its `limits`, or those of its `disk`, they are as recorded.
+
+        Who `decides` nothing by it does without what its files say.
+        """
         name, abilities = recorded.name, self._parts.abilities_of(recorded)
         facts, kept = replace(facts, abilities=abilities), self._parts.keepable(recorded)
-        stale = {*recorded.unfinished, *configuration.stale(kept, self._parts.vps.path(name), self._parts.startup(kept), self._parts.networks)}
+        stale = set(recorded.unfinished)
+        if decides:
+            stale |= configuration.stale(kept, self._parts.vps.path(name), self._parts.startup(kept), self._parts.networks)
         if status is None:
             status = vps_steps.status(name, before=self._parts.found)
         if self._parts.lock != -1:  # of this VPS: nobody else changes whether it runs, but its guest
@@ -120,17 +133,17 @@ class Node:
         addresses, held_rates, links = recorded.addresses, recorded.rates, recorded.interfaces
         at_restart, live = set(), Live()
         if status.pid is not None:
-            live = limits_.read(kept, status.pid, abilities)
+            live = limits_.read(kept, status.pid, abilities, glance.folders(name, status.pid), decides=decides) if limits else live
             at_restart |= live.at_restart(kept.limits, abilities)
             routed = glance.routed.get(link_of(recorded.id_base), ())
-            if network.is_cut_off(recorded, glance.devices):
+            if network.is_cut_off(recorded, glance.devices.devices):
                 at_restart.add("addresses")
             elif set(routed) != set(addresses):
                 addresses = routed
             if decides and not glance.in_force(bridged=bool(recorded.interfaces)):
                 stale.add(PACKET_FILTER)
             if "rates" in asked or any(kept.rates):
-                found_rates = rates.read(kept)
+                found_rates = rates.read(kept, glance.queues)
                 if found_rates != kept.rates and any(recorded.rates):
                     held_rates = found_rates
                 elif found_rates != kept.rates:  # which are its networks': no task on it names them
@@ -140,23 +153,23 @@ class Node:
                 links = interfaces.present(recorded, self._parts.networks, found)
                 stale |= {"interfaces"} if interfaces.strays(recorded, found) else set()
                 at_restart |= {"interfaces"} if interfaces.waits(recorded, found) else set()
-            if engine.is_privileged(status.pid) != recorded.privileged:
+            if decides and engine.is_privileged(status.pid) != recorded.privileged:
                 at_restart.add("privileged")
         previous = becomes = None
         if os.path.lexists(os.path.join(self._parts.vps.path(name), PREVIOUS)):
             previous, becomes = roots.previous(self._parts, name)
-        disk = self._parts.disk(recorded)
-        limits = live.observe(recorded.limits, abilities, disk)
+        holds = self._parts.disk(recorded) if disk else Disk()
+        in_force = live.observe(recorded.limits, abilities, holds) if disk else recorded.limits
         return Actual(
-            vps=replace(recorded, limits=limits, addresses=addresses, rates=held_rates, interfaces=links),
+            vps=replace(recorded, limits=in_force, addresses=addresses, rates=held_rates, interfaces=links),
             run=status.run,
             pid=status.pid,
             stale=frozenset(stale),
             at_restart=frozenset(at_restart),
             node=facts,
             recorded=recorded,
-            held=live.held(limits, disk, abilities),
-            disk=disk,
+            held=live.held(in_force, holds, abilities) if decides else {},
+            disk=holds,
             live=live,
             previous=previous,
             previous_becomes=becomes,
@@ -229,15 +242,15 @@ class Node:
         """The snapshots of a VPS, the oldest first, each with the bytes that are its own; and of those that cannot be read why."""
         return snapshot_steps.sizes(self._parts, name)
 
-    def users(self) -> tuple[dict[str, dict[str, Build | None]], dict[str, str]]:
-        """The VPSs, with their builds, by the template that they came from; and of those that cannot be read why, by their names."""
-        return template_life.users(self._parts)
+    def survey(self) -> survey.Survey:
+        """All VPSs of this node, for who tells of them and changes nothing."""
+        return survey.Survey(self, self._parts)
 
-    def describe_vps(self, vps: Vps) -> dict[str, object]:
-        """Where a VPS is on this machine: what a person wants to know besides what was asked."""
+    def describe_vps(self, vps: Vps, *, disk: bool = True) -> dict[str, object]:
+        """Where a VPS is on this machine: what a person wants to know besides what was asked. Without what it has on its `disk`, if asked."""
         used = None
         with suppress(tools.TooLate):  # what it has on its disk must not keep anybody from stopping it
-            used = self._parts.driver(vps).usage(self._parts.root(vps.name))
+            used = self._parts.driver(vps).usage(self._parts.root(vps.name)) if disk else None
         return {"directory": self._parts.vps.path(vps.name), "host_interface": link_of(vps.id_base), "disk_used": used}
 
     def disk_exclusive(self, vps: Vps) -> int:
@@ -248,22 +261,25 @@ class Node:
         """Bytes of the pool that would be free without the root file system that a VPS had before."""
         return self._parts.driver(vps).exclusive(os.path.join(self._parts.vps.path(vps.name), PREVIOUS, "rootfs"))
 
-    def counters(self, actual: Actual, *, disk: bool = True) -> counts.Counters:
-        """What the kernel counts of a VPS that has been read. One that has stopped since then is told as stopped. Without its `disk`, if asked."""
+    def counters(self, actual: Actual, glance: Glance, *, disk: bool = True, kernel: bool = True) -> counts.Counters:
+        """What the kernel counts of a VPS that has been read. One that has stopped since then is told as stopped.
+
+        Without what is on its `disk`, or with that alone, without what the `kernel` counts in memory, if asked.
+        """
         vps, texts = actual.vps, {}
         if vps is None:
             return counts.Counters()
         abilities = self._parts.abilities_of(vps)
-        if actual.pid is not None:
+        if actual.pid is not None and kernel:
             with suppress(FileNotFoundError, ProcessLookupError):
-                texts = usage.read(cgroup.find(vps.name, actual.pid), version=abilities.version)
+                texts = usage.read(glance.folders(vps.name, actual.pid), version=abilities.version)
         used = self._parts.driver(vps).used(self._parts.root(vps.name)) if disk else Used()
         return counts.Counters(abilities.version, texts, used, abilities.io_device)
 
-    def traffic(self, actual: Actual) -> dict[str, int]:
+    def traffic(self, actual: Actual, glance: Glance) -> dict[str, int]:
         """Bytes and packets that a VPS was sent and has sent, over all its starts."""
         vps = actual.vps
-        return {} if vps is None else traffic.read(vps, self._parts.vps.path(vps.name), runs=actual.pid is not None)
+        return {} if vps is None else traffic.read(vps, self._parts.vps.path(vps.name), glance.devices if actual.pid is not None else None)
 
     def look(self, command: commands.Command, *, patience: int, writes: bool) -> inside.Place:
         """A VPS as a program that is to run in it finds it; nothing is written unless it `writes`. Waits for a lock for `patience` s."""
@@ -273,17 +289,13 @@ class Node:
         """Run a program in a VPS, in a running one without any lock."""
         return inside.run(self._parts, command, place, patience=patience)
 
-    def vps_names(self) -> list[str]:
-        """All VPSs of this node."""
-        return self._parts.vps.names()
-
     def manifests(self, unread: dict[str, str] | None = None) -> list[Manifest]:
         """All templates of this node; of those that cannot be read `unread` gets why, by their names."""
         return self._parts.templates.all(unread)
 
-    def summary(self) -> dict[str, object]:
-        """What this node is made of."""
-        room, used = self._all_room(), resources.used(self._parts.settings.pool)
+    def summary(self, room: capacity.Room | None = None) -> dict[str, object]:
+        """What this node is made of. `room` is what all VPSs have been promised, where that has been read."""
+        room, used = room or self._all_room(), resources.used(self._parts.settings.pool)
         return {
             "pool": self._parts.settings.pool,
             **capacity.report_pool(room, used["disk"], self._parts.storage.free_bytes()),

@@ -147,7 +147,15 @@ class Parts:
         """
         if self.together is not None:
             return list(self.together.known)
-        return self.vps.all(unread) + [vps for vps in self.vps.staged(unread) if locks.is_held("vps", vps.name)]
+        # In this order: one that is finished while we look is then among the first, or the second, or both, and never among none.
+        made = self.making(unread)
+        found = self.vps.all(unread)
+        names = {vps.name for vps in found}
+        return found + [vps for vps in made if vps.name not in names]
+
+    def making(self, unread: dict[str, str] | None = None) -> list[Vps]:
+        """Those that a run is making just now; likewise."""
+        return [vps for vps in self.vps.staged(unread) if locks.is_held("vps", vps.name)]
 
     def builds(self, template: str) -> dict[str, Build | None]:
         """The VPSs that came from a template, with the build of it; those whose record is damaged are left out."""

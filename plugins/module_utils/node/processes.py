@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import resource
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -26,6 +27,7 @@ _CONSOLE, _TTYS = 1, 4  # of the pseudo-terminals, those that LXC itself opens; 
 _SHMALL = "/proc/sys/kernel/shmall"
 _NR_OPEN = "/proc/sys/fs/nr_open"
 _FLAGS, _PF_EXITING = 6, 0x4  # in /proc/PID/stat after the name; include/linux/sched.h
+_STARTED = 19  # there too: ticks of the clock after the machine's boot, its sleep included
 _SPARED = "-1000"  # the oom_score_adj of whom the kernel never kills for memory
 _PASSES = 20  # over the processes of a guest that forks all the time
 _UNSET_SHMALL = (1 << 64) - (1 << 24) - 1  # pages; the kernel's default, ULONG_MAX - (1UL << 24)
@@ -55,6 +57,13 @@ def is_ending(pid: int) -> bool:
     """Whether a process has ended but for what is left of its own: an init does not go as long as anything is left in its VPS (proc(5), stat)."""
     fields = (files.read(f"/proc/{pid}/stat", errors="replace") or "").rpartition(")")[2].split()
     return len(fields) <= _FLAGS or fields[0] in ("Z", "X") or bool(int(fields[_FLAGS]) & _PF_EXITING)
+
+
+def age(pid: int) -> int:
+    """Seconds since a process was started (proc(5), stat); raises FileNotFoundError or ProcessLookupError where it has gone."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        started = int(file.read(4096).rpartition(b")")[2].split()[_STARTED])
+    return max(0, int(time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")))
 
 
 def read_rlimits(pid: int) -> dict[str, Bound]:

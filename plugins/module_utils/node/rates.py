@@ -9,6 +9,7 @@ Document: tc-tbf(8), tc-mirred(8).
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from ..core.errors import VpsError
 from ..core.interfaces import links_of
@@ -16,6 +17,9 @@ from ..core.model import Vps
 from ..core.places import link_of
 from ..core.rates import LATENCY, Rates, bucket, observe
 from . import devices, tools
+
+Bucket = tuple[int, int]  # bytes/s, bytes
+_MOST = 1 << 24  # bytes that tc prints: 300 for each device, of which a VPS has two
 
 
 def _shaper(vps: Vps) -> str:
@@ -34,19 +38,21 @@ def start_lines(vps: Vps) -> list[str]:
     return [*lines, "tc -batch - <<'END'", *_queues(vps), "END"]
 
 
-def read(vps: Vps) -> Rates:
-    """How fast a running VPS's link goes, as the kernel holds it."""
-    found = [observe(_held(link), _held(_shaper(vps)), vps.rates) for link in links_of(vps)]
+def read(vps: Vps, known: Mapping[str, Bucket] | None = None) -> Rates:
+    """How fast a running VPS's link goes, as the kernel holds it. `known` are the buckets of all links, where they have been read."""
+
+    def held(link: str) -> Bucket | None:
+        return buckets(link).get(link) if known is None else known.get(link)
+
+    found = [observe(held(link), held(_shaper(vps)), vps.rates) for link in links_of(vps)]
     return next((rates for rates in found if rates != vps.rates), vps.rates)
 
 
-def _held(interface: str) -> tuple[int, int] | None:
-    """(bytes/s, bytes) of the token bucket at a device; None where there is none."""
-    code, output = tools.attempt(["tc", "-json", "qdisc", "show", "dev", interface])
-    for queue in json.loads(output or "[]") if code == 0 else ():
-        if queue.get("kind") == "tbf":
-            return queue["options"]["rate"], queue["options"]["burst"]
-    return None
+def buckets(link: str | None = None) -> dict[str, Bucket]:
+    """Device → its token bucket, of those that have one; of one device, where that is named."""
+    code, output = tools.attempt(["tc", "-json", "qdisc", "show", *(() if link is None else ("dev", link))], limit=_MOST)
+    queues = json.loads(output or "[]") if code == 0 else ()
+    return {link or queue["dev"]: (queue["options"]["rate"], queue["options"]["burst"]) for queue in queues if queue.get("kind") == "tbf"}
 
 
 def write(vps: Vps) -> None:

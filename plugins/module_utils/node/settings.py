@@ -24,10 +24,15 @@ def load() -> Settings | None:
         raise VpsError(f"{SETTINGS}: cannot be read as the node's settings ({error}); restore it from a backup.") from None
 
 
-def require() -> Settings:
-    """The settings of a machine that is a node, with its pool in place; otherwise one sentence that says what is missing."""
+def require_root() -> None:
+    """Raise VpsError where we are not the machine's root."""
     if os.geteuid() != 0:
         raise VpsError("become: this module needs root on the node; set become: true.")
+
+
+def require() -> Settings:
+    """The settings of a machine that is a node, with its pool in place; otherwise one sentence that says what is missing."""
+    require_root()
     settings = load()
     if settings is None:
         raise VpsError(f"node: this machine is not a VPS node yet ({SETTINGS} is missing); run the role mainline.vps.node.")

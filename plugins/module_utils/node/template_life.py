@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from ..core import plan as steps
 from ..core import template_life
-from ..core.builds import Build, outdated
+from ..core.builds import outdated
 from ..core.errors import VpsError
 from ..core.model import Manifest
 from ..core.template_life import Archived, Desired, TemplateActual
@@ -122,15 +122,6 @@ def prune(parts: Parts, step: steps.PruneTemplate) -> None:
         manifest = parts.templates.load(step.name)
         if manifest is not None and manifest.build == step.build and not parts.users(step.name):
             template_steps.remove_template(parts, steps.RemoveTemplate(step.name))
-
-
-def users(parts: Parts) -> tuple[dict[str, dict[str, Build | None]], dict[str, str]]:
-    """The VPSs, those being made included, and of which build they are, by the template that they came from; and of those that cannot be read why."""
-    found: dict[str, dict[str, Build | None]] = {}
-    unread: dict[str, str] = {}
-    for vps in parts.reserved(unread):
-        found.setdefault(vps.template, {})[vps.name] = vps.build
-    return found, unread
 
 
 APPLY: Mapping[type, Callable] = {

@@ -9,15 +9,18 @@ The node's end is read, so what it got is what the VPS has sent.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 
 from ..core.interfaces import links_of
 from ..core.model import Vps
 from ..core.units import is_number
 from . import devices, files
+from .devices import Counted
 
 FILE = "traffic"  # in a VPS's directory: bytes and packets in, bytes and packets out, until the last link went away
 _PLACES = (8, 9, 0, 1)  # of the four among what a device counts
+_COARSE = 20_000_000  # ns that the clock of a file system may be late
 
 
 def render_end(vps: Vps, directory: str, lines: Iterable[str] = ()) -> str:
@@ -36,22 +39,26 @@ mv {directory}/{FILE}.new {directory}/{FILE}
 {"".join(f"{line}{chr(10)}" for line in lines)}"""
 
 
-def read(vps: Vps, directory: str, *, runs: bool) -> dict[str, int]:
-    """Bytes and packets that a VPS was sent and has sent, over all its starts."""
-    return _named(_counted(directory, links_of(vps) if runs else ()))
+def read(vps: Vps, directory: str, there: Counted | None) -> dict[str, int]:
+    """Bytes and packets that a VPS was sent and has sent, over all its starts. `there` is what the node's devices count; None where it does not run."""
+    if there is None:
+        return _named(_counted(directory, (), {}))
+    with suppress(FileNotFoundError):
+        if os.stat(os.path.join(directory, FILE)).st_mtime_ns >= there.since - _COARSE:  # a link went away meanwhile, and what it had carried is in the file
+            there = devices.counted()
+    return _named(_counted(directory, links_of(vps), there.devices))
 
 
 def keep(directory: str, links: Collection[str]) -> None:
     """Links of a running VPS are about to go: write down what they have carried."""
     path = os.path.join(directory, FILE)
-    files.write(path, " ".join(map(str, _counted(directory, links))) + "\n")
+    files.write(path, " ".join(map(str, _counted(directory, links, devices.counters()))) + "\n")
 
 
-def _counted(directory: str, links: Collection[str]) -> list[int]:
+def _counted(directory: str, links: Collection[str], there: Mapping[str, list[int]]) -> list[int]:
     """What was written down, and what these links have carried since they are there."""
     words = (files.read(os.path.join(directory, FILE)) or "").split()
     counted = [int(word) for word in words] if len(words) == len(_PLACES) and all(map(is_number, words)) else [0] * len(_PLACES)
-    there = devices.counters() if links else {}
     for link in links:
         if link in there:
             counted = [before + there[link][place] for before, place in zip(counted, _PLACES)]

@@ -8,11 +8,11 @@ Documents: admin-guide/cgroup-v2.rst, admin-guide/cgroup-v1/ and accounting/psi.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from itertools import islice
 
 from ..core import usage
+from . import files
 from .descent import read as read_in
 from .descent import walk
 
@@ -47,7 +47,6 @@ def _read(folder: str | None, file: str) -> str | None:
     if folder is None:
         return None
     try:
-        with open(os.path.join(folder, file), "rb") as opened:
-            return opened.read(_LONGEST).decode("ascii", "replace")
+        return files.read_counter(f"{folder}/{file}", _LONGEST)
     except OSError:
         return None

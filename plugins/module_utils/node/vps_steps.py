@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 
@@ -18,9 +17,9 @@ from ..core.addresses import is_ipv6
 from ..core.builds import Build
 from ..core.errors import GuestInTheWay, NothingDone, VpsError
 from ..core.firewall import refuse_published
-from ..core.model import ID_RANGE, RUNNING, STOPPED, Actual, Vps
+from ..core.model import ID_RANGE, Actual, Vps
 from ..core.places import PACKET_FILTER
-from . import again, cgroup, configuration, controls, engine, files, filtering, guest, locks, network, probe, processes, rates, roots, tools, traffic, tree
+from . import again, cgroup, configuration, controls, engine, files, filtering, guest, locks, network, probe, processes, rates, roots, traffic, tree, waiting
 from . import interfaces as ports
 from .holding import status
 from .parts import Parts, node_nameservers
@@ -93,17 +92,29 @@ def _reserve(parts: Parts, vps: Vps) -> tuple[Vps, str]:
     """Take an id range and the addresses, in the record of a VPS in the making: from here on nobody else gets them."""
     with locks.hold("node", "allocation", timeout=parts.lock_timeout):
         others = parts.reserved()
-        used = {other.id_base for other in others}
-        first, end = parts.settings.id_start, parts.settings.id_start + parts.settings.id_count
-        base = next((base for base in range(first, end, ID_RANGE) if base not in used), None)
-        if base is None:
-            raise VpsError("name: all id ranges of the node are in use; give the role mainline.vps.node a larger node_id_count.")
-        vps = allocate(parts, replace(vps, id_base=base), others)
-        refuse_taken(vps, others)
-        refuse_answered(parts, vps, vps.all_addresses)
-        refuse_promised(parts, None, vps)
-        directory = parts.vps.begin(vps.name)
-        parts.vps.store(vps, directory)
+        return claim(parts, vps, others, free_ranges(parts, others), lambda given: refuse_promised(parts, None, given))
+
+
+def free_ranges(parts: Parts, vpss: Iterable[Vps]) -> Iterator[int]:
+    """The first ids of the node's ranges that none of these VPSs has."""
+    used, settings = {vps.id_base for vps in vpss}, parts.settings
+    return (base for base in range(settings.id_start, settings.id_start + settings.id_count, ID_RANGE) if base not in used)
+
+
+def claim(parts: Parts, vps: Vps, others: list[Vps], free: Iterator[int], refuse: Callable[[Vps], None]) -> tuple[Vps, str]:
+    """Give a new VPS the next id range and its addresses beside those of others, and its staging directory with that in its record.
+
+    `refuse(vps)` raises VpsError where what it is promised is too much. Under the lock of those who give away.
+    """
+    base = next(free, None)
+    if base is None:
+        raise VpsError("name: all id ranges of the node are in use; give the role mainline.vps.node a larger node_id_count.")
+    vps = allocate(parts, replace(vps, id_base=base), others)
+    refuse_taken(vps, others)
+    refuse_answered(parts, vps, vps.all_addresses)
+    refuse(vps)
+    directory = parts.vps.begin(vps.name)
+    parts.vps.store(vps, directory)
     return vps, directory
 
 
@@ -168,7 +179,7 @@ def update(parts: Parts, step: steps.Update) -> None:
     following = filtering.following(parts, when=filters, bridged=vps.interfaces != ())
     with protecting(parts, parts.keepable(vps), parts.keepable(before)), following, ExitStack() as allocation:
         allocation.enter_context(locks.hold("node", "allocation", timeout=parts.lock_timeout, again=True))
-        if step.options & {"addresses", "interfaces", "publish"}:
+        if step.takes:
             others = parts.reserved()
             vps = allocate(parts, vps, others)
             step = replace(step, vps=vps)
@@ -294,58 +305,6 @@ def thaw(_parts: Parts, step: steps.Thaw) -> None:
     engine.thaw(step.name)
 
 
-def wait(parts: Parts, step: steps.Wait) -> dict[str, object]:
-    """Wait until it is what the task wants it to be; an init that ends on the way is an error."""
-    vps = parts.vps.known(step.name)
-    deadline = time.monotonic() + step.timeout
-    pause = 0.05
-    while True:
-        found = status(step.name)
-        if found.run == STOPPED:
-            raise has_ended(parts, step.name)
-        told = reached(parts, vps, found, step.until, patience=max(1, deadline - time.monotonic()))
-        if told is not None:
-            return {"boot": told} if step.until == "booted" else {}
-        if time.monotonic() > deadline:
-            raise is_late(parts, step)
-        time.sleep(pause)
-        pause = min(0.5, pause * 1.5)
-
-
-def has_ended(parts: Parts, name: str) -> VpsError:
-    """The error for one that was to be up, and has stopped."""
-    return VpsError(
-        f"wait: VPS '{name}' was started and has stopped again; its init ended. The result's console has its last words.", console=_console(parts, name)
-    )
-
-
-def is_late(parts: Parts, step: steps.Wait) -> VpsError:
-    """The error for one that has had its time."""
-    return VpsError(
-        f"wait: VPS '{step.name}' runs, but was not {step.until} within {step.timeout} seconds (wait_timeout); the result's console has its last words.",
-        console=_console(parts, step.name),
-    )
-
-
-def reached(parts: Parts, vps: Vps, found: engine.Status, until: str, *, patience: float) -> str | None:
-    """Whether a VPS is what it is waited for; what it says of that. A guest's own program has `patience` s for an answer."""
-    if found.pid is None or found.run != RUNNING:
-        return None
-    if until == "running":
-        return "running"
-    if until == "network":
-        ways_of = [*vps.addresses, *interfaces.gateways(vps, parts.networks)]
-        return "running" if network.is_configured(found.pid, vps.all_addresses, ways_of) else None
-    try:
-        return guest.boot_state(vps, found.pid, lambda argv: engine.attach(vps.name, argv, timeout=min(30, patience)))
-    except tools.TooLate:
-        return None  # a guest that is busy booting may be slow to answer
-
-
-def _console(parts: Parts, name: str) -> str:
-    return (files.read_tail(os.path.join(parts.vps.path(name), "console.log")) or "")[-4000:]
-
-
 def read_damaged(parts: Parts, name: str) -> Actual | None:
     """A VPS whose record cannot be read, for who removes it; None where it can, or there is none. Raises VpsError where it may be somebody else's.
 
@@ -393,6 +352,6 @@ APPLY: Mapping[type, Callable] = {
     steps.Stop: stop,
     steps.Freeze: freeze,
     steps.Thaw: thaw,
-    steps.Wait: wait,
+    steps.Wait: waiting.wait,
     steps.Destroy: destroy,
 }

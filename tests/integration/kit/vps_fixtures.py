@@ -6,12 +6,17 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 import vps_kit as kit
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Whoever started us with nohup, or in the background of a shell, must not have what we start ignore what ends it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     config.addinivalue_line("markers", "long: proves once more, on another storage or with another source, what shorter ones prove; run with VPS_TEST_LONG=1")
 
 

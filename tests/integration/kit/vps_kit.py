@@ -235,10 +235,13 @@ def container(name: str, **params: Any) -> dict:
     return ok("vps_container", **{"name": name, "stop_timeout": 0, **params})["vps"]
 
 
+BESIDES = ("usage", "traffic", "snapshots", "uptime", "outdated", "device")  # what vps_info tells besides what vps_container does
+
+
 def info(name: str) -> dict | None:
-    """A VPS as vps_info tells it, as vps_container does: without what it uses just now, and its snapshots."""
+    """A VPS as vps_info tells it, as vps_container does."""
     found = ok("vps_info", name=name)["vpss"]
-    return {key: value for key, value in found[0].items() if key not in ("usage", "traffic", "snapshots")} if found else None
+    return {key: value for key, value in found[0].items() if key not in BESIDES} if found else None
 
 
 @functools.lru_cache(maxsize=None)

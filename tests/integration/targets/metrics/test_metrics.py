@@ -21,6 +21,7 @@ from conftest import MARK, PROGRAM
 SETTINGS = pathlib.Path("/etc/vps/metrics.json")
 UNITS = [pathlib.Path("/etc/systemd/system", name) for name in ("vps-metrics.service", "vps-metrics.timer")]
 DEFAULTS = pathlib.Path("/etc/default/prometheus-node-exporter")
+BESIDE = pathlib.Path("/etc/systemd/system/prometheus-node-exporter.service.d/mainline-vps.conf")
 
 
 @pytest.fixture
@@ -191,8 +192,9 @@ def stock():
 def test_the_role_brings_the_exporter_and_takes_it_away_again(tmp_path, stock):
     foreseen = conftest.role(tmp_path, "--check")
     assert "failed=0" in foreseen and not installed() and made() == {} and not MARK.parent.exists()
-    conftest.role(tmp_path)
+    told = " ".join(conftest.role(tmp_path).split())
     assert installed() and MARK.exists()
+    assert ("is installed and not started by the role" in told) == (not pathlib.Path("/run/systemd/system").exists()), "it ended well, and nothing answers"
     assert re.search(r'^ARGS="--web.listen-address=127.0.0.1:9100"$', DEFAULTS.read_text(encoding="utf-8"), re.MULTILINE), "it would answer to VPSs"
     assert json.loads(SETTINGS.read_text(encoding="utf-8"))["made_folder"] is None
     before = {path: os.stat(path).st_mtime_ns for path in (DEFAULTS, MARK, SETTINGS, PROGRAM)}
@@ -206,19 +208,67 @@ def test_the_role_brings_the_exporter_and_takes_it_away_again(tmp_path, stock):
     assert "changed=0" in conftest.role(tmp_path, state="absent")
 
 
-def test_an_exporter_that_was_there_stays_as_it_is(tmp_path):
+@pytest.fixture
+def somebodys():
+    """An exporter that was there, with arguments of its owner's; gone again at the end where the machine had none."""
     had = installed()
     if not had:
         apt("install")
+    before = DEFAULTS.read_bytes()
+    own = b'# --web.listen-address is not said here\nARGS="--no-collector.wifi \\\n  --collector.ntp"  # of its owner\n'
+    DEFAULTS.write_bytes(own)
+    yield own
+    DEFAULTS.write_bytes(before)
+    if not had:
+        apt("purge")
+
+
+def test_an_exporter_that_was_there_stays_as_it_is(tmp_path, somebodys):
+    conftest.role(tmp_path)
+    assert DEFAULTS.read_bytes() == somebodys and not MARK.exists() and not BESIDE.parent.exists()
+    conftest.role(tmp_path, state="absent")
+    assert installed() and made() == {}
+
+
+def started_with() -> list[str]:
+    """The program and its arguments of the last ExecStart= beside somebody's unit, which first takes away the unit's own."""
+    lines = [line for line in BESIDE.read_text(encoding="utf-8").splitlines() if line.startswith("ExecStart=")]
+    assert lines[0] == "ExecStart=" and len(lines) == 2
+    return lines[1].partition("=")[2].split()
+
+
+def test_arguments_are_added_to_those_of_somebodys_exporter_and_go_again(tmp_path, somebodys):
+    program = "/usr/bin/prometheus-node-exporter"
+    options = {"listen": "127.0.0.2:9200", "arguments": ["--collector.netdev.device-exclude=^v.*$", '--x=%"\\']}
+    conftest.role(tmp_path)
+    assert "changed=2" in conftest.role(tmp_path, "--check", **options) and not BESIDE.parent.exists()
+    assert "changed=2" in conftest.role(tmp_path, **options)
+    assert started_with() == [program, "$ARGS", '"--web.listen-address=127.0.0.2:9200"', '"--collector.netdev.device-exclude=^v.*$$"', r'"--x=%%\"\\"']
+    assert "changed=0" in conftest.role(tmp_path, **options)
+    conftest.role(tmp_path, arguments=["--collector.qdisc"])
+    assert started_with() == [program, "$ARGS", '"--collector.qdisc"'], "arguments alone are arguments too"
+    assert "changed=1" in conftest.role(tmp_path, "--check") and BESIDE.exists()
+    assert "changed=1" in conftest.role(tmp_path) and not BESIDE.parent.exists(), "without the options it is as it was"
+    assert "changed=0" in conftest.role(tmp_path)
+    conftest.role(tmp_path, **options)
+    other = BESIDE.with_name("override.conf")
+    other.write_text("[Service]\nNice=5\n", encoding="utf-8")
     try:
-        before = DEFAULTS.read_text(encoding="utf-8")
-        conftest.role(tmp_path)
-        assert DEFAULTS.read_text(encoding="utf-8") == before and not MARK.exists()
         conftest.role(tmp_path, state="absent")
-        assert installed() and made() == {}
+        assert os.listdir(BESIDE.parent) == [other.name]
     finally:
-        if not had:
-            apt("purge")
+        other.unlink()
+        BESIDE.parent.rmdir()
+    assert installed() and DEFAULTS.read_bytes() == somebodys
+
+
+def test_an_argument_that_its_owner_has_given_is_refused(tmp_path, somebodys):
+    tasks = [{"ansible.builtin.include_role": {"name": "mainline.vps.metrics"}, "vars": {"metrics_arguments": ["--collector.ntp=x"]}}]
+    process = kit.playbook(tmp_path, tasks)
+    output, _none = process.communicate(timeout=120)
+    assert process.returncode != 0 and "--collector.ntp: /etc/default/prometheus-node-exporter, which is not the role's, has that already" in output
+    assert DEFAULTS.read_bytes() == somebodys and not BESIDE.parent.exists()
+    conftest.role(tmp_path, state="absent")
 
 
 def test_the_role_without_an_exporter_touches_no_package(tmp_path, file):

@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import time
 import urllib.request
@@ -68,6 +69,18 @@ def samples(text: str) -> set[tuple[str, tuple[str, ...], float]]:
             series, _space, number = line.rpartition(" ")
             found.add((series.partition("{")[0], tuple(sorted(re.findall(r'\w+="(?:[^"\\]|\\.)*"', series))), float(number)))
     return found
+
+
+def test_no_program_is_run_for_each_vps(site, tmp_path):
+    """LXC's monitors are asked themselves: once a minute a program for each of many would be the most of all that this costs."""
+    mark, stub = tmp_path / "was-run", tmp_path / "lxc-info"
+    stub.write_text(f"#!/bin/sh\ntouch {mark}\nexit 1\n", encoding="utf-8")
+    stub.chmod(0o755)
+    done = site.run("unshare", "--mount", "sh", "-ec", 'mount --bind "$1" /usr/bin/lxc-info; shift; exec "$@"', "sh", str(stub))
+    assert done.returncode == 0, done.stderr
+    assert not mark.exists()
+    told = {(name, labels): number for name, labels, number in samples(site.file.read_text(encoding="utf-8"))}
+    assert [told["vps_running", (f'vps="{name}"',)] for name in (RUNS, DOWN)] == [1, 0]
 
 
 def test_it_is_what_vps_info_says(site):
@@ -143,6 +156,30 @@ def test_cpu_time_and_traffic_rise(site):
     kit.shell(RUNS, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; ping -c 3 -W 1 169.254.1.1", check=False, timeout=60)
     for name in names:
         fresh(site, name + OF, lambda found, name=name: found > before[name], name)
+
+
+def test_what_it_gets_is_told_as_received_and_not_as_sent(site):
+    """A port at which nobody listens: much comes, and of each a few bytes go back, if any do."""
+    names = [f"vps_network_{which}_bytes_total{OF}" for which in ("receive", "transmit")]
+    kit.container(RUNS, addresses=[kit.address(7)])
+    assert site.run().returncode == 0
+    before = told_of(site, names)
+
+    def comes() -> bool:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
+            for _time in range(50):
+                sending.sendto(bytes(1400), (kit.address(7), 9))
+        return site.run().returncode == 0 and told_of(site, names)[0] - before[0] >= 100 * 1400
+
+    kit.until("much has come", comes, seconds=60)
+    received, sent = (now - then for now, then in zip(told_of(site, names), before))
+    assert received > 2 * sent
+
+
+def told_of(site, names: list[str]) -> list[float]:
+    """What the file says of some series."""
+    lines = dict(line.rsplit(" ", 1) for line in site.file.read_text(encoding="utf-8").splitlines() if line[0] != "#")
+    return [float(lines[name]) for name in names]
 
 
 def test_prometheus_takes_each_rule_and_finds_what_is_wrong(site):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import pathlib
 import socket
 import subprocess
 import time
@@ -336,6 +337,29 @@ def test_reboot_from_inside(minimal, neighbour):
     reboot_from_inside("it-reboot", neighbour, "reboot")
 
 
+def test_what_it_sees_of_itself_holds_over_a_reboot_and_no_end_of_it_waits_for_that(minimal):
+    """lxcfs's view comes by a hook at its start; the one at its end does nothing but sleep, and LXC does not run it."""
+    kit.container("it-view", template=minimal, limits={"memory": "64M"}, wait="booted")
+
+    def view() -> tuple[list[str], list[str]]:
+        """Its memory, and what it sees through lxcfs."""
+        mounts = (line.split() for line in kit.said("it-view", "cat", "/proc/mounts").splitlines())
+        return kit.said("it-view", "grep", "MemTotal", "/proc/meminfo").split(), sorted(words[1] for words in mounts if words[0] == "lxcfs")
+
+    def ends() -> list[str]:
+        return kit.run("lxc-info", "-n", "it-view", "-c", "lxc.hook.post-stop").partition("=")[2].split()
+
+    before, first = view(), kit.pid("it-view")
+    assert before[0] == ["MemTotal:", "65536", "kB"] and "/proc/uptime" in before[1]
+    assert "lxc.hook.post-stop" in pathlib.Path("/usr/share/lxc/config/common.conf.d/00-lxcfs.conf").read_text(encoding="utf-8")
+    assert ends() == [f"{kit.pool()}/vps/it-view/reboot"]
+    kit.inside("it-view", "reboot", check=False)
+    kit.until("another init", lambda: kit.pid("it-view") not in (None, first), seconds=60)
+    kit.container("it-view", wait="booted", wait_timeout=90)
+    assert view() == before and ends() == [f"{kit.pool()}/vps/it-view/reboot"]
+    assert float(kit.said("it-view", "cat", "/proc/uptime").split()[0]) < 90, "it tells the node's uptime, or that of its last start"
+
+
 # -- waiting --------------------------------------------------------------------------------------------------------------
 
 
@@ -414,7 +438,7 @@ def test_info_tells_the_same_as_the_module(vps):
     """One VPS, all VPSs, none."""
     told = kit.ok("vps_container", name=vps)["vps"]
     assert kit.info(vps) == told
-    assert told in [{key: value for key, value in each.items() if key not in ("usage", "traffic", "snapshots")} for each in kit.ok("vps_info")["vpss"]]
+    assert told in [{key: value for key, value in each.items() if key not in kit.BESIDES} for each in kit.ok("vps_info")["vpss"]]
     assert kit.ok("vps_info", name="it-nobody")["vpss"] == []
     with kit.Untouched():
         kit.ok("vps_info")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import Any
 
 import pytest
@@ -53,6 +54,14 @@ def state(word: str) -> str:
     """What a VPS is."""
     told = kit.info(name(word))
     return told["state"] if told else "absent"
+
+
+def workers(of: int) -> list[int]:
+    """The processes that one has forked."""
+    try:
+        return [int(word) for word in pathlib.Path(f"/proc/{of}/task/{of}/children").read_text(encoding="ascii").split()]
+    except OSError:
+        return []
 
 
 @pytest.fixture

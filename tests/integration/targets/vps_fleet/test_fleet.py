@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import pathlib
+import signal
+import time
 
 import vps_kit as kit
-from conftest import name, state
+from conftest import name, state, workers
 
 LIMITS = {"limits": {"memory": "64M", "processes": "50", "diskspace": "100M"}}
 
@@ -66,7 +69,15 @@ def test_one_bad_vps_of_five_refuses_all(fleet):
     assert message.startswith(f"vps[1] ({name('b')}): ") and "boot_order" in message
     with kit.Untouched():
         message = fleet.fails({"name": "a"}, {"name": "b", "memroy": "1G"})["msg"]
-    assert message.startswith(f"vps[1] ({name('b')}): ") and "memroy" in message
+    assert message.startswith(f"vps[1] ({name('b')}): memroy: there is no such option; ") and message.endswith(".")
+    with kit.Untouched():
+        message = fleet.fails({"name": "a"}, {"name": "b", "publish": [{"hst": 80}]})["msg"]
+    assert message == f"vps[1] ({name('b')}): publish[0].hst: there is no such option; perhaps host is meant."
+    for wrong in ("a", 5, None, ["a"], []):
+        with kit.Untouched():
+            message = kit.call("vps_fleet", vps=[{"name": name("a")}, wrong])["msg"]
+        assert message.startswith("vps[1]: ") and "is no dictionary" in message and message.endswith("."), message
+    assert kit.call("vps_fleet", vps="a")["msg"].startswith("vps[0]: 'a' is no dictionary; ")
 
 
 def test_one_that_does_not_start_lets_the_others_go_on(fleet):
@@ -126,6 +137,9 @@ def test_a_rolling_change_stops_where_one_is_not_well(fleet):
     assert told["not_begun"] == [name("c"), name("d")]
     assert [one["vps"] for one in told["failed_vpss"]] == [name("b")] and told["failed_vpss"][0]["rc"] == 1
     assert [kit.info(name(word))["limits"] for word in "abcd"] == [{"memory": "80M"}] * 2 + [{}] * 2
+    told = fleet.fails(*words, defaults={"limits": {"memory": "80M"}}, batch=2, health=health)
+    assert told["msg"].startswith(f"vps: 1 VPSs that are already as asked are not well ({name('b')}); nothing was changed, ")
+    assert not told["changed"] and told["not_begun"] == [name("c"), name("d")]
     kit.shell(name("b"), "rm /ill")
     assert changed(fleet.ok(*words, defaults={"limits": {"memory": "80M"}}, batch=2, health=health)) == [("c", "limits.memory"), ("d", "limits.memory")]
 
@@ -147,15 +161,65 @@ def test_disks_of_every_kind_are_made_side_by_side(fleet):
 
 
 def test_two_at_once_do_not_stand_in_each_others_way(fleet):
-    ours, theirs = ([{"name": f"{word}{number}", "addresses": [{"pool": "default"}]} for number in range(4)] for word in "xy")
+    ours, theirs = ([{"name": f"{word}{number}", "addresses": [{"pool": "default"}]} for number in range(2)] for word in "xy")
     both = [{"name": "z", "addresses": [{"pool": "default"}]}]
     runs = [fleet.launch(*ours, *both), fleet.launch(*both, *theirs)]
     for run in runs:
         told = kit.result(run)
         assert not told.get("failed"), told["msg"]
-    found = [kit.info(name(one["name"])) for one in (*ours, *theirs, *both)]
-    assert len({one["addresses"][0] for one in found}) == len({one["id_base"] for one in found}) == 9
     assert not fleet.ok(*ours, *theirs, *both)["changed"]
+
+
+def test_others_are_given_ids_and_addresses_while_new_vpss_are_built(fleet):
+    """The run is stopped in the middle of that, and what it has been given stays its own."""
+    fleet.ok({"name": "there", "addresses": []})
+    wish = [{"name": f"n{number}", "storage": "image", "addresses": [{"pool": "default"}]} for number in range(5)]
+    run = fleet.launch(*wish, {"name": "there", "limits": {"memory": "64M"}}, parallel=1)
+
+    def building() -> list[pathlib.Path]:
+        """Of those to come at least one is in its staging directory, and another one has begun to be filled."""
+        folders = list((kit.pool() / "vps").glob(".new-*"))
+        return folders if len(folders) > 2 and any((folder / "rootfs").exists() for folder in folders) else []
+
+    kit.until("it builds", building)
+    stopped = [run.pid, *workers(run.pid)]
+    try:
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        assert building(), "it was faster"
+        pooled = {"state": "stopped", "addresses": [{"pool": "default"}]}
+        alone = kit.call("vps_container", name=name("alone"), template=fleet.defaults["template"], **pooled, lock_timeout=5)
+        changed_alone = kit.call("vps_limits", name=name("alone"), memory="32M", lock_timeout=5)
+        more = kit.call("vps_fleet", **fleet.given({"name": "more", **pooled}, lock_timeout=5))
+    finally:
+        for pid in reversed(stopped):
+            os.kill(pid, signal.SIGCONT)
+    told = kit.result(run)
+    for one in (alone, changed_alone, more, told):
+        assert not one.get("failed"), one["msg"]
+    found = [kit.info(name(word)) for word in ("alone", "more", *(one["name"] for one in wish))]
+    assert len({one["addresses"][0] for one in found}) == len({one["id_base"] for one in found}) == 7
+    assert not fleet.ok(*wish)["changed"]
+
+
+def test_two_that_have_settled_on_the_same_ids_and_addresses_do_not_both_get_them(fleet):
+    """They share no VPS: the node's lock alone keeps them apart. We hold it until both know what they want."""
+    lists = [[{"name": f"{word}{number}", "addresses": [{"pool": "default"}]} for number in range(12)] for word in "xy"]
+    names = [name(one["name"]) for some in lists for one in some]
+    with open(kit.LOCKS / "node-allocation", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        runs = [fleet.launch(*some, defaults={"state": "stopped"}) for some in lists]
+        kit.until("both have locked their VPSs", lambda: _ended(runs) or all(kit.is_locked("vps", one) for one in names), seconds=120)
+        time.sleep(2)  # in which whoever does not ask for the lock is through
+        assert not kit.own_names() and not _ended(runs)
+    told = [kit.result(run) for run in runs]
+    assert not [one["msg"] for one in told if one.get("failed")]
+    found = [kit.info(one) for one in names]
+    assert len({one["addresses"][0] for one in found}) == len({one["id_base"] for one in found}) == len(names)
+
+
+def _ended(runs):
+    return any(run.poll() is not None for run in runs)
 
 
 def test_the_holder_of_a_lock_is_named(fleet):
@@ -169,6 +233,26 @@ def test_the_holder_of_a_lock_is_named(fleet):
     (kit.LOCKS / f"vps-{name('b')}").unlink()
     assert told["msg"].startswith("lock_timeout: ") and name("b") in told["msg"] and "somebody" in told["msg"]
     assert kit.said(name("a"), "hostname") == name("a"), "it was begun without all locks"
+
+
+def test_a_damaged_record_of_another_vps_is_in_the_way_of_what_it_is_of_one_vps(fleet):
+    fleet.ok({"name": "a", "addresses": ["10.90.0.70"]}, {"name": "b"}, {"name": "c"})
+    record = kit.pool() / "vps" / name("c") / "vps.json"
+    whole = record.read_text(encoding="utf-8")
+    record.write_text("{", encoding="utf-8")
+    try:
+        wish = [{"name": "a", "addresses": []}, {"name": "b", "limits": {"memory": "80M"}}]
+        foretold = kit.ok("vps_fleet", check=True, **fleet.given(*wish))
+        assert changed(foretold) == changed(fleet.ok(*wish)) == [("a", "addresses"), ("b", "limits.memory")]
+        assert kit.ok("vps_container", name=name("a"), limits={"memory": "80M"}, publish=[])["changed"]
+        for check in (True, False):
+            asked = {"addresses": ["10.90.0.71"]}
+            alone = kit.call("vps_container", check=check, name=name("a"), **asked)
+            together = kit.call("vps_fleet", check=check, **fleet.given({"name": "a", **asked}))
+            assert alone["failed"] and together["failed"] and alone["msg"] == together["msg"], (alone["msg"], together["msg"])
+            assert alone["msg"].startswith(str(record))
+    finally:
+        record.write_text(whole, encoding="utf-8")
 
 
 def test_how_far_it_is_is_told(fleet):

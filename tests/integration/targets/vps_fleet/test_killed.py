@@ -12,17 +12,9 @@ import signal
 import time
 
 import vps_kit as kit
-from conftest import name
+from conftest import name, workers
 
 SEED = int(os.environ.get("VPS_TEST_SEED") or time.time_ns() % 1_000_000)
-
-
-def workers(of: int) -> list[int]:
-    """The processes that one has forked."""
-    try:
-        return [int(word) for word in pathlib.Path(f"/proc/{of}/task/{of}/children").read_text(encoding="ascii").split()]
-    except OSError:
-        return []
 
 
 def alive(pid: int) -> bool:

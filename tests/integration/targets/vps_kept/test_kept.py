@@ -62,19 +62,41 @@ def test_an_error_is_the_modules_own_and_each_task_of_a_loop_is_sent_the_same(tm
     assert output.count("VPS_CODE=") == 3 and len(re.findall(r"msg\W+limits?\.?memory|msg\W+memory", output)) == 2, output
 
 
+def test_a_module_calls_itself_by_its_own_name_and_has_the_words_of_a_task_as_they_are(tmp_path):
+    word = '"_ansible_module_name": "mainline.vps.vps_kept"'
+    for way in (ONCE, ["vps_kept"]):
+        process = kit.playbook(tmp_path, [{"mainline.vps.vps_info": {"name": word, "nothing": "ä"}}], "-vvv")
+        output = process.communicate(timeout=120)[0]
+        assert process.returncode == 2 and sent(output) == way and "Unsupported parameters for (mainline.vps.vps_info) module: nothing" in output, output
+        assert "ä" in output and word in output.replace("\\", ""), output
+
+
+def test_while_files_are_to_be_left_on_the_node_a_task_leaves_all_of_the_module(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANSIBLE_KEEP_REMOTE_FILES", "1")
+    monkeypatch.setenv("ANSIBLE_REMOTE_TEMP", str(tmp_path / "left"))
+    assert sent(kit.play(tmp_path, [INFO], "-vvv")) == ["vps_info"] and not archives()
+    assert [file.name for file in (tmp_path / "left").glob("*/*.py")] == ["AnsiballZ_vps_info.py"]
+
+
+def test_a_task_leaves_nothing_on_the_node_but_its_code(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANSIBLE_REMOTE_TEMP", str(tmp_path / "left"))
+    kit.play(tmp_path, [INFO, INFO])
+    assert not list((tmp_path / "left").iterdir()) and len(archives()) == 1
+
+
 def test_a_task_in_the_background_brings_its_code(tmp_path):
     assert sent(kit.play(tmp_path, [{**INFO, "async": 60, "poll": 1}], "-vvv")) == ["vps_info"]
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda file: file.write_bytes(file.read_bytes().replace(b"PK\x03\x04", b"PK\x03\x05", 1)),
-    lambda file: file.chmod(0o600) or KEPT.chmod(0o777),
-    lambda file: os.chown(KEPT, 1000, 1000),
-], ids=["a bit", "others may write there", "somebody's folder"])
-def test_what_cannot_be_trusted_is_not_run_but_brought_anew(tmp_path, spoil):
+def test_what_cannot_be_trusted_is_not_run_but_brought_anew(tmp_path):
     kit.play(tmp_path, [INFO])
-    spoil(archives()[0])
-    assert sent(kit.play(tmp_path, [INFO], "-vvv")) == ONCE
+    for spoil in (
+        lambda file: file.write_bytes(file.read_bytes().replace(b"PK\x03\x04", b"PK\x03\x05", 1)),
+        lambda file: KEPT.chmod(0o777),
+        lambda file: KEPT.chmod(0o700) or os.chown(KEPT, 1000, 1000),
+    ):
+        spoil(archives()[0])
+        assert sent(kit.play(tmp_path, [INFO], "-vvv")) == ONCE
 
 
 def test_other_code_is_brought_anew_and_the_oldest_goes(tmp_path):
@@ -99,7 +121,8 @@ def test_where_there_is_no_room_each_task_brings_it(tmp_path):
 
 
 def test_a_login_that_is_not_root_is_told_that_it_is_not(tmp_path):
-    process = kit.playbook(tmp_path, [{**INFO, "become": True, "become_user": "nobody", "become_method": "ansible.builtin.su"}], "-e", "ansible_remote_tmp=/tmp")
+    task = {**INFO, "become": True, "become_user": "nobody", "become_method": "ansible.builtin.su"}
+    process = kit.playbook(tmp_path, [task], "-e", "ansible_remote_tmp=/tmp")
     output = process.communicate(timeout=120)[0]
     assert process.returncode == 2 and "root" in output and "Traceback" not in output
 

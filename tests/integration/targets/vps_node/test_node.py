@@ -297,6 +297,19 @@ def test_a_machine_in_use_is_not_pulled_from_under_its_vpss():
     assert changed(foretold(networks=["10.91.0.0/24"])) == {"pool"}
 
 
+def test_where_neither_pool_nor_rules_came_back_both_do_with_what_its_vpss_have():
+    """After a boot without systemd, and where a run was killed before it had mounted the pool."""
+    node()
+    kit.ok("vps_template", name="it-minimal", source="minimal")
+    kit.ok("vps_container", name="ap-web", state="present", template="it-minimal", addresses=["10.91.0.9"], publish=[{"host": 8080, "guest": 80}])
+    kit.run("umount", POOL)
+    kit.run("nft", "delete", "table", "inet", "mainline_vps")
+    os.unlink("/etc/vps/network.nft")
+    assert changed(foretold()) == {"pool", "firewall"}
+    assert "8080" in kit.run("nft", "list", "table", "inet", "mainline_vps")
+    kit.ok("vps_container", name="ap-web", state="absent")
+
+
 def test_what_killed_runs_left_in_the_pool_does_not_keep_the_node():
     node()
     for kind in ("vps", "templates"):
