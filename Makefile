@@ -15,13 +15,13 @@ LIVE := .build/live/ansible_collections/mainline/vps
 RUN := .venv/.installed-run $(LIVE)
 TEST := .venv/.installed-test $(LIVE)
 NODE := .venv/.installed-node $(TEST)
-ROLE := .venv/.installed-roles $(LIVE)
+ROLE := .venv/.installed-roles .build/community/.unpacked $(LIVE)
 
 # Ansible refuses to start in a locale that is not UTF-8.
 export LC_ALL := C.UTF-8
 
 # The tools of .venv, and this checkout as the collection mainline.vps.
-with_venv = PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_COLLECTIONS_PATH="$(CURDIR)/.build/live"
+with_venv = PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_COLLECTIONS_PATH="$(CURDIR)/.build/live:$(CURDIR)/.build/community"
 version_of = $$($(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 SANITY_PYTHON ?= $(call version_of,.venv/bin/python)
 playbook = $(with_venv) ANSIBLE_CALLBACK_RESULT_FORMAT=yaml ansible-playbook -i playbooks/inventory/localhost.yml
@@ -60,7 +60,7 @@ test: $(TEST) ## All test steps below but test-node, each whatever the others sa
 test-unit: $(TEST) ## Unit tests (pytest); ARGS="-k limits"
 	@PYTHONPATH="$(CURDIR)/.build/live" PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m pytest -p no:pytest-ansible tests/unit tests/contract $(ARGS)
 
-test-lint: $(TEST) ## ansible-lint, production profile
+test-lint: $(TEST) .build/community/.unpacked ## ansible-lint, production profile
 	@$(with_venv) ansible-lint --strict $(ARGS)
 
 test-docs: $(TEST) ## Documentation and changelog fragments (antsibull)
@@ -150,6 +150,9 @@ clean: ## Remove .venv and .build; the node and its VPSs stay
 
 .venv/.installed-roles: .venv/.installed-test requirements/roles.txt
 	@PYTHON="$(PYTHON)" tools/bootstrap roles
+
+.build/community/.unpacked: .venv/.installed-run requirements/community.txt galaxy.yml tools/community
+	@tools/community
 
 .venv/.installed-node: .venv/.installed-test tools/bootstrap
 	@PYTHON="$(PYTHON)" tools/bootstrap node
