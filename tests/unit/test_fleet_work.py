@@ -142,7 +142,7 @@ def test_a_worker_has_the_lock_of_its_vps_alone_and_the_limit_of_before(node, tm
 def test_what_was_built_is_on_the_disk_before_it_is_real_and_again_before_anybody_uses_it(node, monkeypatch):
     done: list[str] = []
     parts = node._parts
-    parts.storage = SimpleNamespace(sync=lambda: done.append("sync"))
+    monkeypatch.setattr(parts, "storage", SimpleNamespace(sync=lambda: done.append("sync"), abilities=lambda _root, machine: machine))
     monkeypatch.setattr(parts.vps, "commit", lambda name: done.append(f"commit {name}"))
     monkeypatch.setattr(parts.vps, "store", lambda one: done.append(f"store {one.name}"))
     monkeypatch.setattr(fleet_steps.files, "sync", lambda path: done.append("links"))
@@ -151,6 +151,27 @@ def test_what_was_built_is_on_the_disk_before_it_is_real_and_again_before_anybod
     results = fleet_steps.settle(parts, made, {"a": {}, "b": VpsError("pool: is full."), "c": left})
     assert done == ["sync", "store c", "commit a", "links", "sync"]
     assert results["a"] == {} and results["c"] == {} and isinstance(results["b"], VpsError)
+
+
+def test_what_new_ones_are_guaranteed_is_known_above_them_or_marked_for_the_next_run(node, monkeypatch):
+    protected: list[list[str]] = []
+    parts = node._parts
+    monkeypatch.setattr(parts, "storage", SimpleNamespace(sync=lambda: None, abilities=lambda _root, machine: machine))
+    monkeypatch.setattr(sweep.unit, "guarantees", lambda one: one.name == "a")
+    monkeypatch.setattr(sweep.unit, "protect", lambda vpss: protected.append([one.name for one in vpss]))
+    monkeypatch.setattr(fleet_steps.files, "sync", lambda path: None)
+    made = {name: (vps(name, number), parts.vps.begin(name)) for number, name in enumerate("ab")}
+    for one, directory in made.values():
+        parts.vps.store(one, directory)
+    commit = parts.vps.commit
+
+    def marked(name):
+        assert os.path.exists(os.path.join(parts.settings.pool, "guarantees-changed")), "a run that is killed here is not mended"
+        commit(name)
+
+    monkeypatch.setattr(parts.vps, "commit", marked)
+    assert fleet_steps.settle(parts, made, {"a": {}, "b": {}}) == {"a": {}, "b": {}}
+    assert protected == [["a", "b"]] and not os.path.exists(os.path.join(parts.settings.pool, "guarantees-changed"))
 
 
 @pytest.mark.parametrize("step", [Destroy("gone"), Update(vps("gone"), frozenset())], ids=["ends", "gives"])

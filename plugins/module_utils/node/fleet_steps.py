@@ -20,6 +20,7 @@ from ..core.model import SYSTEMD, Vps
 from ..core.places import LXCPATH
 from . import files, inside, vps_steps, waiting
 from .parts import Parts
+from .sweep import protecting
 
 LEFT = "left to do"  # in what a worker tells: what is done for all once they are through
 _UP: Mapping[str, object] = {"up": True}  # of one that says nothing else
@@ -77,14 +78,15 @@ def settle(parts: Parts, made: Mapping[str, tuple[Vps, str]], done: Mapping[str,
     with files.safe_later():
         for vps in left:
             parts.vps.store(vps)
-    for name in built:
-        try:
-            parts.vps.commit(name)
-        except OSError as error:
-            results[name] = error
-    if built:
-        files.sync(LXCPATH)
-    parts.storage.sync()  # before anybody works with them: a power cut must not make remains of them again
+    with protecting(parts, *(parts.keepable(made[name][0]) for name in built)):
+        for name in built:
+            try:
+                parts.vps.commit(name)
+            except OSError as error:
+                results[name] = error
+        if built:
+            files.sync(LXCPATH)
+        parts.storage.sync()  # before anybody works with them: a power cut must not make remains of them again
     return results
 
 
