@@ -6,6 +6,8 @@ TARGETS ?=
 # The Debians that test-node and node-shell boot.
 RELEASES ?= bookworm trixie
 RELEASE ?= bookworm
+# The roles whose Molecule scenarios test-roles runs; all of extensions/molecule without.
+ROLES ?=
 # The interpreter that integration tests run the modules with: the distribution's own, as on a node.
 NODE_PYTHON ?= /usr/bin/python3
 
@@ -13,12 +15,13 @@ LIVE := .build/live/ansible_collections/mainline/vps
 RUN := .venv/.installed-run $(LIVE)
 TEST := .venv/.installed-test $(LIVE)
 NODE := .venv/.installed-node $(TEST)
+ROLE := .venv/.installed-roles .build/community/.unpacked $(LIVE)
 
 # Ansible refuses to start in a locale that is not UTF-8.
 export LC_ALL := C.UTF-8
 
 # The tools of .venv, and this checkout as the collection mainline.vps.
-with_venv = PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_COLLECTIONS_PATH="$(CURDIR)/.build/live"
+with_venv = PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_COLLECTIONS_PATH="$(CURDIR)/.build/live:$(CURDIR)/.build/community"
 version_of = $$($(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 SANITY_PYTHON ?= $(call version_of,.venv/bin/python)
 playbook = $(with_venv) ANSIBLE_CALLBACK_RESULT_FORMAT=yaml ansible-playbook -i playbooks/inventory/localhost.yml
@@ -28,7 +31,7 @@ STEPS := unit types lint docs build sanity machine
 BESIDE := node-short apart
 
 .DEFAULT_GOAL := help
-.PHONY: help deps deps-test deps-node quickstart quickstart-clean test $(STEPS:%=test-%) $(BESIDE:%=test-%) test-integration test-node node-shell docs benchmark benchmark-peers benchmark-growth benchmark-density clean
+.PHONY: help deps deps-test deps-node quickstart quickstart-clean test $(STEPS:%=test-%) $(BESIDE:%=test-%) test-integration test-node test-roles node-shell docs benchmark benchmark-peers benchmark-growth benchmark-density benchmark-molecule clean
 
 help: ## This list
 	@echo 'make TARGET [ARGS="more arguments for the tool"] [PYTHON=python3]'
@@ -57,7 +60,7 @@ test: $(TEST) ## All test steps below but test-node, each whatever the others sa
 test-unit: $(TEST) ## Unit tests (pytest); ARGS="-k limits"
 	@PYTHONPATH="$(CURDIR)/.build/live" PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m pytest -p no:pytest-ansible tests/unit tests/contract $(ARGS)
 
-test-lint: $(TEST) ## ansible-lint, production profile
+test-lint: $(TEST) .build/community/.unpacked ## ansible-lint, production profile
 	@$(with_venv) ansible-lint --strict $(ARGS)
 
 test-docs: $(TEST) ## Documentation and changelog fragments (antsibull)
@@ -91,6 +94,10 @@ test-node: $(NODE) ## Everything on booted machines (systemd, cgroup v2, SSH), a
 
 test-node-short: $(NODE) ## A quarter of an hour of it, on Debian 12, which `make test` and CI run too
 	@$(node_test) --release=bookworm --short $(ARGS)
+
+test-roles: $(ROLE) ## Roles inside VPSs, by Molecule, as root on a node, and the example of docs/molecule.md; ROLES="base" ARGS="-k roles -s"
+	@test -w /etc/vps/node.json || { echo 'test-roles makes VPSs on this machine: make it a node (make quickstart), and run it as root' >&2; exit 1; }
+	@ROLES="$(ROLES)" $(with_venv) $(node_python) pytest -p no:pytest-ansible --durations=12 tests/roles $(ARGS)
 
 node-shell: $(NODE) ## A shell on a stock machine that goes when the shell ends; RELEASE=trixie ARGS="a command instead"
 	@$(node_python) ansible_collections.mainline.vps.tests.node $(RELEASE) $(ARGS)
@@ -127,6 +134,11 @@ benchmark-density: $(LIVE) ## How many booted Debians this machine holds, and wh
 	@PYTHON="$(PYTHON)" tools/benchmark-peers
 	@$(with_peers).density $(ARGS)
 
+benchmark-molecule: $(ROLE) ## A scenario of Molecule beside its Docker driver, step by step, as root, on a node; ARGS="--rounds 3"
+	@PYTHON="$(PYTHON)" tools/benchmark-peers --with-debian
+	@.build/benchmark/venv/bin/python -m pip install -qq --no-input --disable-pip-version-check -r requirements/benchmark-molecule.txt </dev/null
+	@$(with_peers).molecule $(ARGS)
+
 clean: ## Remove .venv and .build; the node and its VPSs stay
 	@rm -rf .venv .build
 
@@ -135,6 +147,12 @@ clean: ## Remove .venv and .build; the node and its VPSs stay
 
 .venv/.installed-test: requirements/test.txt requirements/run.txt tools/bootstrap
 	@PYTHON="$(PYTHON)" tools/bootstrap test
+
+.venv/.installed-roles: .venv/.installed-test requirements/roles.txt
+	@PYTHON="$(PYTHON)" tools/bootstrap roles
+
+.build/community/.unpacked: .venv/.installed-run requirements/community.txt galaxy.yml tools/community
+	@tools/community
 
 .venv/.installed-node: .venv/.installed-test tools/bootstrap
 	@PYTHON="$(PYTHON)" tools/bootstrap node

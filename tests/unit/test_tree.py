@@ -313,3 +313,12 @@ def test_a_place_for_a_mount_is_made_without_following_a_link(node, tree):
     with pytest.raises(VpsError, match="^guest: cannot make /etc/passwd in the VPS: Not a directory"):
         tree.make_place("/etc/passwd")
     assert os.listdir(node / "guest/etc") == ["passwd"] and os.listdir(node / "guest/tmp") == []
+
+
+def test_a_directory_is_dated_and_none_outside(node, tree):
+    before = os.stat(node / "etc").st_mtime
+    plant(node, "tmp/out", "../../etc")
+    for path in ("/etc", "/tmp/out", "/nowhere", "/etc/passwd"):
+        tree.date(path, 0)
+    assert os.stat(node / "guest/etc").st_mtime == 0 and os.stat(node / "etc").st_mtime == before
+    assert os.stat(node / "guest/etc/passwd").st_mtime > 0

@@ -188,6 +188,17 @@ class Tree:
         except OSError as error:
             raise _refused("make", path, error) from None
 
+    def date(self, path: str, seconds: float) -> None:
+        """When a directory was changed, in seconds since 1970; nothing where there is none."""
+        try:
+            descriptor = open_in_root(self._root, path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            return
+        try:
+            os.utime(descriptor, (seconds, seconds))
+        finally:
+            os.close(descriptor)
+
     def names(self, path: str) -> list[str]:
         """What a directory holds; nothing where there is none."""
         try:

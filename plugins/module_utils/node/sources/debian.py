@@ -58,6 +58,8 @@ def build(template: Template, root: str, scratch: str, keep_open: int) -> None:
     with Tree(root) as tree:
         for unit in MASKED_UNITS:
             tree.symlink("/dev/null", f"/etc/systemd/system/{unit}")
+        # mmdebstrap has emptied it: what goes by its date, as Ansible's apt with cache_valid_time, is not to take nothing for today's lists.
+        tree.date("/var/lib/apt/lists", 0)
         if template.keyring is not None:  # the guest's apt is to trust the mirror as the node's did
             with open(template.keyring, "rb") as file:
                 keys = file.read(1 << 20)

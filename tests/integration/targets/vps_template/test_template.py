@@ -105,6 +105,7 @@ def test_debian_has_what_was_asked_and_nothing_that_must_be_of_a_kind(debian):
     assert not list((tree / "etc/ssh").glob("ssh_host_*"))
     for path in ("etc/hostname", "var/lib/systemd/random-seed", "var/lib/dbus/machine-id"):
         assert not (tree / path).exists() or (tree / path).resolve() == tree / "etc/machine-id" or os.path.islink(tree / path)
+    assert (tree / "var/lib/apt/lists").stat().st_mtime == 0  # else Ansible's apt with cache_valid_time would look for packages in what is empty
     assert (tree / "etc/os-release").exists() and "bookworm" in (tree / "etc/os-release").read_text(encoding="utf-8")
 
 
