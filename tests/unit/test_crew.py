@@ -74,6 +74,26 @@ def test_a_worker_that_is_killed_fails_its_job_and_no_other():
     assert "was killed" in str(told[1])
 
 
+def test_a_worker_that_is_killed_while_it_has_nothing_to_do_is_missed_by_nobody(tmp_path):
+    idle = tmp_path / "pid"
+
+    def ends_at_once(_lock):
+        idle.write_text(str(os.getpid()), encoding="ascii")
+        return {"number": 0}
+
+    def outlives_it(_lock):
+        while not idle.exists() or not idle.read_text(encoding="ascii"):
+            time.sleep(0.01)
+        time.sleep(0.3)  # until its answer is read
+        os.kill(int(idle.read_text(encoding="ascii")), signal.SIGKILL)
+        time.sleep(0.3)
+        return {"number": 1}
+
+    through: list[int] = []
+    assert crew.run(jobs(ends_at_once, outlives_it), 2, done=through.append) == [{"number": 0}, {"number": 1}]
+    assert through == [0, 1]
+
+
 def test_a_worker_has_the_lock_of_its_job_and_no_other(tmp_path):
     files = [os.open(tmp_path / word, os.O_RDWR | os.O_CREAT) for word in "ab"]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import resource
 from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -23,8 +24,10 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.model import Act
 from ansible_collections.mainline.vps.plugins.module_utils.core.plan import Change, Destroy, Plan, Start, Update
 from ansible_collections.mainline.vps.plugins.module_utils.core.settings import Settings
 from ansible_collections.mainline.vps.plugins.module_utils.node import crew, filtering, fleet_steps, inside, locks, sweep
+from ansible_collections.mainline.vps.plugins.module_utils.node import fleet as fleet_node
 from ansible_collections.mainline.vps.plugins.module_utils.node.fleet import FleetNode
 from ansible_collections.mainline.vps.plugins.module_utils.node.parts import Parts
+from ansible_collections.mainline.vps.plugins.module_utils.node.survey import Survey
 from ansible_collections.mainline.vps.tests.contract import modules
 
 
@@ -86,6 +89,42 @@ def test_one_that_goes_while_it_is_looked_at_is_looked_at_again(node, monkeypatc
     monkeypatch.setattr(node, "read_vps", lambda name, **_options: Actual(vps=vps(name), run="stopped"))
     found = node.read_fleet(wish({"name": "a"}))
     assert found.vpss["a"].run == "stopped" and not found.unread
+
+
+def test_somebody_elses_container_is_in_the_way_of_a_vps_that_there_is_too(node, monkeypatch):
+    node._parts.vps.store(vps("a"), node._parts.vps.begin("a"))
+    node._parts.vps.commit("a")
+    monkeypatch.setattr(node, "_facts_beside", lambda *_arguments: NodeFacts())
+    monkeypatch.setattr(node, "read_known", lambda one, *_arguments, **_options: Actual(vps=one, run="stopped"))
+    monkeypatch.setattr(fleet_node.engine, "foreign", lambda name, _path: f"'{name}' is another's.")
+    assert node.read_fleet(wish({"name": "a"})).foreign == {"a": "'a' is another's."}
+
+
+def test_one_whose_guest_has_removed_a_link_is_looked_at_twice_and_not_for_ever(node, monkeypatch):
+    looked: list[str] = []
+    survey = object.__new__(Survey)
+    survey._node, survey._parts, survey._since, survey._glance = node, node._parts, float("-inf"), None
+
+    def read_known(one, *_arguments, **_options):
+        looked.append(one.name)
+        return Actual(vps=replace(one, addresses=()), run="running")
+
+    def look():
+        survey._since = float("-inf")  # on a machine where a look takes its time
+
+    monkeypatch.setattr(survey, "_look", look)
+    monkeypatch.setattr(node, "read_known", read_known)
+    assert survey.read(Actual(vps=replace(vps("a"), addresses=("10.0.0.1",)), run="running"), limits=False, disk=False).vps.addresses == ()
+    assert looked == ["a", "a"]
+
+
+def test_one_that_a_killed_run_has_stopped_runs_again_where_this_run_has_its_lock(node, monkeypatch):
+    given: list[str] = []
+    monkeypatch.setattr(sweep.again, "give_back", lambda _parts, name, _lock: given.append(name) or [])
+    open(node._parts.vps.again("a"), "w", encoding="ascii").close()
+    with locks.hold("vps", "a", timeout=0):
+        assert sweep._give_back(node._parts, ["a"]) == []
+    assert given == ["a"]
 
 
 # -- locked ---------------------------------------------------------------------------------------------------------------

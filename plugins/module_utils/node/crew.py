@@ -71,10 +71,13 @@ def run(
                     if found is None:
                         continue
                     number, worker.job = worker.job, None
-                    results[number] = found
-                    done(number)
-                    if isinstance(found, _Gone):
-                        results[number] = VpsError("vps: its worker was killed on the way; see in the kernel's log whether memory ran out, and run this again.")
+                    gone = isinstance(found, _Gone)
+                    if gone:
+                        found = VpsError("vps: its worker was killed on the way; see in the kernel's log whether memory ran out, and run this again.")
+                    if number is not None:  # one that is killed while it has nothing to do is missed by nobody
+                        results[number] = found
+                        done(number)
+                    if gone:
                         selector.unregister(worker.channel)
                         _end(worker)
                         workers.remove(worker)

@@ -63,7 +63,7 @@ class FleetNode(Node):
                 except VpsError as error:
                     unread[name] = str(error)
         sources = {one.disk.clone_from for one in wish.vpss if one.disk.clone_from is not None and one.name not in there}
-        foreign = {name: why for name in wanted if name not in there and (why := engine.foreign(name, self._parts.vps.path(name)))}
+        foreign = {name: why for name in wanted if (why := engine.foreign(name, self._parts.vps.path(name)))}
         return FleetActual(
             node=facts,
             vpss=found,

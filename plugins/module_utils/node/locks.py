@@ -98,8 +98,9 @@ def is_at(descriptor: int, file: str) -> bool:
     if descriptor == -1:
         return False
     try:
-        there = os.stat(file)
-    except FileNotFoundError:
+        there, mine = os.stat(file), os.fstat(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.EBADF):  # the latter in a worker, which has closed the locks of others
+            raise
         return False
-    mine = os.fstat(descriptor)
     return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)

@@ -66,14 +66,17 @@ class Survey:
         if found.vps is None:
             return found
         facts, status = NodeFacts(abilities=self._parts.abilities), engine.Status(found.run, found.pid)
+        again = False
         while True:
             try:
                 actual = self._node.read_known(found.vps, facts, (), self._glance, decides=False, status=status, limits=limits, disk=limits or disk)
             except (FileNotFoundError, ProcessLookupError):  # it has stopped, rebooted or gone while we looked
                 return self._node.read_vps(found.vps.name, decides=False)
-            if actual.vps is None or _linked(actual.vps) == _linked(found.vps) or time.monotonic() - self._since < _FRESH:
+            if again or actual.vps is None or _linked(actual.vps) == _linked(found.vps) or time.monotonic() - self._since < _FRESH:
                 return actual
-            self._look()  # one that was started since the last time has links and routes that were not there
+            # Once: one that was started since the last time has links and routes that were not there. One whose guest has removed a link never has.
+            again = True
+            self._look()
 
     def counters(self, actual: Actual, *, kernel: bool) -> usage.Counters:
         """What the kernel counts of one; of what is on its disk alone, without `kernel`."""

@@ -178,7 +178,7 @@ def _give_back(parts: Parts, names: list[str]) -> list[str]:
     for name in names:
         ours = locks.is_at(parts.lock, locks.path("vps", name))
         try:
-            with nullcontext(parts.lock) if ours else locks.hold("vps", name, timeout=0) as lock:
+            with nullcontext(parts.lock) if ours else locks.hold("vps", name, timeout=0, again=True) as lock:
                 if os.path.exists(parts.vps.again(name)):  # its own run has not come to its end
                     warnings += again.give_back(parts, name, lock)
         except locks.Held:

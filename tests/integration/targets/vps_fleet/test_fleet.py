@@ -255,6 +255,21 @@ def test_a_damaged_record_of_another_vps_is_in_the_way_of_what_it_is_of_one_vps(
         record.write_text(whole, encoding="utf-8")
 
 
+def test_copies_of_one_that_runs_are_made_one_after_the_other_while_it_stands_still(fleet):
+    """On a storage where a copy takes its time. The source is far down the list of what the run has locked."""
+    written = "mkdir -p /srv; cd /srv; for i in $(seq 2000); do echo $i > $i; done"
+    fleet.ok({"name": "source"}, defaults={"storage": "dir", "wait": "booted"})
+    kit.ok("vps_command", name=name("source"), argv=["sh", "-c", written])
+    others = [{"name": f"p{number}", "state": "absent"} for number in range(8)]
+    copies = [{"name": f"copy{number}", "clone_from": name("source"), "storage": "dir", "state": "stopped"} for number in range(3)]
+    told = fleet.ok(*others, {"name": "source"}, *copies, parallel=3)
+    assert told["changed"] and state("source") == "started"
+    for copy in copies:
+        there = kit.pool() / "vps" / name(copy["name"])
+        assert len(list(next(path for path in there.rglob("srv") if path.is_dir()).iterdir())) == 2000, copy
+    assert not list((kit.pool() / "vps").glob(".new-*"))
+
+
 def test_how_far_it_is_is_told(fleet):
     run = fleet.launch(*({"name": f"n{number}"} for number in range(6)), batch=1)
     seen = kit.until("somebody tells how far it is", lambda: kit.ok("vps_info", name=name("n0"))["node"]["fleets"])
