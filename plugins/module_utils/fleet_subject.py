@@ -44,7 +44,7 @@ def reconcile(params: Mapping[str, Any], node: Any, *, check: bool) -> dict[str,
     if check or not (plan.changed or plan.waiting or fleet_plan.to_ask(wish, plan)):
         return _told(node, wish, plan, actual, warnings)
     asked, actual, outcome, more = _under_locks(wish, node, plan, patience)
-    warnings = list(dict.fromkeys((*warnings, *more)))
+    warnings = list(dict.fromkeys((*warnings, *more, *outcome.warnings)))
     after = fleet_plan.compare_each(fleet.settled(wish), actual)
     done, failed = fleet_result.judge(asked, outcome, after)
     found = _told(node, wish, done, actual, warnings)
@@ -174,4 +174,6 @@ class _Run:
             if isinstance(found, VpsError):
                 self.outcome.failed[name] = found
             elif found:
+                found = dict(found)
+                self.outcome.warnings += [f"VPS '{name}': {warning}" for warning in found.pop("warnings", ())]
                 self.outcome.notes.setdefault(name, {}).update(found)

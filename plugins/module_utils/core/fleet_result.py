@@ -22,10 +22,11 @@ _MOST_NAMED = 8  # VPSs that it names
 
 @dataclass
 class Outcome:
-    """What has become of the VPSs of a plan: why some failed, what was told of others, and whose turn never came."""
+    """What has become of the VPSs of a plan: why some failed, what was told of others, whose turn never came."""
 
     failed: dict[str, VpsError] = field(default_factory=dict)
     notes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     not_begun: tuple[str, ...] = ()
 
 

@@ -270,6 +270,14 @@ def test_copies_of_one_that_runs_are_made_one_after_the_other_while_it_stands_st
     assert not list((kit.pool() / "vps").glob(".new-*"))
 
 
+def test_what_is_moved_out_of_the_way_in_a_copy_is_told_with_the_name_of_the_copy(fleet):
+    fleet.ok({"name": "source"}, defaults={"wait": "booted"})
+    kit.ok("vps_command", name=name("source"), argv=["sh", "-c", "rm /etc/hosts; mkdir /etc/hosts"])
+    told = fleet.ok(*({"name": f"copy{number}", "clone_from": name("source"), "state": "stopped"} for number in range(2)), parallel=1)
+    for number in range(2):
+        assert [f"'{name(f'copy{number}')}'" in warning and "/etc/hosts" in warning for warning in told["warnings"]].count(True) == 1, told["warnings"]
+
+
 def test_how_far_it_is_is_told(fleet):
     run = fleet.launch(*({"name": f"n{number}"} for number in range(6)), batch=1)
     seen = kit.until("somebody tells how far it is", lambda: kit.ok("vps_info", name=name("n0"))["node"]["fleets"])
