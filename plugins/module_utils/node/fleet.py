@@ -195,10 +195,9 @@ class FleetNode(Node):
         """What fills the staging directory of a new VPS. It is written to the disk with all others', before it is real."""
 
         def do() -> object:
-            self._parts.warnings.clear()  # of another that the same worker has built
-            with files.safe_later():
+            with self._warned() as notes, files.safe_later():
                 vps_steps.build(self._parts, vps, directory, vps_steps.filler(self._parts, step))
-            return {"warnings": list(self._parts.warnings)} if self._parts.warnings else {}
+            return notes
 
         return do
 

@@ -68,11 +68,20 @@ class Node:
 
     def apply(self, plan: steps.Plan) -> dict[str, object]:
         """Carry out a plan's steps, in their order; gives what is worth telling besides the changes."""
-        self._parts.warnings.clear()
         name = plan.stops_for_now
-        with nullcontext() if name is None else given_back(self._parts, name, FROZEN if plan.freezes else RUNNING):
-            notes = plan.carry_out(self._do)
-        return {**notes, "warnings": list(self._parts.warnings)} if self._parts.warnings else notes
+        with self._warned() as notes:
+            with nullcontext() if name is None else given_back(self._parts, name, FROZEN if plan.freezes else RUNNING):
+                notes.update(plan.carry_out(self._do))
+        return notes
+
+    @contextmanager
+    def _warned(self) -> Iterator[dict[str, object]]:
+        """What is worth telling of what is done within, which in the end has the warnings of that, and of nothing before it."""
+        notes: dict[str, object] = {}
+        self._parts.warnings.clear()
+        yield notes
+        if self._parts.warnings:
+            notes["warnings"] = list(self._parts.warnings)
 
     def _do(self, step: object) -> dict[str, object] | None:
         if not isinstance(step, steps.Update):

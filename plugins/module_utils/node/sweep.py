@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 
 from ..core.errors import VpsError
 from ..core.model import FROZEN, Vps
@@ -67,9 +67,8 @@ def _settle_roots(parts: Parts) -> list[str]:
     for name in parts.vps.names():
         if not any(os.path.lexists(os.path.join(parts.vps.path(name), folder)) for folder in (NEXT, RESCUE)):  # two looks for each VPS
             continue
-        ours = locks.is_at(parts.lock, locks.path("vps", name))
         try:
-            with nullcontext() if ours else locks.hold("vps", name, timeout=0, again=True):
+            with locks.hold("vps", name, timeout=0, again=True):
                 for remains in roots.settle(parts, name):
                     erase(parts, remains)
         except locks.Held:
@@ -124,8 +123,7 @@ def _mark(parts: Parts) -> str:
 
 def _sweep_offline(parts: Parts, name: str) -> None:
     """What a program in a stopped VPS, whose caller was killed, has left beside its disk."""
-    ours = locks.is_at(parts.lock, locks.path("vps", name))
-    with suppress(locks.Held), nullcontext() if ours else locks.hold("vps", name, timeout=0, again=True):
+    with suppress(locks.Held), locks.hold("vps", name, timeout=0, again=True):
         cgroup.sweep_stopped(name)
         shutil.rmtree(os.path.join(OFFLINE, name), ignore_errors=True)
 
@@ -135,8 +133,7 @@ def _release(parts: Parts, root: str) -> None:
     name = os.path.relpath(root, parts.vps.folder).split(os.sep)[0]  # it may lie deeper: one that is kept
     if name.startswith(".") or engine.has_monitor(name) or engine.is_in_hand(name):
         return
-    ours = locks.is_at(parts.lock, locks.path("vps", name))
-    with suppress(locks.Held), nullcontext() if ours else locks.hold("vps", name, timeout=0, again=True):
+    with suppress(locks.Held), locks.hold("vps", name, timeout=0, again=True):
         if not engine.has_monitor(name):
             for driver in parts.drivers.values():
                 driver.release(root)
@@ -176,9 +173,8 @@ def _give_back(parts: Parts, names: list[str]) -> list[str]:
     """Have VPSs run again that killed runs have stopped for a moment; last of all, when their disks are whole."""
     warnings = []
     for name in names:
-        ours = locks.is_at(parts.lock, locks.path("vps", name))
         try:
-            with nullcontext(parts.lock) if ours else locks.hold("vps", name, timeout=0, again=True) as lock:
+            with locks.hold("vps", name, timeout=0, again=True) as lock:
                 if os.path.exists(parts.vps.again(name)):  # its own run has not come to its end
                     warnings += again.give_back(parts, name, lock)
         except locks.Held:
