@@ -9,12 +9,22 @@
 
 set_error_handler(fn (int $level, string $text) => error_log($text));
 ini_set('display_errors', '0');
+ob_start(); // what WordPress has to say to visitors
 
 function finish(array $answer, int $code = 0): void
 {
+    ob_end_clean();
+    register_shutdown_function(fn () => exit($code));
     fwrite(STDOUT, json_encode($answer) . "\n");
     exit($code);
 }
+
+register_shutdown_function(function (): void {
+    if (ob_get_level()) { // WordPress has ended it, with a page that says why
+        $told = preg_replace('/<(style|title)\b.*?<\/\1>/s', '', ob_get_contents());
+        finish(['failed' => trim(preg_replace('/\s+/', ' ', html_entity_decode(strip_tags($told)))) ?: 'WordPress ended without a word'], 1);
+    }
+});
 
 $name = $argv[1];
 $wanted = json_decode(stream_get_contents(STDIN), true);
@@ -44,10 +54,19 @@ function one(string $query): ?string
     return $answer ? ($answer->fetch_row()[0] ?? null) : null;
 }
 
-$installed = one("SELECT option_value FROM {$table_prefix}options WHERE option_name = 'siteurl'") !== null
-    && (int) one("SELECT COUNT(*) FROM {$table_prefix}users") > 0; // made after the options: without, an installation has not come to its end
+// An installation that was cut leaves tables. Where it has options, they say so; where it has none yet, a file does. Tables of others are not installed over.
+$begun = WP_CONTENT_DIR . '/.mainline-vps-installing';
+const MARK = 'mainline_vps_installing';
+$options = one("SELECT option_value FROM {$table_prefix}options WHERE option_name = 'siteurl'") !== null;
+$installed = $options && one("SELECT option_value FROM {$table_prefix}options WHERE option_name = '" . MARK . "'") === null;
 $revision = (int) one("SELECT option_value FROM {$table_prefix}options WHERE option_name = 'db_version'");
+$tables = (int) one("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '" . $database->real_escape_string(DB_NAME) . "'
+    AND TABLE_NAME IN ('{$table_prefix}posts', '{$table_prefix}users', '{$table_prefix}options')");
+$posts = (int) one("SELECT COUNT(*) FROM {$table_prefix}posts");
 $database->close();
+if (!$options && $tables && !file_exists($begun)) {
+    finish(['failed' => sprintf("the database '%s' at %s has tables of a WordPress, and not its options; look at it", DB_NAME, DB_HOST)], 1);
+}
 
 $changed = [];
 $link = WP_CONTENT_DIR . "/themes/{$wanted['theme']}";
@@ -68,6 +87,17 @@ if (!is_link($link) && !file_exists($link)) {
 }
 if (!$installed || $revision < $wp_db_version) {
     define('WP_INSTALLING', true);
+    if (!$installed) {
+        touch($begun);
+        if ($tables) {
+            define('WP_REPAIRING', true); // it refuses to go on with tables that are there
+        }
+    }
+    if ($posts) {
+        function wp_install_defaults(): void // the first page and post, which are there already
+        {
+        }
+    }
     // Nobody has to be asked, and nobody is to be told: who runs this knows the password.
     function wp_new_blog_notification(): void
     {
@@ -81,9 +111,13 @@ if (!$installed || $revision < $wp_db_version) {
     } else {
         load_default_textdomain($wanted['locale']);
         $GLOBALS['wp_locale'] = new WP_Locale();
-        populate_options(['permalink_structure' => '/%postname%/']);
+        make_db_current_silent();
+        // WordPress would try whether addresses without '?' work, and could not: nginx leads them to index.php.
+        populate_options([MARK => '1', 'permalink_structure' => '/%postname%/']);
         wp_install($wanted['title'], $wanted['user'], $wanted['email'], $wanted['public'], '', wp_slash($wanted['password']),
             $wanted['locale'] === 'en_US' ? '' : $wanted['locale']);
+        delete_option(MARK);
+        unlink($begun);
     }
 }
 finish(['changed' => $changed]);
