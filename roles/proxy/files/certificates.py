@@ -21,6 +21,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import socket
 import ssl
 import subprocess
@@ -118,7 +119,7 @@ def prepare(wishes: dict[str, Any], sites: list[Site], report: Report) -> None:
         replace(SITES, (json.dumps(wishes, indent=1) + "\n").encode())
     with locked("install"):
         for site in sites:
-            if not site.file.exists() and report.change(f"{site.name}: a first certificate"):
+            if not usable(site.file) and report.change(f"{site.name}: a certificate that nginx can start with"):
                 replace(site.file, wanted(site, Report(check=False)))
 
 
@@ -171,7 +172,11 @@ def issue(site: Site, acme: dict[str, Any]) -> str | None:
     arguments = ["certonly", "--agree-tos", "--server", acme["directory"], "--webroot", "--webroot-path", str(WEBROOT)]
     arguments += ["--cert-name", PREFIX + site.name, "--key-type", acme["key_type"], "--force-renewal", "--renew-with-new-domains"]
     arguments += mail(acme) + [part for domain in site.domains for part in ("-d", domain)]
+    if live(site.name) is None:
+        sweep(site.name)
     told = certbot(arguments, acme)
+    if told is None and why_issue(site, acme) is not None:
+        told = "certbot says that it has one, and has not; see /var/log/letsencrypt."
     if told is None:
         accounts = read(ACCOUNTS, {})
         if acme["directory"] not in accounts:
@@ -270,8 +275,17 @@ def given(certificate: Path, key: Path) -> bytes:
     """A key and a chain that go together. Raises OSError and ValueError."""
     content = key.read_bytes().rstrip() + b"\n" + certificate.read_bytes().rstrip() + b"\n"
     x509.load_pem_x509_certificate(content)
-    ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password=lambda: "")  # a key that wants one is refused
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")  # a key that wants one is refused
     return content
+
+
+def usable(path: Path) -> bool:
+    """Whether a file is a key and a chain that go together."""
+    try:
+        given(path, path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def placeholder(site: Site) -> bytes:
@@ -294,13 +308,18 @@ def placeholder(site: Site) -> bytes:
 def remove(sites: list[Site], acme: dict[str, Any], report: Report) -> None:
     """What belongs to no site any more."""
     kept = {site.name for site in sites if site.acme}
-    for path in sorted((CERTBOT / "renewal").glob(f"{PREFIX}*.conf")):
-        name = path.stem[len(PREFIX) :]
-        if name not in kept and report.change(f"{name}: its certificate of the CA goes"):
-            revoke = ["revoke", "--delete-after-revoke", "--reason", "cessationofoperation", "--server", server_of(name)]
-            told = certbot([*(revoke if acme["revoke"] else ["delete"]), "--cert-name", PREFIX + name], acme)
-            if told is not None:
-                report.failed[name] = told
+    there = {path.name[len(PREFIX) :] for place in ("live", "archive") for path in (CERTBOT / place).glob(f"{PREFIX}*")}
+    there |= {path.stem[len(PREFIX) :] for path in (CERTBOT / "renewal").glob(f"{PREFIX}*.conf")}
+    for name in sorted(there - kept):
+        if not report.change(f"{name}: its certificate of the CA goes"):
+            continue
+        if live(name) is None:
+            sweep(name)
+            continue
+        revoke = ["revoke", "--delete-after-revoke", "--reason", "cessationofoperation", "--server", server_of(name)]
+        told = certbot([*(revoke if acme["revoke"] else ["delete"]), "--cert-name", PREFIX + name], acme)
+        if told is not None:
+            report.failed[name] = told
     needed = {site.file for site in sites}
     for path in sorted(FILES.glob("*.pem")):
         # Whatever has become of the role: nginx would not start without a file that it is told to read.
@@ -318,18 +337,27 @@ def differs(site: Site, check: bool) -> bool:
             shown = server.getpeercert(binary_form=True)
     except OSError:
         return not check
-    return site.file.exists() and shown != x509.load_pem_x509_certificate(site.file.read_bytes()).public_bytes(serialization.Encoding.DER)
+    return usable(site.file) and shown != x509.load_pem_x509_certificate(site.file.read_bytes()).public_bytes(serialization.Encoding.DER)
+
+
+def sweep(name: str) -> None:
+    """Remove what somebody, or a run that was killed, has left of a certificate: certbot makes no new one beside it, and removes none that is not whole."""
+    (CERTBOT / f"renewal/{PREFIX}{name}.conf").unlink(missing_ok=True)
+    for place in ("live", "archive"):
+        shutil.rmtree(CERTBOT / place / (PREFIX + name), ignore_errors=True)
 
 
 def live(name: str) -> bytes | None:
-    """The chain that certbot has for a site, or None."""
-    path = CERTBOT / f"live/{PREFIX}{name}/fullchain.pem"
-    return path.read_bytes() if path.exists() and (CERTBOT / f"renewal/{PREFIX}{name}.conf").exists() else None
+    """The chain that certbot has for a site, or None when there is none that is whole."""
+    folder = CERTBOT / f"live/{PREFIX}{name}"
+    whole = all((folder / f"{part}.pem").exists() for part in ("fullchain", "privkey", "cert", "chain")) and server_of(name)
+    return (folder / "fullchain.pem").read_bytes() if whole else None
 
 
 def server_of(name: str) -> str:
-    """The CA that certbot has a certificate of."""
-    found = re.search(r"(?m)^server = (.*)$", (CERTBOT / f"renewal/{PREFIX}{name}.conf").read_text(encoding="utf-8"))
+    """The CA that certbot has a certificate of, or nothing where it does not know."""
+    path = CERTBOT / f"renewal/{PREFIX}{name}.conf"
+    found = re.search(r"(?m)^server = (.*)$", path.read_text(encoding="utf-8") if path.exists() else "")
     return found[1].strip() if found else ""
 
 
