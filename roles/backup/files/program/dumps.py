@@ -72,7 +72,7 @@ def mariadb(config: Mapping) -> Iterator[Dump]:
     if not there(config["mariadb"], "mariadb.service"):
         return
     options = ("--single-transaction", "--quick", "--routines", "--events", "--triggers", "--hex-blob", "--default-character-set=utf8mb4")
-    yield Dump("mariadb-users.sql", ("mariadb-dump", "--system=users"))
+    yield Dump("mariadb-users.sql", ("mariadb-dump", "--system=users", "--insert-ignore"))
     for line in ask(["mariadb", "--batch", "--skip-column-names", "--execute", MARIADB_TABLES]).splitlines():
         name, size, tables = line.split("\t")
         database = bytes.fromhex(name).decode("utf-8", "surrogateescape")

@@ -133,7 +133,7 @@ def mariadb_server(place: Path) -> Iterator[list[str]]:
     home = own(place / "mariadb")
     small = ["--no-defaults", f"--datadir={home}/data", "--innodb-log-file-size=16M", "--innodb-buffer-pool-size=32M"]
     ask(["mariadb-install-db", *small, "--auth-root-authentication-method=normal", "--skip-test-db"], user=USER)
-    quick = ["--skip-networking", "--skip-log-bin", "--event-scheduler=DISABLED", "--performance-schema=OFF", "--innodb-flush-log-at-trx-commit=0"]
+    quick = ["--skip-networking", "--skip-log-bin", "--event-scheduler=OFF", "--performance-schema=OFF", "--innodb-flush-log-at-trx-commit=0"]
     log = home / "log"
     server = None
     try:
