@@ -229,6 +229,17 @@ def test_what_is_guaranteed_follows_after_a_step_that_failed_too(node, monkeypat
     assert "it has gone" in str(told["gone"]) and protected == [[]] and not os.path.exists(mark)
 
 
+def test_those_that_were_done_before_the_nodes_lock_was_not_had_are_not_failed(node, monkeypatch):
+    def held(_kind, _name, **_options):
+        raise locks.Held("lock_timeout: node 'allocation' is being changed by another run.")
+
+    monkeypatch.setattr(node, "_end", lambda work, _parallel: dict.fromkeys(work, {}))
+    monkeypatch.setattr(filtering, "following", lambda *_arguments, **_options: nullcontext())
+    monkeypatch.setattr(locks, "hold", held)
+    told = node.work("prepare", {"gone": (Destroy("gone"),), "changed": (Update(vps("changed"), frozenset({"limits"})),)}, parallel=1)
+    assert told["gone"] == {} and isinstance(told["changed"], locks.Held)
+
+
 # -- looked after -----------------------------------------------------------------------------------------------------------
 
 

@@ -92,7 +92,10 @@ def test_another_release_brings_its_program_and_a_unit_that_was_edited_is_writte
 def test_a_file_that_is_to_be_elsewhere_is_not_left_behind():
     there = done(parse(), NOTHING)
     steps = compare(parse(file=OTHERS.file), there).steps
-    assert steps[0] == metrics_plan.RemoveMetrics(Settings())
+    assert there.timer and steps[:2] == (metrics_plan.SetTimer(False), metrics_plan.RemoveMetrics(Settings())), "the timer would write it once more"
+    assert steps.index(metrics_plan.SetTimer(True)) > 1
+    without = compare(parse(file=OTHERS.file), replace(there, timer=None)).steps
+    assert without[0] == metrics_plan.RemoveMetrics(Settings()) and not [step for step in without if isinstance(step, metrics_plan.SetTimer)]
 
 
 def test_a_folder_that_was_made_for_it_is_remembered():

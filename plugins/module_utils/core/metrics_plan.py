@@ -196,7 +196,8 @@ def _ensure(asked: Settings, actual: Actual) -> Plan:
     wanted = Settings(asked.file, asked.labels, asked.interval, made)
     before = {} if old is None else old.named
     if moved and old is not None:
-        steps.append(RemoveMetrics(old))
+        # What the timer starts in between would write that file once more.
+        steps += [SetTimer(False), RemoveMetrics(old)] if actual.timer else [RemoveMetrics(old)]
     changes += [Change(option, before.get(option), value) for option, value in wanted.named.items() if before.get(option) != value]
     if actual.program != actual.current:
         changes.append(Change("program", "absent" if actual.program is None else "of another release", "installed"))
@@ -207,7 +208,7 @@ def _ensure(asked: Settings, actual: Actual) -> Plan:
             steps.append(SetText(file, text))
             if file in units and not changes:
                 changes.append(Change(f"{file}_unit", "absent" if actual.texts.get(file) is None else "different", "written"))
-    if actual.timer is not None and (not actual.timer or any(isinstance(step, SetText) and step.file in units for step in steps)):
+    if actual.timer is not None and (moved or not actual.timer or any(isinstance(step, SetText) and step.file in units for step in steps)):
         steps.append(SetTimer(True))
         if not actual.timer:
             changes.append(Change("running", False, True))

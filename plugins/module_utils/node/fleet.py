@@ -128,8 +128,6 @@ class FleetNode(Node):
             if part == "prepare":
                 return self._prepare(work, parallel)
             return self._crew({name: self._carry_out(name, some) for name, some in work.items()}, parallel)
-        except (VpsError, OSError) as error:  # of what is done for all of them
-            return dict.fromkeys(work, error)
         finally:
             self._done = lambda name: None
 
@@ -137,10 +135,10 @@ class FleetNode(Node):
         """What is done to VPSs before they start, or while they go on running. Those come first that end: nobody waits for them with a lock of the node's."""
         ending = {name: some for name, some in work.items() if not any(isinstance(step, (steps.Create, steps.Update)) for step in some)}
         stopped = {name: some for name, some in work.items() if name not in ending and any(isinstance(step, steps.Stop) for step in some)}
-        results = self._end(ending, parallel) if ending else {}
+        results = _told(self._end, ending, parallel)
         results.update(self._crew({name: self._carry_out(name, some) for name, some in stopped.items()}, parallel))
         giving = {name: some for name, some in work.items() if name not in results}
-        return {**results, **(self._give(giving, parallel) if giving else {})}
+        return {**results, **_told(self._give, giving, parallel)}
 
     def _end(self, work: Mapping[str, Sequence[object]], parallel: int | None) -> dict[str, Any]:
         """VPSs that stop, freeze, or go; for all that go the packet filter follows once."""
@@ -244,6 +242,14 @@ class FleetNode(Node):
         """Tell whoever wants to know how many of so many are done; gives what takes (done, failed)."""
         with Progress(of) as told:
             yield told.tell
+
+
+def _told(part: Callable[[Any, int | None], dict[str, Any]], work: Mapping[str, Sequence[object]], parallel: int | None) -> dict[str, Any]:
+    """What it told of each; the error, for all of these and no others, of what it does once for all."""
+    try:
+        return part(work, parallel) if work else {}
+    except (VpsError, OSError) as error:
+        return dict.fromkeys(work, error)
 
 
 def _workers() -> int:
