@@ -40,10 +40,13 @@ class ActionModule(ActionBase):
         # A task that goes on by itself cannot tell us that it has not got the code; what is left to be looked into should be all there.
         if later or constants.DEFAULT_KEEP_REMOTE_FILES or name == KEPT:
             return self._execute_module(task_vars=task_vars, wrap_async=later)
-        environment = self._task.environment
-        self._task.environment = [*(environment or []), {ASKED: kept_code.name(name.rpartition(".")[2])}]
+        environment, module = self._task.environment, name.rpartition(".")[2]
+        self._task.environment = [*(environment or []), {ASKED: kept_code.name(module)}]
         try:
             told = self._execute_module(KEPT, task_vars=task_vars)
-            return self._execute_module(task_vars=task_vars) if told.get("code_missing") else told
+            if not told.get("code_missing"):
+                return told
+            self._task.environment = [*(environment or []), {ASKED: kept_code.with_digests(module)}]
+            return self._execute_module(task_vars=task_vars)
         finally:
             self._task.environment = environment  # the task may run again, for a loop or for `until`

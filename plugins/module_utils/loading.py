@@ -25,11 +25,15 @@ from errno import EACCES
 from importlib.machinery import ModuleSpec
 from importlib.util import MAGIC_NUMBER, LazyLoader
 from types import CodeType, ModuleType
+from zipfile import ZipFile
 from zipimport import zipimporter
 
 KEPT = "/run/vps.code"  # root's alone, as what is in it is run by root
-ASKED = "VPS_CODE"  # in the environment of a task: the name of the code that it is to run, or, where it has brought it, to keep; MODULE-HASH
+# In the environment of a task: the name of the code that it is to run, MODULE-HASH; where it has brought it, and is to keep it, also the digests of all files that
+# may be in it.
+ASKED = "VPS_CODE"
 _NAME = re.compile(r"vps_[a-z_]+-[0-9a-f]{64}")
+_OURS = "/mainline/vps/plugins/module"  # module_utils and modules
 _ARCHIVES = 3  # of one module: of as many releases of this collection as may be in use on several controllers
 _OLD = 86400  # s: compiled code of a release that is gone, or what a killed task has left; what is in use is compiled again
 _CHECK = 32  # bytes of a SHA-256 before the code
@@ -63,10 +67,22 @@ class Importer(zipimporter):
         return spec
 
 
-def asked() -> str:
-    """The name of the code that the task is to run or to keep; empty where there is none. Programs that it starts are not told."""
-    name = os.environ.pop(ASKED, "")
-    return name if _NAME.fullmatch(name) else ""
+def asked() -> tuple[str, frozenset[str]]:
+    """The name of the code that the task is to run or to keep, empty where there is none; the digests of its files. Programs that it starts are not told."""
+    name, *digests = os.environ.pop(ASKED, "").split() or [""]
+    return (name, frozenset(digests)) if _NAME.fullmatch(name) else ("", frozenset())
+
+
+def digest(content: bytes) -> str:
+    """By which a file is known to be of a release; many go with a task, so they are short."""
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _is_of(loader: zipimporter, digests: frozenset[str]) -> bool:
+    """Whether all that is in an archive of this collection's code has these digests: it may be older than its name, where a collection is upgraded meanwhile."""
+    with ZipFile(loader.archive) as packed:
+        ours = [packed.read(name) for name in packed.namelist() if _OURS in name and name.endswith(".py")]
+    return digests.issuperset(digest(content) for content in ours if content)  # Ansible packs empty files for folders
 
 
 def archive(name: str) -> str | None:
@@ -131,10 +147,11 @@ def install(package: str) -> None:
     folder, loader = sys.modules[package].__path__[0], sys.modules[package].__loader__
     if not isinstance(loader, zipimporter):
         return
-    name = asked()
+    name, digests = asked()
     if name:
         with suppress(OSError):  # we are not root, or there is no room
-            _keep_archive(loader.archive, name)
+            if _is_of(loader, digests):
+                _keep_archive(loader.archive, name)
     if not hasattr(zipimporter, "find_spec"):
         return
 

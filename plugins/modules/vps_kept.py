@@ -63,7 +63,7 @@ def become(name: str, archive: str) -> None:
 
 def main() -> None:
     """Run the module."""
-    name = loading.asked()
+    name, _digests = loading.asked()
     archive = loading.archive(name) if name else None
     if archive is not None:
         become(name, archive)

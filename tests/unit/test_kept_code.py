@@ -34,11 +34,11 @@ def house(tmp_path, monkeypatch):
 
 def name(module: str = "vps_info") -> str:
     """As another run of a playbook finds it."""
-    kept_code.name.cache_clear()
+    kept_code._read.cache_clear()
     try:
         return kept_code.name(module)
     finally:
-        kept_code.name.cache_clear()
+        kept_code._read.cache_clear()
 
 
 def test_it_is_the_same_wherever_the_collection_is(house):
@@ -115,7 +115,7 @@ def test_a_node_that_has_the_code_is_sent_the_small_module_alone():
 
 def test_one_that_has_not_is_sent_the_module_itself_with_the_name_to_keep_it_by():
     action = Action({"code_missing": True}, {"changed": False})
-    assert action.run() == {"changed": False} and action.sent == [KEPT, (None, CODE, False)]
+    assert action.run() == {"changed": False} and action.sent == [KEPT, (None, [kept_code.with_digests("vps_info")], False)]
 
 
 @pytest.mark.parametrize("environment", [None, [], [{"PROXY": "x"}]])

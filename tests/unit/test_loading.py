@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.mainline.vps.plugins import module_utils
+from ansible_collections.mainline.vps.plugins.module_utils import loading
 
 PACKAGE = module_utils.__name__
 HOUSE = Path(next(iter(module_utils.__path__)))
+DIGESTS = " ".join(loading.digest(file.read_bytes()) for file in HOUSE.rglob("*.py"))
 COUNT = """
 import builtins, collections, json, sys
 archive, package, compiled, compile_ = sys.argv[1], sys.argv[2], collections.Counter(), builtins.compile
@@ -149,7 +151,7 @@ def test_nothing_is_taken_from_where_others_may_write(run, tmp_path, spoil):
 
 
 @NOT_OURS
-@pytest.mark.parametrize("name", ["", f"vps_info-{0:064x}"], ids=["code", "an archive"])
+@pytest.mark.parametrize("name", ["", f"vps_info-{0:064x} {DIGESTS}"], ids=["code", "an archive"])
 def test_nor_written_there(run, tmp_path, spoil, name):
     (tmp_path / "kept").mkdir(mode=0o700)
     spoil(tmp_path / "kept")
@@ -175,9 +177,15 @@ def test_what_is_old_goes_when_an_archive_comes_and_archives_by_their_number(run
     for file in (*old, *stay):
         file.touch()
         os.utime(file, (time.time() - (2 if file in old or file.suffix == ".zip" else 0.5) * day,) * 2)
-    run(f"import os; os.environ['VPS_CODE'] = 'vps_info-{0:064x}'\nimport {PACKAGE}.core")
+    run(f"import os; os.environ['VPS_CODE'] = 'vps_info-{0:064x} {DIGESTS}'\nimport {PACKAGE}.core")
     assert not [file.name for file in old if file.exists()] and all(file.exists() for file in stay)
     assert (kept / f"vps_info-{0:064x}.zip").exists()
+
+
+@pytest.mark.parametrize("digests", ["", DIGESTS.partition(" ")[2]], ids=["of nothing", "of another release"])
+def test_an_archive_that_is_not_what_it_is_called_is_not_kept(run, tmp_path, digests):
+    run(f"import os; os.environ['VPS_CODE'] = 'vps_info-{0:064x} {digests}'\nimport {PACKAGE}.core")
+    assert not list((tmp_path / "kept").glob("*.zip"))
 
 
 def test_where_nothing_can_be_kept_it_runs_all_the_same(run, tmp_path):
