@@ -28,7 +28,7 @@ playbook = $(with_venv) ANSIBLE_CALLBACK_RESULT_FORMAT=yaml ansible-playbook -i 
 
 # Those of the second line run one after the other beside the first line's.
 STEPS := unit types lint docs build sanity machine
-BESIDE := node-short apart
+BESIDE := node-short apart roles-short
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-test deps-node quickstart quickstart-clean test $(STEPS:%=test-%) $(BESIDE:%=test-%) test-integration test-node test-roles node-shell docs benchmark benchmark-peers benchmark-growth benchmark-density benchmark-molecule clean
@@ -53,7 +53,7 @@ quickstart-clean: $(RUN) ## Undo quickstart, then remove .venv and .build
 	@$(playbook) playbooks/quickstart-clean.yml $(ARGS)
 	@rm -rf .venv .build
 
-test: $(TEST) ## All test steps below but test-node, each whatever the others say; as root
+test: $(ROLE) ## All test steps below but test-node, each whatever the others say; as root
 	@$(MAKE) --no-print-directory deps-node || : # first: apt serves one at a time, and the steps install packages too
 	@MAKE="$(MAKE)" tests/tools/run-steps $(STEPS) --beside $(BESIDE)
 
@@ -98,6 +98,9 @@ test-node-short: $(NODE) ## A quarter of an hour of it, on Debian 12, which `mak
 test-roles: $(ROLE) ## Roles inside VPSs, by Molecule, as root on a node, and the example of docs/molecule.md; ROLES="base" ARGS="-k roles -s"
 	@test -w /etc/vps/node.json || { echo 'test-roles makes VPSs on this machine: make it a node (make quickstart), and run it as root' >&2; exit 1; }
 	@ROLES="$(ROLES)" $(with_venv) $(node_python) pytest -p no:pytest-ansible --durations=12 tests/roles $(ARGS)
+
+test-roles-short: ## Of it, three roles, on the node that test-machine makes; `make test` and CI run them too
+	@$(MAKE) --no-print-directory test-roles ROLES="web mariadb proxy" ARGS="-k test_roles"
 
 node-shell: $(NODE) ## A shell on a stock machine that goes when the shell ends; RELEASE=trixie ARGS="a command instead"
 	@$(node_python) ansible_collections.mainline.vps.tests.node $(RELEASE) $(ARGS)

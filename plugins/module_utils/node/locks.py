@@ -52,6 +52,17 @@ def hold(kind: str, name: str, *, timeout: float, again: bool = False) -> Iterat
         os.close(descriptor)
 
 
+@contextmanager
+def inside(directory: str) -> Iterator[int]:
+    """Hold a directory that there is anyway, against those who do so too; gives its descriptor. Waits as long as it takes, and leaves no file."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def is_held(kind: str, name: str) -> bool:
     """Whether a run is at work on something, this one included. Writes nothing."""
     try:

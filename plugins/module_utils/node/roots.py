@@ -10,7 +10,6 @@ the rest (the record, the old one to C(previous), the one that was there to the 
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 from contextlib import suppress
@@ -104,15 +103,15 @@ def copy(parts: Parts, vps: Vps, source: str, root: str) -> Build | None:
     """
     driver, kept = parts.driver(vps), os.path.join(os.path.dirname(root), "source")
     os.mkdir(kept, 0o700)
-    # Workers of one run have the lock of the source together, and none of them its descriptor.
-    one_copies = locks.hold("copy", source, timeout=math.inf)
-    with locks.hold("vps", source, timeout=parts.lock_timeout, again=True) as lock, one_copies as ours:
+    with locks.hold("vps", source, timeout=parts.lock_timeout, again=True) as lock:
         other = parts.vps.load(source)
         if other is None:
             raise VpsError(f"clone_from: VPS '{source}' has been removed meanwhile; there is nothing to copy.")
         if other.storage != vps.storage:
             raise VpsError(f"clone_from: VPS '{source}' has been made anew on another storage meanwhile; run this again.")
-        keep(parts, other, os.path.join(kept, "rootfs"), lock=lock if locks.is_at(lock, locks.path("vps", source)) else ours)
+        # Workers of one run have the lock of the source together, and none of them its descriptor.
+        with locks.inside(parts.vps.path(source)) as ours:
+            keep(parts, other, os.path.join(kept, "rootfs"), lock=lock if locks.is_at(lock, locks.path("vps", source)) else ours)
     driver.clone(os.path.join(kept, "rootfs"), root, vps.limits)
     driver.delete(os.path.join(kept, "rootfs"))
     shutil.rmtree(kept)

@@ -639,6 +639,14 @@ def remains() -> list[str]:
     return found + (["a pool that counts no disk use"] if lost_count() else [])
 
 
+def nothing_remains(*, seconds: float = 30) -> None:
+    """Wait for that, and tell what does."""
+    deadline = time.monotonic() + seconds
+    while found := remains():
+        assert time.monotonic() < deadline, f"after {seconds} seconds there are still: {'; '.join(found)}"
+        time.sleep(0.05)
+
+
 def mounts() -> list[str]:
     """Where images of the tests' VPSs, or what is left of them, are mounted on the node."""
     points = [line.split(" ")[4] for line in pathlib.Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]

@@ -22,7 +22,7 @@ def vpss(minimal):
     kit.container(OTHER, template=minimal, state="stopped")
     yield
     kit.remove_all()
-    kit.until("nothing is left", lambda: not kit.remains())
+    kit.nothing_remains()
 
 
 def way(kind: str, folder) -> tuple[str, dict]:

@@ -57,7 +57,7 @@ def _size(storage: str, size: str) -> dict[str, str]:
 
 def nothing_is_left() -> None:
     """Neither of VPSs, nor of their mounts and loop devices; a file system goes some time after its last mount."""
-    kit.until("nothing is left", lambda: not kit.remains(), seconds=10)
+    kit.nothing_remains(seconds=10)
 
 
 # -- all -----------------------------------------------------------------------------------------------------------------

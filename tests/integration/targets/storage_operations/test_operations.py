@@ -56,7 +56,7 @@ def vps(template, storage):
     if kit.info(NAME):
         kit.ok("vps_container", name=NAME, protected=False)
     kit.remove_all()
-    kit.until("nothing is left", lambda: not kit.remains(), seconds=60)
+    kit.nothing_remains(seconds=60)
     assert not [path.name for path in (kit.pool() / "templates").iterdir() if path.name.startswith(".")]
     assert sorted(os.listdir(kit.pool() / "vps")) == []
 
@@ -299,7 +299,8 @@ def test_killed_at_any_moment_the_next_run_gets_through(template, storage, repos
             assert trees.listing(root / "srv") == before, where
         kit.container(NAME, state="started", wait="booted")
     kit.remove_all()
-    kit.until("nothing is left", lambda: not kit.remains() and not os.listdir(kit.pool() / "vps"), seconds=60)
+    kit.nothing_remains(seconds=60)
+    assert not os.listdir(kit.pool() / "vps")
     assert not [path.name for path in (kit.pool() / "templates").iterdir() if path.name.startswith(".")]
 
 

@@ -382,7 +382,10 @@ def test_root_of_a_privileged_vps_cannot_lift_its_disk_limit(debian):
     assert kit.disk_limit(name) == 2 << 30
     assert not kit.ok("vps_limits", name=name, diskspace="2G")["changed"]
 
+    # A scan that meets subvolumes which have been deleted and are still there miscounts them, and the kernel gives up counting when they go.
+    kit.run("btrfs", "subvolume", "sync", str(kit.pool()))
     outside = {ioctl: kit.run(*attempt(str(kit.rootfs(name)), *call)) for ioctl, call in QUOTA_IOCTLS.items()}
     assert "EPERM" not in outside.values(), f"an attempt is wrong, so the refusal inside shows nothing: {outside}"
     assert outside["QGROUP_LIMIT"] == "done"
     assert kit.disk_limit(name) == 8 << 30
+    kit.until("it has counted again", lambda: not kit.lost_count())

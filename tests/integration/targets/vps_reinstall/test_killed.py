@@ -87,7 +87,7 @@ def test_while_a_disk_is_made_anew_and_put_back(minimal, other, storage):
     print(f"seed {SEED}: {found}")
     assert all(found.values()), f"seed {SEED}: the moments were badly chosen: {found}"
     kit.ok("vps_container", name=NAME, state="absent")
-    kit.until("nothing is left", lambda: not kit.remains())
+    kit.nothing_remains()
 
 
 def test_nothing_that_was_replaced_is_lost(minimal, storage):
@@ -114,7 +114,7 @@ def test_nothing_that_was_replaced_is_lost(minimal, storage):
         left_of[name] = kit.shell(NAME, "cat /generation", check=False).stdout.strip()
     assert {str(number) for number in range(len(moments))} <= set(left_of.values()), left_of
     kit.ok("vps_container", name=NAME, state="absent")
-    kit.until("nothing is left", lambda: not kit.remains())
+    kit.nothing_remains()
 
 
 def test_on_the_way_into_rescue_and_out_of_it(minimal, storage):
@@ -135,7 +135,7 @@ def test_on_the_way_into_rescue_and_out_of_it(minimal, storage):
         assert not kit.ok("vps_container", **task, state="started")["changed"], where
         assert left() == [] and not (kit.pool() / "vps" / NAME / "rescue").exists(), where
     kit.ok("vps_container", name=NAME, state="absent")
-    kit.until("nothing is left", lambda: not kit.remains())
+    kit.nothing_remains()
 
 
 def test_while_a_copy_is_made(minimal, storage):
@@ -153,4 +153,4 @@ def test_while_a_copy_is_made(minimal, storage):
         kit.ok("vps_container", name=COPY, state="absent")
         assert left() == [] and kit.said(NAME, "cat", "/mine") == "mine", where
     kit.ok("vps_container", name=NAME, state="absent")
-    kit.until("nothing is left", lambda: not kit.remains())
+    kit.nothing_remains()

@@ -118,7 +118,7 @@ def test_what_was_before_takes_room_until_it_is_told_to_go(vps):
     assert not kit.ok("vps_container", **{**AGAIN, "keep_previous": False})["vps"]["previous"] and not kept.exists()
     kit.ok("vps_container", **AGAIN)
     kit.ok("vps_container", name=NAME, state="absent")
-    kit.until("nothing is left", lambda: not kit.remains())
+    kit.nothing_remains()
 
 
 @pytest.mark.parametrize("runs", [True, False])

@@ -108,4 +108,4 @@ def test_a_guest_in_rescue_that_removes_the_place_of_its_disk_gets_it_back(vps):
 def test_one_that_is_removed_in_rescue_leaves_nothing(vps):
     rescued()
     kit.ok("vps_container", name=NAME, state="absent")
-    kit.until("nothing is left", lambda: not kit.remains())
+    kit.nothing_remains()

@@ -100,7 +100,7 @@ def test_killed_while_it_rolls_back(vps):
     print(f"seed {SEED}: {killed} killed on the way, {found}")
     assert killed and found["half"], f"seed {SEED}: the moments were badly chosen: {killed}, {found}"
     kit.ok("vps_container", name=NAME, state="absent")
-    kit.until("nothing is left", lambda: not kit.remains(), seconds=10)
+    kit.nothing_remains(seconds=10)
 
 
 def test_killed_while_it_takes_and_removes_one(vps):
@@ -118,7 +118,7 @@ def test_killed_while_it_takes_and_removes_one(vps):
         if not removes:
             kit.shell(NAME, "echo more >/mark; sync")  # it is not frozen
     kit.ok("vps_container", name=NAME, state="absent")
-    kit.until("nothing is left", lambda: not kit.remains(), seconds=10)
+    kit.nothing_remains(seconds=10)
 
 
 def test_killed_while_the_vps_is_frozen_the_next_run_thaws_it(vps):

@@ -226,7 +226,7 @@ def test_its_snapshots_go_with_the_vps_and_nothing_is_left(vps):
     snapshot("one")
     roll_back("one", keep_current="two")
     kit.ok("vps_container", name=NAME, state="absent")
-    kit.until("nothing is left", lambda: not kit.remains(), seconds=10)
+    kit.nothing_remains(seconds=10)
     assert "there is no VPS" in kit.fails("vps_snapshot", vps=NAME, name="one")
     vps(state="stopped")
     assert told() == {}, "another one of its name has none of them"
