@@ -29,8 +29,8 @@ from zipfile import ZipFile
 from zipimport import zipimporter
 
 KEPT = "/run/vps.code"  # root's alone, as what is in it is run by root
-# In the environment of a task: the name of the code that it is to run, MODULE-HASH; where it has brought it, and is to keep it, also the digests of all files that
-# may be in it.
+# In the environment of a task: the name of the code that it is to run, MODULE-HASH; where it has brought it, and is to keep it, also the digests of
+# all files that may be in it.
 ASKED = "VPS_CODE"
 _NAME = re.compile(r"vps_[a-z_]+-[0-9a-f]{64}")
 _OURS = "/mainline/vps/plugins/module"  # module_utils and modules
@@ -79,7 +79,7 @@ def digest(content: bytes) -> str:
 
 
 def _is_of(loader: zipimporter, digests: frozenset[str]) -> bool:
-    """Whether all that is in an archive of this collection's code has these digests: it may be older than its name, where a collection is upgraded meanwhile."""
+    """Whether all that is in an archive of this collection's code has these digests: it is older than its name where we were upgraded meanwhile."""
     with ZipFile(loader.archive) as packed:
         ours = [packed.read(name) for name in packed.namelist() if _OURS in name and name.endswith(".py")]
     return digests.issuperset(digest(content) for content in ours if content)  # Ansible packs empty files for folders

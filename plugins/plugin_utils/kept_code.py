@@ -20,7 +20,7 @@ def name(module: str) -> str:
 
 
 def with_digests(module: str) -> str:
-    """The name, and that of which it is the name: the digest of each file. Ansible packs a module once in a run of a playbook, and we read it later than that."""
+    """The name, and the digest of each file that it is the name of: what is sent may have been packed earlier in the run, before they changed."""
     return " ".join(_read(module))
 
 

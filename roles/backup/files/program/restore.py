@@ -19,8 +19,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from dumps import MARIADB_TABLES, POSTGRESQL_TABLES, connection, manifest
 from store import Store
@@ -74,16 +75,19 @@ def postgresql_rows(lines: Iterable[bytes], rows: dict[str, int]) -> Iterator[by
         yield line
 
 
+def pour(lines: Iterable[bytes], into: IO[bytes]) -> None:
+    """Write them, as far as the program at the other end takes them; why it does not, or that it has seen enough, it says itself."""
+    with suppress(BrokenPipeError), into:
+        for line in lines:
+            into.write(line)
+
+
 def feed(lines: Iterable[bytes], client: list[str]) -> None:
     """Give a client of a database what it is to do. Raises Trouble where it does not do it."""
     with tempfile.TemporaryFile() as said:
         process = start(client, user=USER, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said)
         try:
-            with process.stdin as into:
-                for line in lines:
-                    into.write(line)
-        except BrokenPipeError:
-            pass  # it says why
+            pour(lines, process.stdin)
         finally:
             code = process.wait()
         if code != 0:
@@ -235,12 +239,7 @@ def try_command(path: Path, test: Mapping | None) -> str:
         return f"{sum(map(len, unpacked(path)))} bytes"
     with tempfile.TemporaryFile() as said:
         process = start(test["test"], user=test["user"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said)
-        try:
-            with process.stdin as into:
-                for line in unpacked(path):
-                    into.write(line)
-        except BrokenPipeError:
-            pass  # it may have seen enough
+        pour(unpacked(path), process.stdin)
         if process.wait() != 0:
             said.seek(0)
             raise Trouble(f"its test failed ({process.returncode}): {words(said.read().decode('utf-8', 'replace'))}")
