@@ -55,6 +55,9 @@ def logged_in(server: smtplib.SMTP, do: dict) -> None:
 def read(do: dict, tls: ssl.SSLContext) -> str:
     with imaplib.IMAP4_SSL(do["server"], 993, ssl_context=tls, timeout=60) as box:
         box.authenticate("PLAIN", lambda _: f"\0{do['user']}\0{do['password']}".encode())
+        while "hold" in do:
+            time.sleep(0.5)
+            box.noop()
         if "subject" not in do:
             return "logged in"
         for _ in range(TRIES):
