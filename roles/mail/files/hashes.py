@@ -32,7 +32,7 @@ def main() -> None:
     try:
         with open(sys.argv[1], encoding="utf-8") as file:
             for line in file:
-                address, _, rest = line.partition(":")
+                address, _separator, rest = line.partition(":")
                 before[address] = rest.partition(":")[0]
     except FileNotFoundError:
         pass

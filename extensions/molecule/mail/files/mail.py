@@ -60,7 +60,7 @@ def read(do: dict, tls: ssl.SSLContext) -> str:
             box.noop()
         if "subject" not in do:
             return "logged in"
-        for _ in range(TRIES):
+        for _try in range(TRIES):
             if box.select(do.get("folder", "INBOX"))[0] == "OK":
                 found = box.search(None, "SUBJECT", f'"{do["subject"]}"')[1][0].split()
                 if found:
