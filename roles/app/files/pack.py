@@ -90,8 +90,10 @@ def entries(source: str, strip: int, exclude: list[str]) -> Iterator[Entry]:
         found = of_folder(source)
     elif tarfile.is_tarfile(source):  # first, for a tar may end with a zip
         found = of_tar(source)
-    else:
+    elif zipfile.is_zipfile(source):
         found = of_zip(source)
+    else:
+        sys.exit(f"{source} is neither a folder nor a tar nor a zip that Python reads.")
     for entry in found:
         parts = [each for each in entry.path.split("/") if each not in ("", ".")]
         if entry.path.startswith("/") or ".." in parts:
