@@ -53,7 +53,7 @@ options:
     default: {}
   records:
     description:
-      - More records of zones, by their domains, as C(records) of C(dns_zones) - the keys that mail is signed with.
+      - What is to be known of mail, by domains, as the role C(mail) has it in C(mail_dns_records).
     type: dict
     default: {}
 seealso:

@@ -105,7 +105,7 @@ def made(customers: object, provider: Mapping[str, Any], *, there: object = (), 
     """All that is to be. Raises VpsError for what cannot be, before anything is touched.
 
     C(there) has the VPSs of the node, as vps_info returns them. C(addresses) has those of the VPSs by their names, of which those count that are known.
-    C(records) has records of domains that others have made, as C(dns_zones) takes them.
+    C(records) has what the role mail says of domains, as C(dns_zones) takes it.
     """
     whose = read_provider(provider)
     listed = read(customers, whose)
@@ -331,7 +331,12 @@ def _mail(listed: Sequence[Customer], provider: Provider) -> dict[str, Any]:
     for one in listed:
         if not one.gone:
             boxes += [{"address": f"{local}@{one.domain}", **({"quota": one.quota} if one.quota else {})} for local in one.mailboxes]
-    aliases = [{"address": f"{local}@{one.domain}", "to": list(to)} for one in listed if not one.gone for local, to in one.aliases.items()]
+    aliases = [
+        {"address": f"{local}@{one.domain}", "to": [who if "@" in who else f"{who}@{one.domain}" for who in to]}
+        for one in listed
+        if not one.gone
+        for local, to in one.aliases.items()
+    ]
     return {
         "mail_domains": [{"name": one.domain, "state": "absent" if one.gone else "present"} for one in listed],
         "mail_mailboxes": boxes,
@@ -344,26 +349,25 @@ def _dns(present: Sequence[Customer], provider: Provider, more: Mapping[str, Any
     if provider.mail:
         zones[provider.domain].append(_to("mail", provider))
     for one in present:
-        zones[one.domain] = [*zones.get(one.domain, []), *_records(one, provider), *more.get(one.domain, ()), *one.records]
+        zones[one.domain] = [*zones.get(one.domain, []), *_records(one, provider, more.get(one.domain)), *one.records]
     return {
         "dns_nameservers": [{"name": f"ns1.{provider.domain}", "addresses": [provider.public_address]}],
         "dns_zones": [{"name": name, "records": records} for name, records in zones.items()],
     }
 
 
-def _records(one: Customer, provider: Provider) -> Iterator[dict[str, Any]]:
-    """What a customer's zone has: the site, and where mail goes."""
-    own = {(str(record.get("name", "@") or "@"), str(record.get("type", "")).upper()) for record in one.records}
-    default = [_to("@", provider), _to("www", provider)]
-    if provider.mail:
-        default += [
-            {"name": "@", "type": "MX", "value": f"10 mail.{provider.domain}."},
-            {"name": "@", "type": "TXT", "value": "v=spf1 mx -all"},
-            {"name": "_dmarc", "type": "TXT", "value": "v=DMARC1; p=quarantine"},
-        ]
-    for record in default:  # of which each gives way to the customer's own of that name and type
-        if (record["name"], record["type"]) not in own:
+def _records(one: Customer, provider: Provider, of_mail: Sequence[Mapping[str, Any]] | None) -> Iterator[Mapping[str, Any]]:
+    """What a customer's zone has: the site, and what is to be known of the mail. Each gives way to the customer's own of that name and type."""
+    own = {_which(record) for record in one.records}
+    if of_mail is None and provider.mail:
+        of_mail = [{"name": "@", "type": "MX", "value": f"10 mail.{provider.domain}."}]
+    for record in [_to("@", provider), _to("www", provider), *(of_mail or ())]:
+        if _which(record) not in own:
             yield record
+
+
+def _which(record: Mapping[str, Any]) -> tuple[str, str]:
+    return str(record.get("name") or "@"), str(record.get("type") or "").upper()
 
 
 def _to(name: str, provider: Provider) -> dict[str, Any]:
@@ -373,6 +377,8 @@ def _to(name: str, provider: Provider) -> dict[str, Any]:
 
 def _proxy(present: Sequence[Customer], provider: Provider, known: Mapping[str, str]) -> list[dict[str, Any]]:
     sites: list[dict[str, Any]] = []
+    if provider.mail:  # whose certificate is obtained here, for port 80 is here
+        sites.append({"name": "mail", "domains": [f"mail.{provider.domain}"], "redirect_to": f"https://{provider.domain}"})
     for one in present:
         address = known.get(provider.vps(one.name))
         if address:
