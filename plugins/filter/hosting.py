@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.plugin_utils import hosting as made_of
 
@@ -23,7 +21,7 @@ author:
 description:
   - Gives the VPSs of a provider's customers as M(mainline.vps.vps_fleet) takes them, and what the roles C(mariadb), C(mail), C(dns), C(wordpress) and
     C(proxy) take. The playbook C(mainline.vps.hosting) uses it; see C(docs/hosting.md).
-  - What cannot be is an error of one sentence that names the customer and the option.
+  - What cannot be is one sentence, RV(_value.complaint), that names the customer and the option. All lists are empty then.
 positional: _input, provider
 options:
   _input:
@@ -77,6 +75,10 @@ _value:
   description: The lists. Those that have the name of a role's option are what it takes.
   type: dict
   contains:
+    complaint:
+      description: What cannot be done of what is asked for. Empty, if all can.
+      type: str
+      sample: "hosting_customers[bakery].domian: there is no such option; did you mean 'domain'?"
     vpss:
       description: The VPSs that are to be there.
       type: list
@@ -128,11 +130,11 @@ _value:
 
 
 def hosting(customers: Any, provider: Any, there: Any = None, addresses: Any = None, records: Any = None) -> dict[str, Any]:
-    """The lists."""
+    """The lists, or what is wrong."""
     try:
-        return made_of.made(customers, provider, there=there or [], addresses=addresses, records=records)
+        return {"complaint": "", **made_of.made(customers, provider, there=there or [], addresses=addresses, records=records)}
     except VpsError as error:
-        raise AnsibleFilterError(str(error)) from None
+        return {"complaint": str(error), **made_of.nothing()}
 
 
 class FilterModule:

@@ -128,6 +128,12 @@ def made(customers: object, provider: Mapping[str, Any], *, there: object = (), 
     }
 
 
+def nothing() -> dict[str, Any]:
+    """The same lists, empty."""
+    lists = ["vpss", "leaving", "hosts", "mariadb_databases", "mariadb_users", "mail_domains", "mail_mailboxes", "mail_aliases"]
+    return {**{name: [] for name in [*lists, "dns_nameservers", "dns_zones", "proxy_sites"]}, "wordpress_sites": {}}
+
+
 # What is asked for.
 
 
