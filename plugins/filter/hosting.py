@@ -124,7 +124,7 @@ _value:
       type: list
       elements: dict
     wordpress_sites:
-      description: By the names of customers' VPSs what is in each.
+      description: By the names of customers' VPSs what is in each. The password that their mail is sent with is not there.
       type: dict
 """
 

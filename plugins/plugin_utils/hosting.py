@@ -39,6 +39,8 @@ PLANS: dict[str, dict[str, str]] = {
     "small": {"memory": "512M", "cpulimit": "100", "processes": "300", "diskspace": "10G"},
     "large": {"memory": "2G", "cpulimit": "200", "processes": "600", "diskspace": "40G"},
 }
+# The mailbox that a site's own mail is sent by.
+SENDER = "wordpress"
 _SITE = re.compile(r"[a-z]([a-z0-9-]{0,26}[a-z0-9])?")  # what a site, its Unix user and its database can be called
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"({_LABEL}\.)+{_LABEL}")
@@ -148,6 +150,7 @@ def read_provider(given: Mapping[str, Any]) -> Provider:
     if not _MAIL.fullmatch(email):
         raise VpsError(f"hosting_email: {shown(email)} is no mail address; write for example hostmaster@example.com.")
     services = _mapping("hosting_services", given.get("services") or {})
+    plans = _mapping("hosting_plans", given.get("plans") or PLANS)
     for service in services:
         if service not in SERVICES:
             raise VpsError(f"hosting_services: there is no {shown(service)}; {_guess(str(service), SERVICES)}they are {', '.join(SERVICES)}.")
@@ -160,7 +163,7 @@ def read_provider(given: Mapping[str, Any]) -> Provider:
         template=str(given.get("template") or ""),
         pool=str(given.get("pool") or "default"),
         mail=bool(given.get("mail", True)),
-        plans={str(plan): _mapping(f"hosting_plans.{printable(plan, 60)}", limits) for plan, limits in _mapping("hosting_plans", given.get("plans") or PLANS).items()},
+        plans={str(plan): _mapping(f"hosting_plans.{printable(plan, 60)}", limits) for plan, limits in plans.items()},
         services={service: {**limits, **_mapping(f"hosting_services.{service}", services.get(service) or {})} for service, limits in SERVICES.items()},
         labels={str(key): str(value) for key, value in _mapping("hosting_labels", given.get("labels") or {}).items()},
         secrets=str(given.get("secrets") or "secrets"),
@@ -222,6 +225,8 @@ def _customer(given: Mapping[str, Any], name: str, where: str, provider: Provide
         for local in locals_:
             if not _LOCAL.fullmatch(local):
                 raise VpsError(f"{where}.{option}: {shown(local)} cannot be used; write what is before the @{domain}, as in info.")
+            if local == SENDER:
+                raise VpsError(f"{where}.{option}: {shown(local)} is what the site sends its mail by; choose another one.")
     for local in mailboxes:
         if mailboxes.count(local) > 1 or local in aliases:
             raise VpsError(f"{where}.mailboxes: {shown(local)} is there twice; an address is one mailbox, or one alias.")
@@ -258,8 +263,8 @@ def _leaving(listed: Sequence[Customer], provider: Provider, there: Sequence[Map
         customer = labels.get(CUSTOMER)
         if customer and customer not in names:
             raise VpsError(
-                f"hosting_customers: {shown(customer)} ({labels.get(DOMAIN)}) is on the node and is not listed; list it again, with 'state: absent' if it is to "
-                "be removed with all its data."
+                f"hosting_customers: {shown(customer)} ({labels.get(DOMAIN)}) is on the node and is not listed; list it again, with 'state: absent' "
+                "if it is to be removed with all its data."
             )
     for one in listed:
         before = ours.get(provider.vps(one.name), {}).get(DOMAIN)
@@ -336,6 +341,7 @@ def _mail(listed: Sequence[Customer], provider: Provider) -> dict[str, Any]:
     boxes: list[dict[str, Any]] = []
     for one in listed:
         if not one.gone:
+            boxes.append({"address": f"{SENDER}@{one.domain}", "quota": "100M"})
             boxes += [{"address": f"{local}@{one.domain}", **({"quota": one.quota} if one.quota else {})} for local in one.mailboxes]
     aliases = [
         {"address": f"{local}@{one.domain}", "to": [who if "@" in who else f"{who}@{one.domain}" for who in to]}
@@ -394,6 +400,8 @@ def _proxy(present: Sequence[Customer], provider: Provider, known: Mapping[str, 
 
 def _wordpress(one: Customer, provider: Provider, known: Mapping[str, str]) -> dict[str, Any]:
     database = provider.vps("db")
+    sender = f"{SENDER}@{one.domain}"
+    smtp = {"smtp": {"host": f"mail.{provider.domain}", "port": 587, "encryption": "starttls", "user": sender, "from": sender}}
     return {
         "name": one.name,
         "domains": [one.domain],
@@ -403,6 +411,7 @@ def _wordpress(one: Customer, provider: Provider, known: Mapping[str, str]) -> d
         "database_host": _bracketed(known.get(database, database)),
         "database_name": one.database,
         "database_secret": f"{provider.secrets}/{database}/mariadb-{one.database}",
+        **(smtp if provider.mail else {}),
     }
 
 

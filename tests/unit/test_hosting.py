@@ -76,6 +76,7 @@ def test_each_database_is_its_customers_alone_and_from_that_vps():
     assert lists["mariadb_databases"] == [{"name": "wp_bakery", "state": "present"}, {"name": "wp_my_club", "state": "present"}]
     assert lists["mariadb_users"][1] == {"name": "wp_my_club", "hosts": ["10.0.0.2"], "privileges": {"wp_my_club": "ALL"}}
     (site,) = lists["wordpress_sites"]["hosting-my-club"]
+    assert (site["smtp"]["host"], site["smtp"]["user"]) == ("mail.hosting.example", "wordpress@club.example")
     assert (site["database_host"], site["database_secret"]) == ("10.0.0.3", "secrets/hosting-db/mariadb-wp_my_club")
 
 
@@ -86,7 +87,7 @@ def test_what_has_no_address_yet_is_left_out_where_one_is_needed():
 
 def test_mailboxes_and_aliases_are_whole_addresses():
     lists = made(CLUB)
-    assert lists["mail_mailboxes"] == [{"address": "info@club.example"}]
+    assert lists["mail_mailboxes"] == [{"address": "wordpress@club.example", "quota": "100M"}, {"address": "info@club.example"}]
     assert lists["mail_aliases"] == [{"address": "board@club.example", "to": ["info@club.example", "ann@example.com"]}]
 
 
@@ -159,6 +160,7 @@ def test_two_hostings_on_one_node_do_not_know_each_other():
         ([{**BAKERY, "email": "owner"}], "hosting_customers[bakery].email: "),
         ([{**BAKERY, "mailboxes": "info"}], "hosting_customers[bakery].mailboxes: 'info' is no list"),
         ([{**BAKERY, "mailboxes": ["info@bakery.example"]}], "hosting_customers[bakery].mailboxes: 'info@bakery.example' cannot be used"),
+        ([{**BAKERY, "aliases": {"wordpress": ["info"]}}], "hosting_customers[bakery].aliases: 'wordpress' is what the site sends its mail by"),
         ([{**BAKERY, "mailboxes": ["info", "info"]}], "hosting_customers[bakery].mailboxes: 'info' is there twice"),
         ([{**BAKERY, "mailboxes": ["info"], "aliases": {"info": ["x"]}}], "hosting_customers[bakery].mailboxes: 'info' is there twice"),
         ([{**BAKERY, "records": ["x"]}], "hosting_customers[bakery].records: 'x' has no options"),
