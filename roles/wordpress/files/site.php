@@ -34,7 +34,13 @@ $_SERVER['REQUEST_URI'] = '/';
 $_SERVER['SERVER_PROTOCOL'] = 'HTTP/1.1';
 $_SERVER['REQUEST_METHOD'] = 'GET';
 const ABSPATH = '/usr/share/wordpress/';
+// WordPress runs what it finds in this folder: db.php, object-cache.php, mu-plugins, translations. In the site's own that is its owner's, who may do
+// within the bounds of the site what they like, and not here, where none are; the package's folder has the same themes and languages.
+const WP_CONTENT_DIR = ABSPATH . 'wp-content';
+$content = "/srv/www/$name/wp-content";
+$handler = set_error_handler(fn () => true); // the file says what that folder is once more
 require_once "/etc/wordpress/config-$name.php";
+set_error_handler($handler);
 require ABSPATH . 'wp-includes/version.php';
 
 // WordPress itself would end with a page for visitors.
@@ -42,6 +48,7 @@ mysqli_report(MYSQLI_REPORT_OFF);
 [$host, $port] = explode(':', DB_HOST) + [1 => '3306'];
 $database = mysqli_init();
 $database->options(MYSQLI_OPT_CONNECT_TIMEOUT, 10);
+$database->options(MYSQLI_OPT_READ_TIMEOUT, 60);
 $flags = defined('MYSQL_CLIENT_FLAGS') ? MYSQL_CLIENT_FLAGS : 0;
 if (!@$database->real_connect($host, DB_USER, DB_PASSWORD, DB_NAME, (int) $port, null, $flags)) {
     finish(['failed' => sprintf("the database '%s' at %s does not let '%s' in: %s", DB_NAME, DB_HOST, DB_USER, $database->connect_error)], 1);
@@ -51,11 +58,14 @@ function one(string $query): ?string
 {
     global $database;
     $answer = $database->query($query);
+    if (!$answer && $database->errno !== 1146) { // another error than that there is no such table, after which nobody knows what there is
+        finish(['failed' => sprintf("the database '%s' at %s does not say what is in it: %s", DB_NAME, DB_HOST, $database->error)], 1);
+    }
     return $answer ? ($answer->fetch_row()[0] ?? null) : null;
 }
 
 // An installation that was cut leaves tables. Where it has options, they say so; where it has none yet, a file does. Tables of others are not installed over.
-$begun = WP_CONTENT_DIR . '/.mainline-vps-installing';
+$begun = "$content/.mainline-vps-installing";
 const MARK = 'mainline_vps_installing';
 $options = one("SELECT option_value FROM {$table_prefix}options WHERE option_name = 'siteurl'") !== null;
 $installed = $options && one("SELECT option_value FROM {$table_prefix}options WHERE option_name = '" . MARK . "'") === null;
@@ -69,7 +79,7 @@ if (!$options && $tables && !file_exists($begun)) {
 }
 
 $changed = [];
-$link = WP_CONTENT_DIR . "/themes/{$wanted['theme']}";
+$link = "$content/themes/{$wanted['theme']}";
 if (!is_link($link) && !file_exists($link)) {
     $changed[] = "link the theme {$wanted['theme']}";
 }

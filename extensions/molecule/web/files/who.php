@@ -13,6 +13,7 @@ echo json_encode([
     'read' => @file_get_contents("/srv/www/$neighbour/public/words.txt"),
     'cat' => (string) shell_exec("cat /srv/www/$neighbour/public/words.txt 2>/dev/null"),
     'sites' => trim((string) shell_exec('ls /srv/www')),
+    'shared' => trim((string) shell_exec('touch /dev/shm/$(id -un); ls /dev/shm')),
     'logs' => trim((string) shell_exec('ls /var/log/nginx 2>/dev/null')),
     'pool' => (string) shell_exec("cat /etc/mainline-vps-web/$neighbour.conf 2>/dev/null"),
     'socket' => @stream_socket_client("unix:///run/web-php/$neighbour.sock") !== false,
