@@ -126,7 +126,10 @@ def _records(given: Mapping[str, Any], zone: str, complaints: list[str]) -> Iter
             complaints.append(f"{where}: '{text}' {why}")
             continue
         ttl = given.get("ttl")
-        yield Record(name, kind, quoted(text) if kind in ("TXT", "SPF") else text, None if ttl is None else int(ttl))
+        if ttl is not None and seconds(ttl) is None:
+            complaints.append(f"{where}: the ttl '{ttl}' is no number of seconds.")
+            continue
+        yield Record(name, kind, quoted(text) if kind in ("TXT", "SPF") else text, seconds(ttl))
 
 
 def _why_not(kind: str, value: str, zone: str) -> str:
@@ -268,11 +271,11 @@ def _finished(zone: Zone, known: Mapping[str, Sequence[str]], before: Mapping[st
         for one in named:
             if any(address(text.partition("@")[0]) is None for text in resolved([one], known)):
                 complaints.append(f"dns_{which}: '{one}' of '{zone.name}' is no address, and no host of the inventory that has one.")
-    made: dict[str, Any] = {"name": zone.name, "file": zone.name.replace("/", "_") + ".zone", "dnssec": bool(settings.get("dnssec")), **remotes}
+    made: dict[str, Any] = {"name": zone.name, "file": zone.name.replace("/", "+") + ".zone", "dnssec": bool(settings.get("dnssec")), **remotes}
     if remotes["primaries"]:
         return {**made, "text": None, "dnssec": False}
     for key in (*SOA, "ttl"):
-        if int(settings[key]) < 0 or int(settings[key]) >= 2**31:
+        if seconds(settings[key]) is None:
             complaints.append(f"dns_zones: {key} of '{zone.name}' is {settings[key]}; it is a number of seconds.")
     first = (settings.get("nameservers") or ["invalid"])[0]
     primary = str(first.get("name") if isinstance(first, Mapping) else first).lower().rstrip(".")
@@ -283,8 +286,8 @@ def _finished(zone: Zone, known: Mapping[str, Sequence[str]], before: Mapping[st
         complaints.append(f"dns_hostmaster: '{settings.get('hostmaster')}' is no mail address; write for example hostmaster@example.com.")
 
     def text(serial: int) -> str:
-        times = " ".join(str(int(settings[key])) for key in SOA)
-        head = [f"$ORIGIN {zone.name}.", f"$TTL {int(settings['ttl'])}", f"@\tIN\tSOA\t{primary}. {contact}. {serial} {times}"]
+        times = " ".join(str(seconds(settings[key])) for key in SOA)
+        head = [f"$ORIGIN {zone.name}.", f"$TTL {seconds(settings['ttl'])}", f"@\tIN\tSOA\t{primary}. {contact}. {serial} {times}"]
         return "\n".join(["; Written by the role mainline.vps.dns.", *head, *zone.lines(), ""])
 
     digest = hashlib.sha256(text(0).encode()).hexdigest()
@@ -300,6 +303,12 @@ def _finished(zone: Zone, known: Mapping[str, Sequence[str]], before: Mapping[st
 def resolved(named: Iterable[Any], known: Mapping[str, Sequence[str]]) -> list[str]:
     """Addresses, for hosts of the inventory as well. One that is neither stays as it is."""
     return [text for one in named for text in (known.get(str(one)) or [str(one)])]
+
+
+def seconds(given: Any) -> int | None:
+    """A number of seconds as DNS has it, or None."""
+    text = str(given)
+    return int(text) if re.fullmatch(r"[0-9]{1,10}", text) and int(text) < 2**31 else None
 
 
 def address(text: str) -> Address | None:

@@ -91,7 +91,7 @@ def test_long_names_of_databases_are_files_of_their_own(program):
 
 
 def test_a_database_is_no_way_to_somewhere_else(program):
-    assert program["dumps"].connection("host=evil' \\x") == "dbname='host=evil\\' \\\\x'"
+    assert program["dumps"].connection("host=evil' \\x") == "dbname='host=evil\\' \\\\x' options='-c search_path=pg_catalog,pg_temp'"
 
 
 def config(folder, **more):

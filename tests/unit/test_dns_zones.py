@@ -183,7 +183,7 @@ def test_a_zone_of_a_few_addresses_may_have_another_name_and_has_a_file_whatever
     entry = {"network": "192.0.2.64/26", "zone": "64-26.2.0.192.in-addr.arpa"}
     assert "70 IN PTR web1.vps.example.com." in lines("64-26.2.0.192.in-addr.arpa", inventory=HOSTS, reverse=[entry])
     files = [one["file"] for one in made(reverse=["192.0.2.64/26"])["zones"]]
-    assert files == ["64_26.2.0.192.in-addr.arpa.zone"]
+    assert files == ["64+26.2.0.192.in-addr.arpa.zone"]
 
 
 @pytest.mark.parametrize(
@@ -215,6 +215,8 @@ def test_a_record_that_cannot_be_is_one_sentence(record, told):
         ([zone(nameservers=[{"name": "ns.example.com", "addresses": ["ns9"]}])], {}, "dns_nameservers: 'ns9' of 'ns.example.com' is no address"),
         ([zone(secondaries=["ns9"])], {}, "dns_secondaries: 'ns9' of 'example.com' is no address"),
         ([zone(ttl=-1)], {}, "dns_zones: ttl of 'example.com' is -1"),
+        ([zone(refresh="1h")], {}, "dns_zones: refresh of 'example.com' is 1h; it is a number of seconds."),
+        ([zone(records=[{"name": "www", "type": "A", "value": "192.0.2.1", "ttl": "1h"}])], {}, "dns_zones: A of 'www' in 'example.com': the ttl '1h' is no number"),
         ([zone(hostmaster="a b@example.com")], {}, "dns_hostmaster: 'a b@example.com' is no mail address"),
         ([], {"reverse": ["192.0.2.1/24"]}, "dns_reverse: 192.0.2.1/24 has host bits set"),
         ([], {"reverse": ["0.0.0.0/0"]}, "dns_reverse: '0.0.0.0/0' is too much"),

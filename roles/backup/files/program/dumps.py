@@ -30,6 +30,7 @@ _SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
 _BLOCK = 1 << 20
 _LOOK = 64 << 20  # bytes, between two looks at the room that is left
 _EMPTY = 20  # bytes of nothing, packed
+_LOCKED = 600_000  # ms, that somebody may hold a lock of a table before their database is not dumped
 _PACKED = 3  # how many times smaller a database is as a packed dump, at least: a guess for the first one
 
 
@@ -56,8 +57,11 @@ def file_name(name: str) -> str:
 
 
 def connection(database: str) -> str:
-    """A database for libpq: its bare name could be read as a whole connection string, to somewhere else."""
-    return "dbname='" + database.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """A database for libpq: its bare name could be read as a whole connection string, to somewhere else.
+
+    Its owner can set a search path for it, in which functions of the server's names are the owner's: not for us, who are superusers.
+    """
+    return "dbname='" + database.replace("\\", "\\\\").replace("'", "\\'") + "' options='-c search_path=pg_catalog,pg_temp'"
 
 
 def there(mode: str, unit: str) -> bool:
@@ -102,7 +106,8 @@ def postgresql(config: Mapping) -> Iterator[Dump]:
             name, size = row.split("|")
             database = bytes.fromhex(name).decode("utf-8")
             if database not in config["exclude_databases"]:
-                argv = ("pg_dump", *chosen, "--no-password", "--format=custom", *(() if config["compress"] else ("--compress=0",)))
+                packing = () if config["compress"] else ("--compress=0",)
+                argv = ("pg_dump", *chosen, "--no-password", f"--lock-wait-timeout={_LOCKED}", "--format=custom", *packing)
                 yield Dump(
                     f"{place}/{file_name(database)}.dump", (*argv, "--dbname", connection(database)), owner, estimate=int(size),
                     database=database, tables=int(query(database, POSTGRESQL_TABLES)), packed=True,

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The test that dumps can be restored: into servers of its own, which a user without any rights runs, at sockets that nobody else gets to.
 
-Not into the servers that are there: a dump runs what its owner has written in it, and should do that neither as root of a database nor beside the data.
+Those have no network, and what they start ends with them. Not into the servers that are there: a dump runs what its owner has written in it, and
+should do that neither as root of a database nor beside the data.
 Rows are counted as they go in, and again in the server.
 """
 
@@ -15,6 +16,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -82,10 +84,29 @@ def pour(lines: Iterable[bytes], into: IO[bytes]) -> None:
             into.write(line)
 
 
+def alone(argv: list[str]) -> list[str]:
+    """How root runs a program as the user of a test, with no network, and so that all that it starts ends with it: a dump may have it run anything."""
+    entry = pwd.getpwnam(USER)
+    user = ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--init-groups", "--"]
+    return ["unshare", "--net", "--pid", "--fork", "--", *user, *argv]
+
+
+def end(process: subprocess.Popen | None) -> None:
+    """End what is alone: the first process of its namespace, with which the kernel ends all others before it is gone itself."""
+    if process is None or process.poll() is not None:
+        return
+    first = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
+    for number in first:
+        os.kill(int(number), signal.SIGKILL)
+    if not first:
+        process.kill()
+    process.wait()
+
+
 def feed(lines: Iterable[bytes], client: list[str]) -> None:
     """Give a client of a database what it is to do. Raises Trouble where it does not do it."""
     with tempfile.TemporaryFile() as said:
-        process = start(client, user=USER, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said)
+        process = start(alone(client), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said)
         try:
             pour(lines, process.stdin)
         finally:
@@ -142,15 +163,13 @@ def mariadb_server(place: Path) -> Iterator[list[str]]:
     server = None
     try:
         with open(log, "wb") as said:
-            server = start(
-                ["mariadbd", *small, *quick, "--max-allowed-packet=1G", f"--socket={home}/socket", f"--pid-file={home}/pid"],
-                user=USER, stdout=said, stderr=said,
-            )
+            files = [f"--socket={home}/socket", f"--pid-file={home}/pid"]
+            server = start(alone(["mariadbd", *small, *quick, "--max-allowed-packet=1G", *files]), stdout=said, stderr=said)
         client = ["mariadb", "--no-defaults", f"--socket={home}/socket", "--user=root", "--default-character-set=utf8mb4", "--max-allowed-packet=1G"]
         until(lambda: attempt([*client, "--execute", "SELECT 1"], user=USER)[0] == 0, server, log)
         yield client
     finally:
-        stop(server)
+        end(server)
         shutil.rmtree(home, ignore_errors=True)
 
 
@@ -179,17 +198,12 @@ def postgresql_server(place: Path, version: str) -> Iterator[list[str]]:
     try:
         with open(log, "wb") as said:
             options = [word for name, value in small.items() for word in ("-c", f"{name}={value}")]
-            server = start([f"{programs}/postgres", "-D", f"{home}/data", *options], user=USER, stdout=said, stderr=said)
+            server = start(alone([f"{programs}/postgres", "-D", f"{home}/data", *options]), stdout=said, stderr=said)
         client = [f"{programs}/psql", "--no-psqlrc", "--quiet", f"--host={home}", f"--username={USER}", "--set=ON_ERROR_STOP=1"]
         until(lambda: attempt([f"{programs}/pg_isready", f"--host={home}"], user=USER)[0] == 0, server, log)
         yield client
     finally:
-        if server is not None and server.poll() is None:
-            server.terminate()  # its children go with it
-            try:
-                server.wait(30)
-            except subprocess.TimeoutExpired:
-                stop(server)
+        end(server)
         shutil.rmtree(home, ignore_errors=True)
 
 
@@ -308,12 +322,12 @@ class Trial:
         version = roles.removeprefix("postgresql/").split("-")[0]
 
         def test(client: list[str], name: str) -> str:
-            if name != roles:
-                return try_postgresql(client, self._file(name), self._known[name])
-            feed((line for line in unpacked(self._file(name)) if not _TABLESPACE.match(line)), [*client, "--dbname=postgres"])
-            return "roles"
+            feed((line for line in unpacked(self._file(roles)) if not _TABLESPACE.match(line)), [*client, "--dbname=postgres"])
+            return "roles" if name == roles else try_postgresql(client, self._file(name), self._known[name])
 
-        self._serve("postgresql", postgresql_server(self._place, version), [roles, *names], test)
+        # A server for each: what the owner of one has written runs as the server's master, and gets at all that is in it.
+        for name in (roles, *names):
+            self._serve(name, postgresql_server(self._place, version), [name], test)
 
 
 def test_all(config: Mapping, secrets: Mapping) -> list[str]:
