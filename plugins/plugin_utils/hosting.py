@@ -15,12 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.mainline.vps.plugins.module_utils.core import limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError, printable, shown
 from ansible_collections.mainline.vps.plugins.module_utils.core.parse import LONGEST_NAME, parse_name
 
 # Labels of a VPS: whose hosting it is of, which part, the customer, and the customer's domain.
 OF, PART, CUSTOMER, DOMAIN = "hosting", "hosting-part", "hosting-customer", "hosting-domain"
 KEYS = ("name", "domain", "plan", "title", "locale", "email", "mailboxes", "aliases", "quota", "records", "state")
+RECORD = ("name", "type", "value", "ttl")
 STATES = ("present", "absent")
 # What all customers share: the limits of each VPS, and the ports of the node that lead to it.
 SERVICES: dict[str, dict[str, str]] = {
@@ -44,6 +46,7 @@ SENDER = "wordpress"
 _SITE = re.compile(r"[a-z]([a-z0-9-]{0,26}[a-z0-9])?")  # what a site, its Unix user and its database can be called
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"({_LABEL}\.)+{_LABEL}")
+_SIZE = re.compile(r"[1-9][0-9]*[KMGT]?")
 _LOCAL = re.compile(r"[a-z0-9]([a-z0-9._+-]{0,62}[a-z0-9])?")
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _LOCALE = re.compile(r"[a-z]{2,3}(_[A-Z]{2})?(_[a-z]+)?")
@@ -163,8 +166,8 @@ def read_provider(given: Mapping[str, Any]) -> Provider:
         template=str(given.get("template") or ""),
         pool=str(given.get("pool") or "default"),
         mail=bool(given.get("mail", True)),
-        plans={str(plan): _mapping(f"hosting_plans.{printable(plan, 60)}", limits) for plan, limits in plans.items()},
-        services={service: {**limits, **_mapping(f"hosting_services.{service}", services.get(service) or {})} for service, limits in SERVICES.items()},
+        plans={str(plan): _limits(f"hosting_plans.{printable(plan, 60)}", given) for plan, given in plans.items()},
+        services={service: {**sizes, **_limits(f"hosting_services.{service}", services.get(service) or {})} for service, sizes in SERVICES.items()},
         labels={str(key): str(value) for key, value in _mapping("hosting_labels", given.get("labels") or {}).items()},
         secrets=str(given.get("secrets") or "secrets"),
     )
@@ -205,7 +208,7 @@ def _customer(given: Mapping[str, Any], name: str, where: str, provider: Provide
     parse_name(provider.vps(name), option=f"{where}.name")
     state = str(given.get("state") or "present")
     if state not in STATES:
-        raise VpsError(f"{where}.state: {shown(state)} is none; {_guess(state, STATES)}it is present or absent.")
+        raise VpsError(f"{where}.state: {shown(state)} is no state; {_guess(state, STATES)}it is present or absent.")
     domain = _domain(f"{where}.domain", given.get("domain"))
     plan = str(given.get("plan") or next(iter(provider.plans), ""))
     if plan not in provider.plans:
@@ -216,9 +219,14 @@ def _customer(given: Mapping[str, Any], name: str, where: str, provider: Provide
     email = str(given.get("email") or provider.email)
     if not _MAIL.fullmatch(email):
         raise VpsError(f"{where}.email: {shown(email)} is no mail address; write for example owner@{domain}.")
-    mailboxes = [str(one).lower() for one in _list(f"{where}.mailboxes", given.get("mailboxes"))]
+    if domain.startswith("www."):
+        raise VpsError(f"{where}.domain: write {shown(domain[4:])}; its www. leads there by itself.")
+    quota = str(given.get("quota") or "")
+    if quota and not _SIZE.fullmatch(quota):
+        raise VpsError(f"{where}.quota: {shown(quota)} is no size; write for example 2G.")
+    mailboxes = [one.lower() for one in _texts(f"{where}.mailboxes", given.get("mailboxes"))]
     aliases = {
-        str(local).lower(): [str(one) for one in _list(f"{where}.aliases.{printable(local, 60)}", to)]
+        str(local).lower(): _texts(f"{where}.aliases.{printable(local, 60)}", to)
         for local, to in _mapping(f"{where}.aliases", given.get("aliases") or {}).items()
     }
     for option, locals_ in (("mailboxes", mailboxes), ("aliases", list(aliases))):
@@ -230,6 +238,19 @@ def _customer(given: Mapping[str, Any], name: str, where: str, provider: Provide
     for local in mailboxes:
         if mailboxes.count(local) > 1 or local in aliases:
             raise VpsError(f"{where}.mailboxes: {shown(local)} is there twice; an address is one mailbox, or one alias.")
+    for local, to in aliases.items():
+        if not to:
+            raise VpsError(f"{where}.aliases.{local}: it leads nowhere; name a mailbox, or an address elsewhere.")
+        for who in to:
+            if "@" not in who and who.lower() not in (*mailboxes, *aliases):
+                raise VpsError(f"{where}.aliases.{local}: there is no mailbox {shown(who)}; {_guess(who, mailboxes)}list it in mailboxes, or write a whole address.")
+    records = _mapping_list(f"{where}.records", given.get("records"))
+    for record in records:
+        for key in record:
+            if key not in RECORD:
+                raise VpsError(f"{where}.records: there is no such option as {shown(key)}; {_guess(str(key), RECORD)}a record has {', '.join(RECORD)}.")
+        if not record.get("type") or not record.get("value"):
+            raise VpsError(f"{where}.records: {shown(record.get('name') or '@')} has no type, or no value; write for example {{type: A, value: 192.0.2.1}}.")
     return Customer(
         name=name,
         domain=domain,
@@ -239,8 +260,8 @@ def _customer(given: Mapping[str, Any], name: str, where: str, provider: Provide
         email=email,
         mailboxes=tuple(mailboxes),
         aliases=aliases,
-        quota=str(given.get("quota") or ""),
-        records=tuple(_mapping_list(f"{where}.records", given.get("records") or [])),
+        quota=quota,
+        records=tuple(records),
         gone=state == "absent",
     )
 
@@ -428,13 +449,17 @@ def _guess(word: str, words: Any) -> str:
 
 
 def _domain(option: str, given: object) -> str:
-    text = str(given or "").lower().rstrip(".")
+    if not given:
+        raise VpsError(f"{option}: it is missing; write for example example.com.")
+    text = str(given).lower().rstrip(".")
     if not _DOMAIN.fullmatch(text) or len(text) > 253:
         raise VpsError(f"{option}: {shown(given or '')} is no domain; write for example example.com, and other alphabets as in xn--bcher-kva.example.")
     return text
 
 
 def _address(option: str, given: object) -> str:
+    if not given:
+        raise VpsError(f"{option}: it is missing; write for example 192.0.2.1.")
     try:
         return str(ipaddress.ip_address(str(given or "")))
     except ValueError:
@@ -443,20 +468,35 @@ def _address(option: str, given: object) -> str:
 
 def _mapping(option: str, given: object) -> Mapping:
     if not isinstance(given, Mapping):
-        raise VpsError(f"{option}: {shown(given)} is no dictionary.")
+        raise VpsError(f"{option}: {shown(given)} has no options; write for example {{name: value}}.")
     return given
 
 
-def _list(option: str, given: object) -> Sequence[Any]:
+def _limits(option: str, given: object) -> Mapping[str, Any]:
+    found = _mapping(option, given)
+    limits.parse(found, prefix=f"{option}.")
+    return found
+
+
+def _list(option: str, given: object, example: str) -> Sequence[Any]:
     if given is None:
         return []
     if isinstance(given, (str, Mapping)) or not isinstance(given, Sequence):
-        raise VpsError(f"{option}: {shown(given)} is no list; write for example [info].")
+        raise VpsError(f"{option}: {shown(given)} is no list; write for example {example}.")
     return given
 
 
+def _texts(option: str, given: object) -> list[str]:
+    found = _list(option, given, "[info]")
+    for one in found:
+        if not isinstance(one, str) or not one:
+            raise VpsError(f"{option}: {shown(one)} in it is no text; write for example [info].")
+    return list(found)
+
+
 def _mapping_list(option: str, given: object) -> Sequence[Mapping[str, Any]]:
-    for entry in _list(option, given):
+    found = _list(option, given, "a line that begins with '- name:' for each")
+    for entry in found:
         if not isinstance(entry, Mapping):
             raise VpsError(f"{option}: {shown(entry)} has no options; write for example {{name: …}}.")
-    return _list(option, given)
+    return found
