@@ -243,7 +243,8 @@ def _customer(given: Mapping[str, Any], name: str, where: str, provider: Provide
             raise VpsError(f"{where}.aliases.{local}: it leads nowhere; name a mailbox, or an address elsewhere.")
         for who in to:
             if "@" not in who and who.lower() not in (*mailboxes, *aliases):
-                raise VpsError(f"{where}.aliases.{local}: there is no mailbox {shown(who)}; {_guess(who, mailboxes)}list it in mailboxes, or write a whole address.")
+                guess = _guess(who, mailboxes)
+                raise VpsError(f"{where}.aliases.{local}: there is no mailbox {shown(who)}; {guess}list it in mailboxes, or write a whole address.")
     records = _mapping_list(f"{where}.records", given.get("records"))
     for record in records:
         for key in record:

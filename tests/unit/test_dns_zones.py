@@ -216,7 +216,7 @@ def test_a_record_that_cannot_be_is_one_sentence(record, told):
         ([zone(secondaries=["ns9"])], {}, "dns_secondaries: 'ns9' of 'example.com' is no address"),
         ([zone(ttl=-1)], {}, "dns_zones: ttl of 'example.com' is -1"),
         ([zone(refresh="1h")], {}, "dns_zones: refresh of 'example.com' is 1h; it is a number of seconds."),
-        ([zone(records=[{"name": "www", "type": "A", "value": "192.0.2.1", "ttl": "1h"}])], {}, "dns_zones: A of 'www' in 'example.com': the ttl '1h' is no number"),
+        ([zone(records=[{"type": "A", "value": "192.0.2.1", "ttl": "1h"}])], {}, "dns_zones: A of '@' in 'example.com': the ttl '1h' is no number"),
         ([zone(hostmaster="a b@example.com")], {}, "dns_hostmaster: 'a b@example.com' is no mail address"),
         ([], {"reverse": ["192.0.2.1/24"]}, "dns_reverse: 192.0.2.1/24 has host bits set"),
         ([], {"reverse": ["0.0.0.0/0"]}, "dns_reverse: '0.0.0.0/0' is too much"),
