@@ -20,10 +20,10 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.errors import Vp
 from ansible_collections.mainline.vps.plugins.module_utils.core.fleet_plan import FleetPlan, Item
 from ansible_collections.mainline.vps.plugins.module_utils.core.fleet_result import Outcome, judge
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
-from ansible_collections.mainline.vps.plugins.module_utils.core.model import Actual, Vps
+from ansible_collections.mainline.vps.plugins.module_utils.core.model import RUNNING, Actual, Vps
 from ansible_collections.mainline.vps.plugins.module_utils.core.plan import Change, Destroy, Plan, Start, Update
 from ansible_collections.mainline.vps.plugins.module_utils.core.settings import Settings
-from ansible_collections.mainline.vps.plugins.module_utils.node import crew, filtering, fleet_steps, inside, locks, sweep
+from ansible_collections.mainline.vps.plugins.module_utils.node import again, crew, files, filtering, fleet_steps, inside, locks, sweep
 from ansible_collections.mainline.vps.plugins.module_utils.node import fleet as fleet_node
 from ansible_collections.mainline.vps.plugins.module_utils.node.fleet import FleetNode
 from ansible_collections.mainline.vps.plugins.module_utils.node.parts import Parts
@@ -238,6 +238,20 @@ def test_those_that_were_done_before_the_nodes_lock_was_not_had_are_not_failed(n
     monkeypatch.setattr(locks, "hold", held)
     told = node.work("prepare", {"gone": (Destroy("gone"),), "changed": (Update(vps("changed"), frozenset({"limits"})),)}, parallel=1)
     assert told["gone"] == {} and isinstance(told["changed"], locks.Held)
+
+
+def test_while_a_mark_is_written_nothing_else_looks_like_one(node, monkeypatch):
+    """The sweep of a run beside this one takes whatever begins so for the mark of a VPS, holds that one's lock, and removes it."""
+    fill, seen = files._fill, []
+
+    def look(*arguments):
+        fill(*arguments)
+        seen.append(os.listdir(node._parts.vps.folder))
+
+    monkeypatch.setattr(files, "_fill", look)
+    with again.given_back(node._parts, "a", RUNNING):
+        assert seen == [[".again-a"]] and files.read(node._parts.vps.again("a")).startswith(f"{RUNNING} ")
+    assert not os.listdir(node._parts.vps.folder)
 
 
 # -- looked after -----------------------------------------------------------------------------------------------------------

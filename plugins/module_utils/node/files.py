@@ -39,12 +39,7 @@ def write_bytes(path: str, content: bytes, *, mode: int = 0o644) -> None:
     """The same for what is no text."""
     staging = f"{path}.new"
     try:
-        try:
-            _fill(staging, content, mode)
-        except OSError as error:
-            if error.errno not in spares.FULL or not spares.take(staging, len(content)):
-                raise
-            _fill(staging, content, mode)
+        _fill_anyway(staging, content, mode)
         os.replace(staging, path)
     except BaseException as error:
         with suppress(FileNotFoundError):  # it may not have been made
@@ -52,6 +47,26 @@ def write_bytes(path: str, content: bytes, *, mode: int = 0o644) -> None:
         if isinstance(error, OSError):
             raise OSError(error.errno, error.strerror, path) from None
         raise
+
+
+def write_in_place(path: str, text: str) -> None:
+    """The same for what is as good as none where a kill leaves half of it. There is no other file meanwhile, which somebody might take for something."""
+    try:
+        _fill_anyway(path, text.encode("ascii"), 0o644)
+    except OSError as error:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        raise OSError(error.errno, error.strerror, path) from None
+
+
+def _fill_anyway(path: str, content: bytes, mode: int) -> None:
+    """In a full pool, too."""
+    try:
+        _fill(path, content, mode)
+    except OSError as error:
+        if error.errno not in spares.FULL or not spares.take(path, len(content)):
+            raise
+        _fill(path, content, mode)
 
 
 def _fill(path: str, content: bytes, mode: int) -> None:
