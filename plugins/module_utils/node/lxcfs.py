@@ -34,27 +34,34 @@ def running() -> bool:
 
 def start() -> None:
     """Start it: where systemd runs the machine as its unit, elsewhere as a daemon of its own that outlives this login."""
-    if tools.has_systemd():
+    own = not tools.has_systemd()
+    if not own:
         tools.run(["systemctl", "enable", "--now", "lxcfs.service"], timeout=120)
-        process = None
-    else:
-        if _mounted():
-            tools.run(["umount", "--lazy", MOUNT])
-        os.makedirs(MOUNT, exist_ok=True)
-        process = subprocess.Popen(
-            ["lxcfs", MOUNT],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=tools.ENVIRONMENT,
-            cwd="/",
-            start_new_session=True,
-        )
+    process = None
     deadline = time.monotonic() + PATIENCE
     while not _lasting():
-        if (process is not None and process.poll() not in (None, 0)) or time.monotonic() > deadline:
+        if time.monotonic() > deadline:
             raise VpsError(f"lxcfs: does not start; run 'lxcfs -f {MOUNT}' on the node to see why (it needs /dev/fuse).")
+        if own and (process is None or process.poll() not in (None, 0)):
+            if process is not None:  # one that was stopped just now has its pid file until it is gone
+                time.sleep(0.2)
+            process = _launch()
         time.sleep(0.02)
+
+
+def _launch() -> subprocess.Popen:
+    if _mounted():
+        tools.run(["umount", "--lazy", MOUNT])
+    os.makedirs(MOUNT, exist_ok=True)
+    return subprocess.Popen(
+        ["lxcfs", MOUNT],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=tools.ENVIRONMENT,
+        cwd="/",
+        start_new_session=True,
+    )
 
 
 def _lasting() -> bool:
