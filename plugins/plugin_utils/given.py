@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError, shown
+from ansible_collections.mainline.vps.plugins.module_utils.core.parse import near
 
 
 def vpss(given: object) -> Sequence[Mapping]:
@@ -22,3 +23,9 @@ def limits(given: object, option: str = "plan") -> Mapping:
     if not isinstance(given, Mapping):
         raise VpsError(f"{option}: {shown(given)} is no set of limits; write for example {{'memory': '512M'}}.")
     return given
+
+
+def guess(word: object, known: Iterable[str]) -> str:
+    """A question, before what else is said of a word that there is not; empty where nothing is like it."""
+    found = near(word, known)
+    return f"did you mean {shown(found)}? " if found else ""

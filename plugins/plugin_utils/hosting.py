@@ -8,7 +8,6 @@ Pure. Nothing is remembered here: what an earlier run has made is known by the l
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 from ansible_collections.mainline.vps.plugins.module_utils.core import limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError, printable, shown
 from ansible_collections.mainline.vps.plugins.module_utils.core.parse import LONGEST_NAME, parse_name
+from ansible_collections.mainline.vps.plugins.plugin_utils.given import guess
 
 # Labels of a VPS: whose hosting it is of, which part, the customer, and the customer's domain.
 OF, PART, CUSTOMER, DOMAIN = "hosting", "hosting-part", "hosting-customer", "hosting-domain"
@@ -156,7 +156,7 @@ def read_provider(given: Mapping[str, Any]) -> Provider:
     plans = _mapping("hosting_plans", given.get("plans") or PLANS)
     for service in services:
         if service not in SERVICES:
-            raise VpsError(f"hosting_services: there is no {shown(service)}; {_guess(str(service), SERVICES)}they are {', '.join(SERVICES)}.")
+            raise VpsError(f"hosting_services: there is no {shown(service)}; {guess(str(service), SERVICES)}they are {', '.join(SERVICES)}.")
     return Provider(
         name=name,
         domain=domain,
@@ -196,7 +196,7 @@ def read(customers: object, provider: Provider) -> list[Customer]:
 def _customer(given: Mapping[str, Any], name: str, where: str, provider: Provider) -> Customer:
     for key in given:
         if key not in KEYS:
-            raise VpsError(f"{where}.{printable(key, 60)}: there is no such option; {_guess(str(key), KEYS)}a customer has {', '.join(KEYS)}.")
+            raise VpsError(f"{where}.{printable(key, 60)}: there is no such option; {guess(str(key), KEYS)}a customer has {', '.join(KEYS)}.")
     if not name:
         raise VpsError(f"{where}.name: it is missing; VPS, site and database are called after it.")
     if not _SITE.fullmatch(name):
@@ -208,11 +208,11 @@ def _customer(given: Mapping[str, Any], name: str, where: str, provider: Provide
     parse_name(provider.vps(name), option=f"{where}.name")
     state = str(given.get("state") or "present")
     if state not in STATES:
-        raise VpsError(f"{where}.state: {shown(state)} is no state; {_guess(state, STATES)}it is present or absent.")
+        raise VpsError(f"{where}.state: {shown(state)} is no state; {guess(state, STATES)}it is present or absent.")
     domain = _domain(f"{where}.domain", given.get("domain"))
     plan = str(given.get("plan") or next(iter(provider.plans), ""))
     if plan not in provider.plans:
-        raise VpsError(f"{where}.plan: there is no plan {shown(plan)}; {_guess(plan, provider.plans)}hosting_plans has {', '.join(provider.plans)}.")
+        raise VpsError(f"{where}.plan: there is no plan {shown(plan)}; {guess(plan, provider.plans)}hosting_plans has {', '.join(provider.plans)}.")
     locale = str(given.get("locale") or "en_US")
     if not _LOCALE.fullmatch(locale):
         raise VpsError(f"{where}.locale: {shown(locale)} is no language; write for example de_DE.")
@@ -224,6 +224,24 @@ def _customer(given: Mapping[str, Any], name: str, where: str, provider: Provide
     quota = str(given.get("quota") or "")
     if quota and not _SIZE.fullmatch(quota):
         raise VpsError(f"{where}.quota: {shown(quota)} is no size; write for example 2G.")
+    mailboxes, aliases = _addresses(given, where, domain)
+    return Customer(
+        name=name,
+        domain=domain,
+        plan=plan,
+        title=str(given.get("title") or domain),
+        locale=locale,
+        email=email,
+        mailboxes=tuple(mailboxes),
+        aliases=aliases,
+        quota=quota,
+        records=tuple(_zone_records(given, where)),
+        gone=state == "absent",
+    )
+
+
+def _addresses(given: Mapping[str, Any], where: str, domain: str) -> tuple[list[str], dict[str, list[str]]]:
+    """The mailboxes, and where aliases lead."""
     mailboxes = [one.lower() for one in _texts(f"{where}.mailboxes", given.get("mailboxes"))]
     aliases = {
         str(local).lower(): _texts(f"{where}.aliases.{printable(local, 60)}", to)
@@ -243,28 +261,20 @@ def _customer(given: Mapping[str, Any], name: str, where: str, provider: Provide
             raise VpsError(f"{where}.aliases.{local}: it leads nowhere; name a mailbox, or an address elsewhere.")
         for who in to:
             if "@" not in who and who.lower() not in (*mailboxes, *aliases):
-                guess = _guess(who, mailboxes)
-                raise VpsError(f"{where}.aliases.{local}: there is no mailbox {shown(who)}; {guess}list it in mailboxes, or write a whole address.")
+                meant = guess(who, mailboxes)
+                raise VpsError(f"{where}.aliases.{local}: there is no mailbox {shown(who)}; {meant}list it in mailboxes, or write a whole address.")
+    return mailboxes, aliases
+
+
+def _zone_records(given: Mapping[str, Any], where: str) -> Sequence[Mapping[str, Any]]:
     records = _mapping_list(f"{where}.records", given.get("records"))
     for record in records:
         for key in record:
             if key not in RECORD:
-                raise VpsError(f"{where}.records: there is no such option as {shown(key)}; {_guess(str(key), RECORD)}a record has {', '.join(RECORD)}.")
+                raise VpsError(f"{where}.records: there is no such option as {shown(key)}; {guess(str(key), RECORD)}a record has {', '.join(RECORD)}.")
         if not record.get("type") or not record.get("value"):
             raise VpsError(f"{where}.records: {shown(record.get('name') or '@')} has no type, or no value; write for example {{type: A, value: 192.0.2.1}}.")
-    return Customer(
-        name=name,
-        domain=domain,
-        plan=plan,
-        title=str(given.get("title") or domain),
-        locale=locale,
-        email=email,
-        mailboxes=tuple(mailboxes),
-        aliases=aliases,
-        quota=quota,
-        records=tuple(records),
-        gone=state == "absent",
-    )
+    return records
 
 
 def _leaving(listed: Sequence[Customer], provider: Provider, there: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -444,17 +454,12 @@ def _bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _guess(word: str, words: Any) -> str:
-    near = difflib.get_close_matches(word, list(words), 1)
-    return f"did you mean {shown(near[0])}? " if near else ""
-
-
 def _domain(option: str, given: object) -> str:
     if not given:
         raise VpsError(f"{option}: it is missing; write for example example.com.")
     text = str(given).lower().rstrip(".")
     if not _DOMAIN.fullmatch(text) or len(text) > 253:
-        raise VpsError(f"{option}: {shown(given or '')} is no domain; write for example example.com, and other alphabets as in xn--bcher-kva.example.")
+        raise VpsError(f"{option}: {shown(given)} is no domain; write for example example.com, and other alphabets as in xn--bcher-kva.example.")
     return text
 
 
@@ -462,9 +467,9 @@ def _address(option: str, given: object) -> str:
     if not given:
         raise VpsError(f"{option}: it is missing; write for example 192.0.2.1.")
     try:
-        return str(ipaddress.ip_address(str(given or "")))
+        return str(ipaddress.ip_address(str(given)))
     except ValueError:
-        raise VpsError(f"{option}: {shown(given or '')} is no address; write for example 192.0.2.1.") from None
+        raise VpsError(f"{option}: {shown(given)} is no address; write for example 192.0.2.1.") from None
 
 
 def _mapping(option: str, given: object) -> Mapping:

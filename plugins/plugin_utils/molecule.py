@@ -8,7 +8,6 @@ Pure. Nothing is remembered: names and label come from where the scenario is, so
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections import Counter
@@ -17,6 +16,7 @@ from typing import Any
 
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError, printable, shown
 from ansible_collections.mainline.vps.plugins.module_utils.options import CONTAINER
+from ansible_collections.mainline.vps.plugins.plugin_utils.given import guess
 
 LABEL = "molecule"  # its value is the scenario's
 PREFIX = "mo"
@@ -66,9 +66,8 @@ def _vps(platform: Mapping[str, Any], name: str, scenario: str, label: str, comm
 def _why_not(key: str, name: str) -> str:
     if key in OURS:
         return "an instance is started when it is made, and gone when it is destroyed; leave it out."
-    near = difflib.get_close_matches(key, sorted(set(CONTAINER) - OURS | MOLECULES), 1)
-    guess = f"did you mean {shown(near[0])}? " if near else ""
-    return f"there is no such option of a VPS; {guess}`ansible-doc mainline.vps.vps_container` has those that there are."
+    meant = guess(key, set(CONTAINER) - OURS | MOLECULES)
+    return f"there is no such option of a VPS; {meant}`ansible-doc mainline.vps.vps_container` has those that there are."
 
 
 def vps_name(scenario: str, instance: str, label: str) -> str:

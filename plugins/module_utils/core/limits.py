@@ -8,14 +8,13 @@ Pure. A new limit is a new field of `Limits`, its row in core/beancounters.py, a
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from .beancounters import ALIASES, KEYS, NUMBERS, Bound, format_value, parse_value
 from .errors import VpsError, shown, written
-from .parse import RANGES
+from .parse import RANGES, near
 from .units import PAGE
 
 PLAN = "plan"
@@ -150,8 +149,8 @@ def _twice(name: str, prefix: str) -> VpsError:
 
 def unknown(word: object) -> str:
     """What to say of a key that there is not."""
-    near = difflib.get_close_matches(written(word).lower(), [*KEYS, *ALIASES, PLAN], n=1)
-    hint = f"perhaps {near[0]} is meant." if near else "those that there are stand in the documentation of vps_limits."
+    meant = near(word, [*KEYS, *ALIASES, PLAN])
+    hint = f"perhaps {meant} is meant." if meant else "those that there are stand in the documentation of vps_limits."
     return f"{shown(word)[1:-1]}: there is no such limit; {hint}"
 
 
