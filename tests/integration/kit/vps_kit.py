@@ -753,6 +753,12 @@ def cpu_rate(name: str, *, seconds: float) -> float:
     return (cpu_seconds(name) - used) / (time.monotonic() - started)
 
 
+def cpu_idle(cpu: int) -> float:
+    """For how long, in seconds since the boot, a CPU has had nothing to do (proc(5), /proc/stat)."""
+    row = next(line for line in pathlib.Path("/proc/stat").read_text(encoding="ascii").splitlines() if line.startswith(f"cpu{cpu} "))
+    return int(row.split()[4]) / os.sysconf("SC_CLK_TCK")
+
+
 def cpu_ratio(first: str, second: str, *, seconds: float) -> float:
     """How much more CPU time one VPS gets than another, measured over the same time."""
     before = cpu_seconds(first), cpu_seconds(second)
