@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import time
 
@@ -53,12 +51,10 @@ def test_a_mistyped_option_is_one_sentence_and_makes_nothing(project):
 
 
 def test_what_a_killed_run_has_left_goes_with_the_next_as_does_what_is_named_no_more(project):
-    run = project.start("create")
-    deadline = time.monotonic() + 600
-    while not project.vpss() and run.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
+    with project.running("create") as run:
+        deadline = time.monotonic() + 600
+        while not project.vpss() and run.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
     assert project.vpss()
     change(project, "name: client", "name: visitor")
     assert project.run("create") == 0

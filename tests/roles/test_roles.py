@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from scenario import ROOT, Scenario
+from scenario import ROOT, Scenario, changed
 
 PLACE = "extensions/molecule"
 THERE = sorted(path.parent.name for path in (ROOT / PLACE).glob("*/molecule.yml"))
@@ -25,6 +25,18 @@ def test_there_is_a_scenario_for_each_role_for_the_inside_of_a_vps():
 
 @pytest.mark.parametrize("role", [name for name in THERE if name in WANTED])
 def test_a_role_does_what_its_scenario_says_and_leaves_no_vps(role):
+    """And twice the same is once: Molecule looks at that after converge alone; here also in check mode, and after the change."""
     scenario = Scenario(ROOT, role, PLACE)
-    assert scenario.run("test") == 0
+    code = None
+    try:
+        code, said = scenario.says("test")
+    finally:
+        if code != 0:
+            scenario.run("destroy")  # what Molecule does by itself, unless it was killed
+    assert code == 0
+    new, old = changed(said, "check")
+    assert new, "a check of a new VPS has foreseen nothing"
+    assert not old, old
+    first, second = changed(said, "side_effect")[:2]
+    assert first and not second, second
     assert not scenario.vpss()

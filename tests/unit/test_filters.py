@@ -29,6 +29,7 @@ from ansible_collections.mainline.vps.tests.contract.memory_node import MemoryNo
 
 FILTERS = sorted(path.stem for path in Path(scale_file.__file__).parent.glob("vps_*.py"))
 SMALL = {"memory": "512M", "swap": "256M", "cpulimit": "50%", "processes": "300", "diskspace": "10G"}
+FACTS = {"processor": ["0", "GenuineIntel", "Xeon"], "processor_nproc": 2, "memtotal_mb": 512}
 COLLECTION = "mainline.vps."
 
 
@@ -76,6 +77,8 @@ def run_example(name, info):
         elif module == "ansible.builtin.set_fact":
             variables.update(given)
             results += given.values()
+        elif module == "ansible.builtin.setup":
+            variables["ansible_facts"] = FACTS
         elif module == "ansible.builtin.debug":
             results.append(given["msg"])
         else:
