@@ -95,9 +95,9 @@ test-node: $(NODE) ## Everything on booted machines (systemd, cgroup v2, SSH), a
 test-node-short: $(NODE) ## A quarter of an hour of it, on Debian 12, which `make test` and CI run too
 	@$(node_test) --release=bookworm --short $(ARGS)
 
-test-roles: $(ROLE) ## Roles inside VPSs, by Molecule, as root on a node, and the example of docs/molecule.md; ROLES="base" ARGS="-k roles -s"
+test-roles: $(ROLE) ## Roles inside VPSs, by Molecule, as root on a node, and the example of docs/molecule.md; ROLES="base" RELEASE=trixie ARGS="-k roles -s"
 	@test -w /etc/vps/node.json || { echo 'test-roles makes VPSs on this machine: make it a node (make quickstart), and run it as root' >&2; exit 1; }
-	@ROLES="$(ROLES)" $(with_venv) $(node_python) pytest -p no:pytest-ansible --durations=12 tests/roles $(ARGS)
+	@ROLES="$(ROLES)" VPS_TEMPLATE="molecule-$(RELEASE)" $(with_venv) $(node_python) pytest -p no:pytest-ansible --durations=12 tests/roles $(ARGS)
 
 test-roles-short: ## Of it, three roles, on the node that test-machine makes; `make test` and CI run them too
 	@$(MAKE) --no-print-directory test-roles ROLES="web mariadb proxy" ARGS="-k test_roles"
