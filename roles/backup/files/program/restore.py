@@ -1,10 +1,9 @@
 # Copyright (c) 2026, mainline.vps contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The test that dumps can be restored: into servers of its own, which a user without any rights runs, at sockets that nobody else gets to.
+"""The test that dumps can be restored, into servers of its own.
 
-Those have no network, and what they start ends with them. Not into the servers that are there: a dump runs what its owner has written in it, and
-should do that neither as root of a database nor beside the data.
+Not into those that are there: a dump runs what its owner has written in it, and should do that neither as root of a database nor beside the data.
 Rows are counted as they go in, and again in the server.
 """
 
@@ -12,25 +11,21 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
-import pwd
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+import servers
 from dumps import MARIADB_TABLES, POSTGRESQL_TABLES, connection, manifest
+from servers import USER, alone
 from store import Store
-from tools import Trouble, ask, attempt, room, start, stop, words
+from tools import Trouble, ask, room, start, stop, words
 
-USER = "mainline-vps-backup"  # who runs the servers of a test
-_PATIENCE = 120  # s, until a server answers
 _SPARE = 300 << 20  # bytes, that the servers' own files take at most
 _GROWTH = 8  # how much room a database takes at most, in terms of its packed dump
 _COPY = re.compile(rb'COPY ((?:"(?:[^"]|"")*"|[^" .]+)(?:\.(?:"(?:[^"]|"")*"|[^" ]+))?) \(.*\) FROM stdin;\n')
@@ -84,25 +79,6 @@ def pour(lines: Iterable[bytes], into: IO[bytes]) -> None:
             into.write(line)
 
 
-def alone(argv: list[str]) -> list[str]:
-    """How root runs a program as the user of a test, with no network, and so that all that it starts ends with it: a dump may have it run anything."""
-    entry = pwd.getpwnam(USER)
-    user = ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--init-groups", "--"]
-    return ["unshare", "--net", "--pid", "--fork", "--", *user, *argv]
-
-
-def end(process: subprocess.Popen | None) -> None:
-    """End what is alone: the first process of its namespace, with which the kernel ends all others before it is gone itself."""
-    if process is None or process.poll() is not None:
-        return
-    first = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
-    for number in first:
-        os.kill(int(number), signal.SIGKILL)
-    if not first:
-        process.kill()
-    process.wait()
-
-
 def feed(lines: Iterable[bytes], client: list[str]) -> None:
     """Give a client of a database what it is to do. Raises Trouble where it does not do it."""
     with tempfile.TemporaryFile() as said:
@@ -135,44 +111,6 @@ def unpacked(path: Path) -> Iterator[bytes]:
         raise Trouble(f"it is damaged: {error}") from None
 
 
-def until(answers: Callable[[], bool], server: subprocess.Popen, log: Path) -> None:
-    """Wait for a server."""
-    deadline = time.monotonic() + _PATIENCE
-    while not answers():
-        if server.poll() is not None or time.monotonic() > deadline:
-            raise Trouble(f"the server for the test does not run: {words(log.read_text(encoding='utf-8', errors='replace'))}")
-        time.sleep(0.2)
-
-
-def own(folder: Path) -> Path:
-    """A new folder of the user of a test."""
-    folder.mkdir(mode=0o700)
-    entry = pwd.getpwnam(USER)
-    os.chown(folder, entry.pw_uid, entry.pw_gid)
-    return folder
-
-
-@contextmanager
-def mariadb_server(place: Path) -> Iterator[list[str]]:
-    """A MariaDB server with nothing in it; gives how it is asked."""
-    home = own(place / "mariadb")
-    small = ["--no-defaults", f"--datadir={home}/data", "--innodb-log-file-size=16M", "--innodb-buffer-pool-size=32M"]
-    ask(["mariadb-install-db", *small, "--auth-root-authentication-method=normal", "--skip-test-db"], user=USER)
-    quick = ["--skip-networking", "--skip-log-bin", "--event-scheduler=OFF", "--performance-schema=OFF", "--innodb-flush-log-at-trx-commit=0"]
-    log = home / "log"
-    server = None
-    try:
-        with open(log, "wb") as said:
-            files = [f"--socket={home}/socket", f"--pid-file={home}/pid"]
-            server = start(alone(["mariadbd", *small, *quick, "--max-allowed-packet=1G", *files]), stdout=said, stderr=said)
-        client = ["mariadb", "--no-defaults", f"--socket={home}/socket", "--user=root", "--default-character-set=utf8mb4", "--max-allowed-packet=1G"]
-        until(lambda: attempt([*client, "--execute", "SELECT 1"], user=USER)[0] == 0, server, log)
-        yield client
-    finally:
-        end(server)
-        shutil.rmtree(home, ignore_errors=True)
-
-
 def try_mariadb(client: list[str], path: Path, told: Mapping) -> str:
     """Restore one database, and look at it."""
     rows: dict[str, int] = {}
@@ -182,29 +120,6 @@ def try_mariadb(client: list[str], path: Path, told: Mapping) -> str:
     there = {name: int(ask([*batch, "restored", "--execute", f"SELECT COUNT(*) FROM {name}"], user=USER)) for name in rows}
     tables = [line.split("\t") for line in ask([*batch, "--execute", MARIADB_TABLES], user=USER).splitlines()]
     return compare(rows, there, told["tables"], next(int(number) for name, _size, number in tables if bytes.fromhex(name) == b"restored"))
-
-
-@contextmanager
-def postgresql_server(place: Path, version: str) -> Iterator[list[str]]:
-    """A PostgreSQL server with nothing in it; gives how it is asked."""
-    home, programs = own(place / "postgresql"), f"/usr/lib/postgresql/{version}/bin"
-    ask([f"{programs}/initdb", "--no-sync", "--auth=trust", f"--username={USER}", "--encoding=UTF8", "--locale=C.UTF-8", f"{home}/data"], user=USER)
-    small = {
-        "listen_addresses": "", "unix_socket_directories": str(home), "fsync": "off", "autovacuum": "off", "shared_buffers": "16MB",
-        "max_connections": "10", "max_wal_size": "256MB",
-    }
-    log = home / "log"
-    server = None
-    try:
-        with open(log, "wb") as said:
-            options = [word for name, value in small.items() for word in ("-c", f"{name}={value}")]
-            server = start(alone([f"{programs}/postgres", "-D", f"{home}/data", *options]), stdout=said, stderr=said)
-        client = [f"{programs}/psql", "--no-psqlrc", "--quiet", f"--host={home}", f"--username={USER}", "--set=ON_ERROR_STOP=1"]
-        until(lambda: attempt([f"{programs}/pg_isready", f"--host={home}"], user=USER)[0] == 0, server, log)
-        yield client
-    finally:
-        end(server)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def try_postgresql(client: list[str], path: Path, told: Mapping) -> str:
@@ -236,13 +151,10 @@ def try_postgresql(client: list[str], path: Path, told: Mapping) -> str:
 
 def try_redis(place: Path, path: Path) -> str:
     """See that the server could read it."""
-    home = own(place / "redis")
-    try:
+    with servers.folder(place / "redis") as home:
         shutil.copy(path, home / "dump.rdb")
         shutil.chown(home / "dump.rdb", USER)
         output = ask(["redis-check-rdb", str(home / "dump.rdb")], user=USER)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
     found = re.search(r"(\d+) keys read", output)
     return f"{found[1] if found else 'no'} keys"
 
@@ -275,7 +187,7 @@ class Trial:
         whole = [name for name in sorted(self._known) if self._try(name, self._whole)]
         databases = [name for name in whole if name.startswith("mariadb/")]
         if databases:
-            self._serve("mariadb", mariadb_server(self._place), databases, lambda client, name: try_mariadb(client, self._file(name), self._known[name]))
+            self._serve("mariadb", servers.mariadb(self._place), databases, lambda client, name: try_mariadb(client, self._file(name), self._known[name]))
         for roles in (name for name in whole if name.startswith("postgresql/") and name.endswith("-roles.sql")):
             self._cluster(roles, [name for name in whole if name.startswith(roles.removesuffix("-roles.sql") + "/")])
         for name in whole:
@@ -327,7 +239,7 @@ class Trial:
 
         # A server for each: what the owner of one has written runs as the server's master, and gets at all that is in it.
         for name in (roles, *names):
-            self._serve(name, postgresql_server(self._place, version), [name], test)
+            self._serve(name, servers.postgresql(self._place, version), [name], test)
 
 
 def test_all(config: Mapping, secrets: Mapping) -> list[str]:
