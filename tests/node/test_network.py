@@ -84,6 +84,7 @@ def test_rules_hold_when_the_machine_has_booted(lab):
     assert play(lab, [BOTH, {"mainline.vps.vps_container": WEB}]).changed == []
 
 
+@pytest.mark.long
 def test_a_flush_of_everything_is_mended_by_the_next_task(lab):
     lab.root("nft flush ruleset")
     done = play(lab, [{"mainline.vps.vps_container": WEB}])
