@@ -41,6 +41,8 @@ PLANS: dict[str, dict[str, str]] = {
     "small": {"memory": "512M", "cpulimit": "100", "processes": "300", "diskspace": "10G"},
     "large": {"memory": "2G", "cpulimit": "200", "processes": "600", "diskspace": "40G"},
 }
+# To the database, of a site at a time: as many as PHP has workers in the plan `large`, and not all that a database of 1G has (56).
+CONNECTIONS = 40
 # The mailbox that a site's own mail is sent by.
 SENDER = "wordpress"
 _SITE = re.compile(r"[a-z]([a-z0-9-]{0,26}[a-z0-9])?")  # what a site, its Unix user and its database can be called
@@ -360,7 +362,7 @@ def _database(listed: Sequence[Customer], provider: Provider, known: Mapping[str
     for one in listed:
         address = known.get(provider.vps(one.name))
         if not one.gone and address:
-            users.append({"name": one.database, "hosts": [address], "privileges": {one.database: "ALL"}})
+            users.append({"name": one.database, "hosts": [address], "privileges": {one.database: "ALL"}, "connections": CONNECTIONS})
     return {
         "mariadb_databases": [{"name": one.database, "state": "absent" if one.gone else "present"} for one in listed],
         "mariadb_users": users,

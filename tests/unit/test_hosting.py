@@ -74,7 +74,7 @@ def test_ports_of_the_public_address_lead_to_what_is_shared():
 def test_each_database_is_its_customers_alone_and_from_that_vps():
     lists = made(BAKERY, CLUB, addresses={"hosting-bakery": "10.0.0.1", "hosting-my-club": "10.0.0.2", "hosting-db": "10.0.0.3"})
     assert lists["mariadb_databases"] == [{"name": "wp_bakery", "state": "present"}, {"name": "wp_my_club", "state": "present"}]
-    assert lists["mariadb_users"][1] == {"name": "wp_my_club", "hosts": ["10.0.0.2"], "privileges": {"wp_my_club": "ALL"}}
+    assert lists["mariadb_users"][1] == {"name": "wp_my_club", "hosts": ["10.0.0.2"], "privileges": {"wp_my_club": "ALL"}, "connections": 40}
     (site,) = lists["wordpress_sites"]["hosting-my-club"]
     assert (site["smtp"]["host"], site["smtp"]["user"]) == ("mail.hosting.example", "wordpress@club.example")
     assert (site["database_host"], site["database_secret"]) == ("10.0.0.3", "secrets/hosting-db/mariadb-wp_my_club")
