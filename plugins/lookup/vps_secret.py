@@ -5,13 +5,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from ansible.plugins.loader import lookup_loader
-from ansible.plugins.lookup import LookupBase
-
 DOCUMENTATION = r"""
 ---
 name: vps_secret
@@ -52,6 +45,13 @@ _raw:
   type: list
   elements: str
 """
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible.plugins.loader import lookup_loader
+from ansible.plugins.lookup import LookupBase
 
 
 class LookupModule(LookupBase):

@@ -11,11 +11,11 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.mainline.vps.plugins.filter.vps_size import vps_size
 
 # Of each core, number, maker and model, as the module setup tells them.
-PROCESSOR = ["0", "GenuineIntel", "Xeon", "1", "GenuineIntel", "Xeon"]
+PROCESSOR = ("0", "GenuineIntel", "Xeon", "1", "GenuineIntel", "Xeon")
 
 
 def facts(processor=PROCESSOR, nproc=2, memory=512):
-    return {"processor": processor, "processor_nproc": nproc, "memtotal_mb": memory}
+    return {"processor": list(processor), "processor_nproc": nproc, "memtotal_mb": memory}
 
 
 @pytest.mark.parametrize(
