@@ -27,8 +27,8 @@ SANITY_PYTHON ?= $(call version_of,.venv/bin/python)
 playbook = $(with_venv) ANSIBLE_CALLBACK_RESULT_FORMAT=yaml ansible-playbook -i playbooks/inventory/localhost.yml
 
 # Those of the second line run one after the other beside the first line's.
-STEPS := unit types lint docs build sanity machine
-BESIDE := node-short apart roles-short
+STEPS := unit types build sanity machine
+BESIDE := node-short apart roles-short lint docs
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-test deps-node quickstart quickstart-clean test $(STEPS:%=test-%) $(BESIDE:%=test-%) test-integration test-node test-roles node-shell docs benchmark benchmark-peers benchmark-growth benchmark-density benchmark-molecule clean
