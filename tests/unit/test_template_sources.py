@@ -146,7 +146,7 @@ def test_debian_is_asked_for_as_it_always_was(alone, tmp_path):
     assert debian.command(made("debian", suite="sid", packages=["bash", "acl"]), "/root", str(tmp_path)) == [
         "mmdebstrap", "--mode=root", "--variant=minbase",
         "--include=systemd-sysv,dbus,ca-certificates,iproute2,iputils-ping,netbase,procps,acl,bash",
-        "sid", "/root", "deb http://deb.debian.org/debian sid main",
+        '--aptopt=Acquire::Retries::Delay "false"', "sid", "/root", "deb http://deb.debian.org/debian sid main",
     ]
     assert list(tmp_path.iterdir()) == []
 

@@ -21,7 +21,7 @@ from .plan import BuildTemplate, Change, Plan, RemoveTemplate
 from .template_life import ABSENT, EXPORTED, IMPORTED, LATEST, NOBODY, PRESENT, PRUNED, Desired, TemplateActual
 
 # Raised when what a source puts into a template changes, so that templates made by an older release are built again.
-RECIPES = {"minimal": 1, "debian": 1, "ubuntu": 1, "tarball": 1, "directory": 1, "lxc": 1, "oci": 1, "vps": 1}
+RECIPES = {"minimal": 1, "debian": 2, "ubuntu": 2, "tarball": 1, "directory": 1, "lxc": 1, "oci": 1, "vps": 1}
 
 
 def parse_template(params: Mapping[str, Any], *, now: float = 0.0) -> Desired:

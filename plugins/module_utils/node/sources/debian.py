@@ -26,6 +26,8 @@ UBUNTU_KEYRING = "/usr/share/keyrings/ubuntu-archive-keyring.gpg"  # where Debia
 BASE = ("systemd-sysv", "dbus", "ca-certificates", "iproute2", "iputils-ping", "netbase", "procps")
 # They belong to the node's kernel; a guest's systemd would only report that it may not have them.
 MASKED_UNITS = ("sys-kernel-debug.mount", "sys-kernel-tracing.mount", "systemd-networkd-wait-online.service")
+# Kept in the guest's apt, too. Where a name could not be looked up at first, apt 2.6 (Debian 12) puts that off, and then waits for it forever.
+AT_ONCE = 'Acquire::Retries::Delay "false"'
 STEP = "mainline.vps: customise"  # what the script says before each step
 
 _UNKNOWN_PACKAGE = re.compile(r"^E: Unable to locate package (\S+)", re.MULTILINE)
@@ -71,7 +73,7 @@ def command(template: Template, root: str, scratch: str) -> list[str]:
     """How mmdebstrap is called; what it is to read besides is written into `scratch`."""
     packages = ",".join((*BASE, *template.packages))
     argv = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={packages}"]
-    argv += [f"--aptopt={option}" for option in _apt_options()]
+    argv += [f"--aptopt={option}" for option in (AT_ONCE, *_apt_options())]
     if template.keyring is not None:
         argv.append(f"--keyring={_readable(template.keyring, scratch)}")
     if template.customise:
