@@ -14,6 +14,7 @@ from ansible_collections.mainline.vps.plugins.module_utils.core.beancounters imp
 from ansible_collections.mainline.vps.plugins.module_utils.core.controls import cgroup_files, observed
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError
 from ansible_collections.mainline.vps.plugins.module_utils.core.limits import Limits
+from ansible_collections.mainline.vps.plugins.module_utils.node import controls as node_controls
 from ansible_collections.mainline.vps.tests.unit.random_limits import proper
 
 MIB = 1 << 20
@@ -230,3 +231,19 @@ def test_limits_that_nobody_recorded_are_read_to_within_the_kernels_units(versio
 def test_what_somebody_echoed_is_told_in_the_words_of_a_playbook(version, echoed, told):
     recorded = Limits(memory=64 * MIB, swap=MIB, cpus=2, processes=50)
     assert observed(recorded, {**cgroup_files(recorded, version=version), **echoed}, version=version) == told
+
+
+@pytest.mark.parametrize(
+    ("version", "statistics", "charged"),
+    [
+        (1, "rss 0\ntotal_rss 40\ntotal_shmem 2\n", "memory.usage_in_bytes"),
+        (2, "anon 30\nfile 99\nkernel_stack 7\npagetables 3\nshmem 2\n", "memory.current"),
+    ],
+)
+def test_what_ended_long_ago_is_not_held_though_the_kernels_statistics_still_tell_of_it(tmp_path, monkeypatch, version, statistics, charged):
+    monkeypatch.setattr(node_controls, "version", lambda: version)
+    (tmp_path / "memory.stat").write_text(statistics, encoding="ascii")
+    (tmp_path / charged).write_text("100\n", encoding="ascii")
+    assert node_controls.pinned({"memory": str(tmp_path)}) == 42
+    (tmp_path / charged).write_text("9\n", encoding="ascii")
+    assert node_controls.pinned({"memory": str(tmp_path)}) == 9
