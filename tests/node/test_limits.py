@@ -86,6 +86,41 @@ def test_swap_takes_what_was_asked_and_no_more(web):
     assert web.root("lxc-info -n web -pH")
 
 
+# What is in pipes is in no line of memory.stat but the kernel's sum.
+PIPES = """
+import fcntl, os, time
+pipes = [os.pipe() for _ in range(30)]
+for _out, into in pipes:
+    fcntl.fcntl(into, 1031, 1 << 20)
+    os.write(into, bytes(1 << 20))
+open("/run/held", "w").close()
+time.sleep(1000)
+"""
+
+
+@pytest.mark.long
+def test_memory_that_no_statistic_names_is_not_taken_away_either(web):
+    """30M in pipes: less is refused and kills nobody, and once they are closed it is taken."""
+    wanted = {"name": "web", "memory": "96M", "swap": "0"}
+    play(web, [{"mainline.vps.vps_limits": wanted}])
+    web.root(
+        f"cat >/run/pipes.py <<'END'\n{PIPES}END\n"
+        f"(echo 0 >{FOLDER}/guest/cgroup.procs; exec python3 /run/pipes.py) </dev/null >/dev/null 2>&1 &\n"
+        "for i in $(seq 200); do [ -e /run/held ] && exit; sleep 0.3; done; exit 1"
+    )
+    try:
+        refused = finish(web, start(web, [{"mainline.vps.vps_limits": {**wanted, "memory": "24M"}}]))
+        assert refused.code != 0 and "memory: the VPS uses" in refused.output and "cannot be reclaimed" in refused.output
+        assert web.root(f"cat {FOLDER}/memory.max {FOLDER}/memory.high").split() == [str(96 * MIB), "max"]
+        web.root("pgrep -f pipes[.]py")
+    finally:
+        web.root("pkill -f pipes[.]py; rm -f /run/pipes.py /run/held")
+    play(web, [{"mainline.vps.vps_limits": {**wanted, "memory": "24M"}}])
+    assert web.root(f"cat {FOLDER}/memory.max").strip() == str(24 * MIB)
+    play(web, [{"mainline.vps.vps_limits": {"name": "web", **LIMITS}}])
+    assert files(web) == FILES
+
+
 @pytest.mark.long
 def test_memory_in_use_is_taken_away_by_force_alone(web):
     """A shell inside holds 30M; less than that is refused, or the shell has to go."""

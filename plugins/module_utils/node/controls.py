@@ -25,6 +25,7 @@ from .cgroup import INNER, MOUNT, Folders, version
 
 _V1_UNLIMITED = 1 << 62
 _QUOTA, _PERIOD = "cpu.cfs_quota_us", "cpu.cfs_period_us"  # of v1
+_RECLAIMS = 3
 _PASSES = 20  # against a guest that gives its cgroups again what is taken from them
 # Before a file is written, another is put out of its way, which gets its own value afterwards: memory and swap together may never be
 # below memory alone, and a burst never above what it is saved from.
@@ -94,8 +95,13 @@ def pinned(folders: Folders) -> int:
     told = sum(int(counts.get(key, 0)) for key in keys)
     # A kernel may lose the news of a CPU, and go on telling what ended long ago until that CPU has other news (Linux 6.18: one end of a
     # large process in forty, on a busy machine). What is charged is counted without that, and nothing is held that is not charged.
-    charged = _read_if_there(os.path.join(folders["memory"], "memory.current" if version() == 2 else "memory.usage_in_bytes"))
-    return told if charged is None else min(told, int(charged))
+    return min(told, _charged(folders))
+
+
+def _charged(folders: Folders) -> int:
+    """Bytes of a running VPS's memory, whatever they are."""
+    text = _read_if_there(os.path.join(folders["memory"], "memory.current" if version() == 2 else "memory.usage_in_bytes"))
+    return int(text or 0)
 
 
 def write(vps: Vps, folders: Folders, device: str | None, *, force: bool = False) -> None:
@@ -106,7 +112,7 @@ def write(vps: Vps, folders: Folders, device: str | None, *, force: bool = False
     wanted, now = _wanted(vps), read(vps, folders, device)
     differing = {file for file, text in wanted.items() if now[file] != text}
     if not force and "memory.max" in differing:
-        _refuse_to_kill(folders, wanted["memory.max"], memory_key(vps.limits))
+        _refuse_to_kill(folders, wanted["memory.max"], now["memory.high"], memory_key(vps.limits))
     differing |= {other for file, (other, _text) in _OUT_OF_THE_WAY.items() if file in differing}
     try:
         _write_all(vps.name, folders, {file: text for file, text in wanted.items() if file in differing}, device)
@@ -272,11 +278,32 @@ def _write(path: str, text: str, *, missing_ok: bool) -> None:
         raise VpsError(f"limits: the kernel refused {text} for {os.path.basename(path)}: {error.strerror}.") from None
 
 
-def _refuse_to_kill(folders: Folders, wanted: str, key: str) -> None:
-    """v2 kills processes to get below a new memory.max; what no reclaim can free must fit first."""
+def _refuse_to_kill(folders: Folders, wanted: str, high: str, key: str) -> None:
+    """v2 kills processes to get below a new memory.max; what no reclaim can free must fit first. `high` is what memory.high holds."""
+    if wanted == "max":
+        return
     bound = pinned(folders)
-    if wanted != "max" and bound > int(wanted):
+    if bound <= int(wanted):
+        bound = _left(folders, wanted, high)
+    if bound > int(wanted):
         raise NothingDone(
             f"limits.{key}: the VPS uses {units.format_size(bound)} that cannot be reclaimed, more than {units.format_size(int(wanted))}; "
             "stop something in it first, ask for more, or set force to have the kernel kill in it."
         )
+
+
+def _left(folders: Folders, wanted: str, high: str) -> int:
+    """Bytes that are charged once the kernel has reclaimed down to `wanted`, or could not: what its statistics do not tell counts too.
+
+    By memory.high, which kills nobody. It stops at what a busy guest takes meanwhile, so that more than one try may be needed.
+    """
+    path, left = os.path.join(folders["memory"], "memory.high"), _charged(folders)
+    for _try in range(_RECLAIMS):
+        if left <= int(wanted):
+            break
+        try:
+            _write(path, wanted, missing_ok=False)
+            left = _charged(folders)
+        finally:
+            _write(path, high, missing_ok=False)
+    return left

@@ -62,17 +62,22 @@ def test_the_limits_in_force_stand_beside_what_is_held(vps):
     assert found["diskspace"]["held"] == kit.info(vps)["disk_used"]
 
 
+def shared(vps: str) -> int:
+    """Pages of shared memory that are held, once each CPU has had something to tell: what Linux 6.18 has lost of one comes with its next news."""
+    kit.shell(vps, "for i in 1 2 3 4; do cat /proc/self/stat | cat; done >/dev/null")
+    return rows(read())["shmpages"]["held"]
+
+
 def test_shared_memory_is_held_and_given_back(vps):
     """tmpfs is shared memory, and is memory."""
     before = rows(read())
     kit.shell(vps, "dd if=/dev/zero of=/run/shared bs=1M count=10")
     try:
-        now = rows(read())
-        assert now["shmpages"]["held"] - before["shmpages"]["held"] >= 10 * MIB // PAGE
-        assert now["memory"]["held"] - before["memory"]["held"] >= 9 * MIB
+        kit.until("10M more are shared", lambda: shared(vps) - before["shmpages"]["held"] >= 10 * MIB // PAGE)
+        assert rows(read())["memory"]["held"] - before["memory"]["held"] >= 9 * MIB
     finally:
         kit.shell(vps, "rm /run/shared")
-    assert abs(rows(read())["shmpages"]["held"] - before["shmpages"]["held"]) < MIB // PAGE
+    kit.until("they are given back", lambda: abs(shared(vps) - before["shmpages"]["held"]) < MIB // PAGE)
 
 
 def test_a_process_that_wants_more_memory_is_counted(vps):
