@@ -202,11 +202,12 @@ def test_how_many_series_a_vps_has_is_known():
 def test_a_node_is_told_by_its_pool_and_what_it_has_promised():
     manifest = Manifest(Template("debian", "debian"), "systemd", "0", 7, "2026-01-31T12:00:00+00:00")
     odd = replace(manifest, template=Template("odd", "debian"), created="yesterday")
-    found = told(manifests=(manifest, odd), users={"debian": 3}, unread=1, unread_templates=1, packet_filter=False, failed_units=2)
+    found = told(manifests=(manifest, odd), users={"debian": 3}, unread=1, unread_templates=1, packet_filter=False, lxcfs=False, failed_units=2)
     plain = {name: number for (name, labels), number in found.items() if not labels}
     assert plain == {
         "vps_node_usable": 1, "vps_node_pool_size_bytes": 1000, "vps_node_pool_used_bytes": 300, "vps_node_pool_free_bytes": 700,
-        "vps_node_pool_promised_bytes": 0, "vps_node_packet_filter_in_force": 0, "vps_node_unreadable_records": 2, "vps_node_failed_units": 2,
+        "vps_node_pool_promised_bytes": 0, "vps_node_packet_filter_in_force": 0, "vps_node_lxcfs_running": 0, "vps_node_unreadable_records": 2,
+        "vps_node_failed_units": 2,
     }
     memory = {name: number for (name, labels), number in found.items() if labels == (("resource", "memory"),)}
     assert memory == {

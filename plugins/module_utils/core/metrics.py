@@ -61,6 +61,7 @@ class Reading:
     unread: int = 0
     unread_templates: int = 0
     packet_filter: bool = True
+    lxcfs: bool = True
     failed_units: int | None = None
 
 
@@ -90,6 +91,7 @@ def _node(reading: Reading) -> list[Family]:
         ("vps_node_pool_free_bytes", "What the pool can still take.", told["pool_free"]),
         ("vps_node_pool_promised_bytes", "What is promised to all VPSs by diskspace.", None if free is None else told["pool_size"] - free),
         ("vps_node_packet_filter_in_force", "Whether the packet filter has the tables that the VPSs' records ask for.", int(reading.packet_filter)),
+        ("vps_node_lxcfs_running", "Whether lxcfs runs, without which VPSs see the node's memory, CPUs and uptime, or none.", int(reading.lxcfs)),
         ("vps_node_unreadable_records", "VPSs and templates that could not be read, and are missing here.", reading.unread + reading.unread_templates),
         ("vps_node_failed_units", "Units of VPSs, and of the node for them, that have failed.", reading.failed_units),
     )

@@ -17,7 +17,7 @@ from ..core.errors import VpsError
 from ..core.metrics import Metered, Reading, moment
 from ..core.model import Actual, Vps
 from ..core.places import BACKED_UP, unit_of
-from . import boot, engine, files, filtering
+from . import boot, engine, files, filtering, lxcfs
 from .glance import Glance
 from .node import Node
 from .snapshots import SnapshotRecords
@@ -49,6 +49,7 @@ class Meter(Node):
             unread=len(unread),
             unread_templates=len(damaged),
             packet_filter=filtering.in_force(bridged=any(vps.interfaces for vps in vpss)),
+            lxcfs=lxcfs.running(),
             failed_units=None if failed is None else len(failed),
         )
 

@@ -227,6 +227,14 @@ def test_a_packet_filter_that_is_gone_is_told(site):
     assert "vps_node_packet_filter_in_force 1\n" in site.file.read_text(encoding="utf-8")
 
 
+def test_an_lxcfs_that_is_gone_is_told(site):
+    """Behind a mount of its own the program sees nothing of it."""
+    assert site.run("unshare", "--mount", "--propagation", "private", "sh", "-c", f"umount --lazy /var/lib/lxcfs && exec {PROGRAM}").returncode == 0
+    assert "vps_node_lxcfs_running 0\n" in site.file.read_text(encoding="utf-8")
+    assert site.run().returncode == 0
+    assert "vps_node_lxcfs_running 1\n" in site.file.read_text(encoding="utf-8")
+
+
 def test_a_pool_that_is_not_mounted_is_told_and_nothing_old_with_it(site):
     script = f"mount -t tmpfs none {kit.pool()} && exec {PROGRAM}"
     done = site.run("unshare", "--mount", "--propagation", "private", "sh", "-c", script)

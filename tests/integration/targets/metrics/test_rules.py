@@ -21,6 +21,7 @@ WEB = f'{OWN}, vps="web"'
 HEALTHY = {
     f"vps_node_usable{{{OWN}}}": "1x%",
     f"vps_node_packet_filter_in_force{{{OWN}}}": "1x%",
+    f"vps_node_lxcfs_running{{{OWN}}}": "1x%",
     f"vps_node_unreadable_records{{{OWN}}}": "0x%",
     f"vps_node_failed_units{{{OWN}}}": "0x%",
     f"vps_node_pool_size_bytes{{{OWN}}}": "100e9x%",
@@ -84,6 +85,7 @@ WRONG = {
     "VpsNodeMemoryShort": ({f'vps_node_used{{{OWN}, resource="memory"}}': "7.9e9x%"}, 15 * MINUTE),
     "VpsNodeStalled": ({f"node_pressure_memory_stalled_seconds_total{{{OWN}}}": "0+20x%"}, 30 * MINUTE),
     "VpsPacketFilterMissing": ({f"vps_node_packet_filter_in_force{{{OWN}}}": "0x%"}, 5 * MINUTE),
+    "VpsLxcfsStopped": ({f"vps_node_lxcfs_running{{{OWN}}}": "0x%"}, 10 * MINUTE),
     "VpsConntrackNearlyFull": ({f"node_nf_conntrack_entries{{{OWN}}}": "900x%"}, 10 * MINUTE),
     "VpsUnitFailed": ({f"vps_node_failed_units{{{OWN}}}": "2x%"}, 10 * MINUTE),
     "VpsTemplateOld": ({f'vps_template_created_timestamp_seconds{{{OWN}, template="debian"}}': f"-{95 * DAY}x%"}, 2 * HOUR),
