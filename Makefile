@@ -57,7 +57,7 @@ test: $(ROLE) ## All test steps below but test-node, each whatever the others sa
 	@$(MAKE) --no-print-directory deps-node || : # first: apt serves one at a time, and the steps install packages too
 	@MAKE="$(MAKE)" tests/tools/run-steps $(STEPS) --beside $(BESIDE)
 
-test-unit: $(TEST) ## Unit tests (pytest); ARGS="-k limits"
+test-unit: $(TEST) .build/community/.unpacked ## Unit tests (pytest); ARGS="-k limits"
 	@PYTHONPATH="$(CURDIR)/.build/live" PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m pytest -p no:pytest-ansible tests/unit tests/contract $(ARGS)
 
 test-lint: $(TEST) .build/community/.unpacked ## ansible-lint, production profile
