@@ -87,6 +87,10 @@ _value:
       description: The names of those that are there, of customers who are to be V(absent).
       type: list
       elements: str
+    forgotten:
+      description: Patterns of the files on the controller that have what was generated for these.
+      type: list
+      elements: str
     hosts:
       description: The C(name) of each VPS that is to be there, its C(part) (C(db), C(mail), C(dns), C(proxy) or C(site)) and its C(role).
       type: list

@@ -22,7 +22,12 @@ SOA = ("refresh", "retry", "expire", "minimum")
 TARGETS = {"CNAME", "DNAME", "MX", "NS", "PTR", "SRV"}  # types whose value ends with a name
 _ZONE = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_/-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_/-]{0,61}[a-z0-9_])?")
 _OWNER = re.compile(r"@|(?:\*|(?:\*\.)?(?:[A-Za-z0-9_](?:[A-Za-z0-9_/-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_](?:[A-Za-z0-9_/-]{0,61}[A-Za-z0-9_])?)\.?")
-_TYPE = re.compile(r"[A-Z][A-Z0-9]{0,15}")
+# Those that knot knows by name, but for those that it makes itself where a zone is signed.
+TYPES = frozenset(
+    "A AAAA AFSDB APL CAA CDNSKEY CDS CERT CNAME CSYNC DHCID DNAME DNSKEY DS EUI48 EUI64 HINFO HTTPS IPSECKEY KEY KX L32 L64 LOC LP MINFO MX NAPTR NID NS "
+    "OPENPGPKEY PTR RP RT SMIMEA SPF SRV SSHFP SVCB TLSA TXT URI ZONEMD".split()
+)
+_TYPE = re.compile(r"TYPE[0-9]{1,5}")
 _STRING = 255  # bytes, the most of one in a TXT record
 _SERIALS = 2**32
 
@@ -102,7 +107,26 @@ def _listed(
         made[name] = zone = Zone(name, {**defaults, **{key: value for key, value in given.items() if value is not None}})
         for record in given.get("records") or ():
             zone.records += _records(record, name, complaints)
+        _aliases(zone, complaints)
     return made
+
+
+def wrong(zone: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a zone's name and records, a sentence each."""
+    complaints: list[str] = []
+    _listed([zone], {}, {}, complaints)
+    return complaints
+
+
+def _aliases(zone: Zone, complaints: list[str]) -> None:
+    """A name with a CNAME has nothing else (RFC 1034, 3.6.2), and the zone itself has its SOA."""
+    there: dict[str, list[str]] = {f"{zone.name}.": ["SOA"]}
+    for one in zone.records:
+        there.setdefault(absolute(one.name, zone.name), []).append(one.type)
+    for name, kinds in there.items():
+        if "CNAME" in kinds and len(kinds) > 1:
+            others = ", ".join(sorted({*kinds} - {"CNAME"})) or "another one"
+            complaints.append(f"dns_zones: '{name}' in '{zone.name}' has a CNAME, and {others} beside it; a name with a CNAME has nothing else.")
 
 
 def _records(given: Mapping[str, Any], zone: str, complaints: list[str]) -> Iterator[Record]:
@@ -113,10 +137,13 @@ def _records(given: Mapping[str, Any], zone: str, complaints: list[str]) -> Iter
         complaints.append(f"dns_zones: '{name}' in '{zone}' is no name; write www, or @ for the zone itself.")
     elif name.endswith(".") and not _within(name.rstrip(".").lower(), zone):
         complaints.append(f"dns_zones: '{name}' is not in '{zone}'; leave out the dot at its end if it is meant to be.")
-    if not _TYPE.fullmatch(kind) or kind == "SOA":
+    if kind not in TYPES and not _TYPE.fullmatch(kind):
         complaints.append(f"dns_zones: '{kind}' of '{name}' in '{zone}' is no type; write for example A or MX" + "; the SOA is made." * (kind == "SOA"))
         return
-    for value in values if isinstance(values, (list, tuple)) else [values]:
+    values = values if isinstance(values, (list, tuple)) else [values]
+    if not values:
+        complaints.append(f"{where} has no value; write it as in a zone file.")
+    for value in values:
         text = "" if value is None else str(value).strip()
         if not text or "\n" in text:
             complaints.append(f"{where} has no value, or one of several lines; write it as in a zone file.")

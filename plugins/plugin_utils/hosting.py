@@ -8,6 +8,7 @@ Pure. Nothing is remembered here: what an earlier run has made is known by the l
 
 from __future__ import annotations
 
+import glob
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 from ansible_collections.mainline.vps.plugins.module_utils.core import limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError, printable, shown
 from ansible_collections.mainline.vps.plugins.module_utils.core.parse import LONGEST_NAME, parse_name
+from ansible_collections.mainline.vps.plugins.plugin_utils import dns
 from ansible_collections.mainline.vps.plugins.plugin_utils.given import guess
 
 # Labels of a VPS: whose hosting it is of, which part, the customer, and the customer's domain.
@@ -24,6 +26,7 @@ OF, PART, CUSTOMER, DOMAIN = "hosting", "hosting-part", "hosting-customer", "hos
 KEYS = ("name", "domain", "plan", "title", "locale", "email", "mailboxes", "aliases", "quota", "records", "state")
 RECORD = ("name", "type", "value", "ttl")
 STATES = ("present", "absent")
+YES, NO = ("true", "yes", "on", "1", "y", "t"), ("false", "no", "off", "0", "n", "f", "")
 # What all customers share: the limits of each VPS, and the ports of the node that lead to it.
 SERVICES: dict[str, dict[str, str]] = {
     "db": {"memory": "1G", "processes": "500", "diskspace": "20G"},
@@ -45,11 +48,15 @@ PLANS: dict[str, dict[str, str]] = {
 CONNECTIONS = 40
 # The mailbox that a site's own mail is sent by.
 SENDER = "wordpress"
+# Those that role mail makes in each domain.
+ALWAYS = ("abuse", "postmaster")
 _SITE = re.compile(r"[a-z]([a-z0-9-]{0,26}[a-z0-9])?")  # what a site, its Unix user and its database can be called
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"({_LABEL}\.)+{_LABEL}")
-_SIZE = re.compile(r"[1-9][0-9]*[KMGT]?")
-_LOCAL = re.compile(r"[a-z0-9]([a-z0-9._+-]{0,62}[a-z0-9])?")
+# As role mail takes them.
+_SIZE = re.compile(r"[1-9][0-9]*[KMGT]")
+_LOCAL = re.compile(r"(?!.{65})[a-z0-9_](\.?[a-z0-9_-])*")
+_ANYBODY = re.compile(rf"[^\s@,:\"<>]+@({_LABEL}\.)+{_LABEL}", re.IGNORECASE)
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _LOCALE = re.compile(r"[a-z]{2,3}(_[A-Z]{2})?(_[a-z]+)?")
 
@@ -120,16 +127,19 @@ def made(customers: object, provider: Mapping[str, Any], *, there: object = (), 
     leaving = _leaving(listed, whose, _mapping_list("vpss", there))
     known = {str(name): str(address) for name, address in _mapping("addresses", addresses or {}).items()}
     more = _mapping("records", records or {})
+    zones = _dns(present, whose, more)
+    _refuse_zones(zones["dns_zones"], present)
     return {
         "vpss": [*(_shared_vps(service, whose) for service in whose.shared), *(_site_vps(one, whose) for one in present)],
         "leaving": leaving,
+        "forgotten": [pattern for one in listed if whose.vps(one.name) in leaving for pattern in _secrets(one, whose)],
         "hosts": [
             *({"name": whose.vps(service), "part": service, "role": ROLES[service]} for service in whose.shared),
             *({"name": whose.vps(one.name), "part": "site", "role": ROLES["site"]} for one in present),
         ],
         **_database(listed, whose, known),
         **_mail(listed, whose),
-        **_dns(present, whose, more),
+        **zones,
         "proxy_sites": _proxy(present, whose, known),
         "wordpress_sites": {whose.vps(one.name): [_wordpress(one, whose, known)] for one in present},
     }
@@ -137,7 +147,7 @@ def made(customers: object, provider: Mapping[str, Any], *, there: object = (), 
 
 def nothing() -> dict[str, Any]:
     """The same lists, empty."""
-    lists = ["vpss", "leaving", "hosts", "mariadb_databases", "mariadb_users", "mail_domains", "mail_mailboxes", "mail_aliases"]
+    lists = ["vpss", "leaving", "forgotten", "hosts", "mariadb_databases", "mariadb_users", "mail_domains", "mail_mailboxes", "mail_aliases"]
     return {**{name: [] for name in [*lists, "dns_nameservers", "dns_zones", "proxy_sites"]}, "wordpress_sites": {}}
 
 
@@ -154,6 +164,8 @@ def read_provider(given: Mapping[str, Any]) -> Provider:
     email = str(given.get("email") or "")
     if not _MAIL.fullmatch(email):
         raise VpsError(f"hosting_email: {shown(email)} is no mail address; write for example hostmaster@example.com.")
+    for option in ("node", "base"):
+        _switch(f"hosting_{option}", given.get(option))
     services = _mapping("hosting_services", given.get("services") or {})
     plans = _mapping("hosting_plans", given.get("plans") or PLANS)
     for service in services:
@@ -167,7 +179,7 @@ def read_provider(given: Mapping[str, Any]) -> Provider:
         node_address=_address("hosting_node_address", given.get("node_address") or address),
         template=str(given.get("template") or ""),
         pool=str(given.get("pool") or "default"),
-        mail=bool(given.get("mail", True)),
+        mail=_switch("hosting_mail", given.get("mail")),
         plans={str(plan): _limits(f"hosting_plans.{printable(plan, 60)}", given) for plan, given in plans.items()},
         services={service: {**sizes, **_limits(f"hosting_services.{service}", services.get(service) or {})} for service, sizes in SERVICES.items()},
         labels={str(key): str(value) for key, value in _mapping("hosting_labels", given.get("labels") or {}).items()},
@@ -192,6 +204,7 @@ def read(customers: object, provider: Provider) -> list[Customer]:
             if domain in owners:
                 raise VpsError(f"hosting_customers[{one.name}].domain: {shown(domain)} is a name of {owners[domain]} already; a domain leads to one site.")
             owners[domain] = shown(one.name)
+    _lead_somewhere([one for one in found if not one.gone])
     return found
 
 
@@ -265,7 +278,21 @@ def _addresses(given: Mapping[str, Any], where: str, domain: str) -> tuple[list[
             if "@" not in who and who.lower() not in (*mailboxes, *aliases):
                 meant = guess(who, mailboxes)
                 raise VpsError(f"{where}.aliases.{local}: there is no mailbox {shown(who)}; {meant}list it in mailboxes, or write a whole address.")
+            if "@" in who and not _ANYBODY.fullmatch(who):
+                raise VpsError(f"{where}.aliases.{local}: {shown(who)} is no address; write for example ann@example.com.")
     return mailboxes, aliases
+
+
+def _lead_somewhere(present: Sequence[Customer]) -> None:
+    """An address of a customer's domain, wherever it stands, is one that there is."""
+    there = {f"{local}@{one.domain}" for one in present for local in (*one.mailboxes, *one.aliases, SENDER, *ALWAYS)}
+    domains = {one.domain for one in present}
+    for one in present:
+        for local, to in one.aliases.items():
+            for who in to:
+                if who.lower().partition("@")[2] in domains and who.lower() not in there:
+                    where = f"hosting_customers[{one.name}].aliases.{local}"
+                    raise VpsError(f"{where}: there is no mailbox {shown(who)}; {guess(who, sorted(there))}list it in the mailboxes of that domain.")
 
 
 def _zone_records(given: Mapping[str, Any], where: str) -> Sequence[Mapping[str, Any]]:
@@ -402,6 +429,21 @@ def _dns(present: Sequence[Customer], provider: Provider, more: Mapping[str, Any
     }
 
 
+def _refuse_zones(zones: Sequence[Mapping[str, Any]], present: Sequence[Customer]) -> None:
+    """What role dns would refuse for all customers is one customer's slip."""
+    for one in present:
+        for complaint in dns.wrong(next(zone for zone in zones if zone["name"] == one.domain)):
+            raise VpsError(f"hosting_customers[{one.name}].records: {complaint.removeprefix('dns_zones: ')}")
+
+
+def _secrets(one: Customer, provider: Provider) -> Iterator[str]:
+    """Patterns of the files on the controller with what roles have generated for a customer: who has the domain next is not to get the same."""
+    folder = glob.escape(provider.secrets)
+    yield f"{folder}/{provider.vps(one.name)}/*"
+    yield f"{folder}/{provider.vps('db')}/mariadb-{one.database}"
+    yield f"{folder}/{provider.vps('mail')}/mail-*@{one.domain}"
+
+
 def _records(one: Customer, provider: Provider, of_mail: Sequence[Mapping[str, Any]] | None) -> Iterator[Mapping[str, Any]]:
     """What a customer's zone has: the site, and what is to be known of the mail. Each gives way to the customer's own of that name and type."""
     own = {_which(record) for record in one.records}
@@ -472,6 +514,14 @@ def _address(option: str, given: object) -> str:
         return str(ipaddress.ip_address(str(given)))
     except ValueError:
         raise VpsError(f"{option}: {shown(given)} is no address; write for example 192.0.2.1.") from None
+
+
+def _switch(option: str, given: object) -> bool:
+    """What the filter bool makes of it, but for words that it takes for false because it does not know them."""
+    word = str(True if given is None else given).lower()
+    if word not in (*YES, *NO):
+        raise VpsError(f"{option}: {shown(given)} is neither true nor false; {guess(word, ('true', 'false'))}write one of them.")
+    return word in YES
 
 
 def _mapping(option: str, given: object) -> Mapping:

@@ -197,7 +197,11 @@ def test_a_zone_of_a_few_addresses_may_have_another_name_and_has_a_file_whatever
         ({"name": "w w", "type": "A", "value": "192.0.2.1"}, "'w w' in 'example.com' is no name"),
         ({"type": "SOA", "value": "x"}, "is no type; .*; the SOA is made"),
         ({"type": "A B", "value": "x"}, "is no type"),
+        ({"type": "AA", "value": "x"}, "is no type"),
+        ({"type": "CNAME", "value": "x."}, "'example.com.' in 'example.com' has a CNAME, and SOA beside it"),
+        ({"name": "www", "type": "CNAME", "value": ["x.", "y."]}, "'www.example.com.' in 'example.com' has a CNAME, and another one beside it"),
         ({"type": "A"}, "has no value"),
+        ({"type": "A", "value": []}, "has no value"),
         ({"type": "TXT", "value": "a\n@ IN NS evil."}, "one of several lines"),
     ],
 )

@@ -112,8 +112,9 @@ def test_the_provider_can_be_a_customer_too():
     assert {("mail", "A"), ("@", "A"), ("www", "A"), ("@", "MX")} <= set(records(lists["dns_zones"], "hosting.example"))
 
 
-def test_without_mail_there_is_none_of_it():
-    lists = made(CLUB, provider={"mail": False}, addresses={"hosting-my-club": "10.0.0.2"})
+@pytest.mark.parametrize("no", [False, "no", "False", 0])
+def test_without_mail_there_is_none_of_it(no):
+    lists = made(CLUB, provider={"mail": no}, addresses={"hosting-my-club": "10.0.0.2"})
     assert "mail" not in {one["part"] for one in lists["hosts"]} and lists["mail_domains"] == lists["mail_mailboxes"] == lists["mail_aliases"] == []
     assert ("@", "MX") not in records(lists["dns_zones"], "club.example") and [site["name"] for site in lists["proxy_sites"]] == ["my-club"]
 
@@ -169,6 +170,16 @@ def test_two_hostings_on_one_node_do_not_know_each_other():
         ([{**BAKERY, "aliases": {"wordpress": ["info"]}}], "hosting_customers[bakery].aliases: 'wordpress' is what the site sends its mail by"),
         ([{**BAKERY, "mailboxes": ["info", "info"]}], "hosting_customers[bakery].mailboxes: 'info' is there twice"),
         ([{**BAKERY, "mailboxes": ["info"], "aliases": {"info": ["x"]}}], "hosting_customers[bakery].mailboxes: 'info' is there twice"),
+        ([{**BAKERY, "quota": "100"}], "hosting_customers[bakery].quota: '100' is no size"),
+        ([{**BAKERY, "mailboxes": ["a..b"]}], "hosting_customers[bakery].mailboxes: 'a..b' cannot be used"),
+        ([{**BAKERY, "mailboxes": ["a+b"]}], "hosting_customers[bakery].mailboxes: 'a+b' cannot be used"),
+        ([{**BAKERY, "mailboxes": ["a" * 65]}], "hosting_customers[bakery].mailboxes: 'aaaa"),
+        ([{**CLUB, "aliases": {"board": ["foo@bar"]}}], "hosting_customers[my-club].aliases.board: 'foo@bar' is no address"),
+        (
+            [{**CLUB, "aliases": {"board": ["inof@club.example"]}}],
+            "hosting_customers[my-club].aliases.board: there is no mailbox 'inof@club.example'; did you mean 'info@club.example'?",
+        ),
+        ([BAKERY, {**CLUB, "aliases": {"board": ["x@bakery.example"]}}], "hosting_customers[my-club].aliases.board: there is no mailbox 'x@bakery.example'"),
         ([{**BAKERY, "records": ["x"]}], "hosting_customers[bakery].records: 'x' has no options"),
         (["bakery"], "hosting_customers: 'bakery' has no options"),
         ({"name": "bakery"}, "hosting_customers: "),
@@ -178,6 +189,21 @@ def test_a_mistake_is_a_sentence_that_names_customer_and_option(customers, says)
     lists = hosting(customers, PROVIDER)
     assert not any(value for name, value in lists.items() if name != "complaint")
     assert lists["complaint"].startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        ({"type": "A", "value": "1.2.3.400"}, "A of '@' in 'bakery.example': '1.2.3.400' is no address"),
+        ({"type": "A", "value": "192.0.2.1", "ttl": "5m"}, "A of '@' in 'bakery.example': the ttl"),
+        ({"type": "CNAM", "value": "x."}, "'CNAM' of '@' in 'bakery.example' is no type; write for example A or MX"),
+        ({"type": "CNAME", "value": "x."}, "'bakery.example.' in 'bakery.example' has a CNAME, and A, MX, SOA beside it"),
+        ({"name": "www", "type": "CNAME", "value": "x."}, "'www.bakery.example.' in 'bakery.example' has a CNAME, and A beside it"),
+        ({"type": "MX", "value": "10 mail.bakery.example"}, "MX of '@' in 'bakery.example': '10 mail.bakery.example' would be"),
+    ],
+)
+def test_a_record_that_would_stop_all_zones_is_one_customers_mistake(record, says):
+    assert made({**BAKERY, "records": [record]})["complaint"].startswith(f"hosting_customers[bakery].records: {says}")
 
 
 @pytest.mark.parametrize(
@@ -192,6 +218,9 @@ def test_a_mistake_is_a_sentence_that_names_customer_and_option(customers, says)
         ({"email": ""}, "hosting_email: "),
         ({"services": {"dbs": {}}}, "hosting_services: there is no 'dbs'; did you mean 'db'?"),
         ({"plans": {"small": "512M"}}, "hosting_plans.small: '512M' has no options"),
+        ({"mail": "flase"}, "hosting_mail: 'flase' is neither true nor false; did you mean 'false'?"),
+        ({"node": "nope"}, "hosting_node: 'nope' is neither true nor false"),
+        ({"base": [True]}, "hosting_base: "),
     ],
 )
 def test_so_is_one_of_the_provider(provider, says):
@@ -218,6 +247,14 @@ def test_who_is_to_be_absent_is_who_was_there():
     lists = made({"name": "bakery", "domain": "other.example", "state": "absent"}, there=[{"name": "hosting-bakery", "labels": LABELS}])
     assert not any(value for name, value in lists.items() if name != "complaint")
     assert lists["complaint"].startswith("hosting_customers[bakery].domain: it was 'bakery.example' so far")
+
+
+def test_what_was_generated_for_one_who_leaves_is_forgotten():
+    gone = {"name": "bakery", "domain": "bakery.example", "state": "absent"}
+    lists = made(gone, CLUB, there=[{"name": "hosting-bakery", "labels": LABELS}], provider={"secrets": "/my [secrets]"})
+    folder = "/my [[]secrets]"
+    assert lists["forgotten"] == [f"{folder}/hosting-bakery/*", f"{folder}/hosting-db/mariadb-wp_bakery", f"{folder}/hosting-mail/mail-*@bakery.example"]
+    assert made(gone, CLUB)["forgotten"] == []
 
 
 def test_each_list_is_described_and_each_part_has_a_role():
