@@ -14,7 +14,8 @@ author:
   - mainline.vps contributors (@mainline-vps)
 description:
   - Returns what a file on the controller holds. Where there is no such file, it is made, with mode 0600, and a password of letters and digits in it.
-  - It is P(ansible.builtin.password#lookup) but for check mode, in which it writes nothing and makes one up where there is none.
+  - It is P(ansible.builtin.password#lookup) but for check mode, in which it writes nothing and makes one up where there is none, and for a file that is
+    empty, which is an error.
 options:
   _terms:
     description:
@@ -50,6 +51,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible.errors import AnsibleLookupError
 from ansible.plugins.loader import lookup_loader
 from ansible.plugins.lookup import LookupBase
 
@@ -64,4 +66,8 @@ class LookupModule(LookupBase):
         paths = [self._loader.path_dwim(str(term)) for term in terms]
         generator = lookup_loader.get("ansible.builtin.password", loader=self._loader, templar=self._templar)
         how = {"length": self.get_option("length"), "chars": ["ascii_letters", "digits"]}
-        return generator.run(["/dev/null" if foreseen and not os.path.isfile(path) else path for path in paths], variables, **how)
+        found = generator.run(["/dev/null" if foreseen and not os.path.isfile(path) else path for path in paths], variables, **how)
+        for path, password in zip(paths, found, strict=True):
+            if not password:  # a full disk, or a controller that was killed at that moment; nobody is to have an account without a password
+                raise AnsibleLookupError(f"vps_secret: {path} is empty; write the password into it, or remove it, and another one is generated.")
+        return found

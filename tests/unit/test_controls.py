@@ -247,3 +247,27 @@ def test_what_ended_long_ago_is_not_held_though_the_kernels_statistics_still_tel
     assert node_controls.pinned({"memory": str(tmp_path)}) == 42
     (tmp_path / charged).write_text("9\n", encoding="ascii")
     assert node_controls.pinned({"memory": str(tmp_path)}) == 9
+
+
+@pytest.mark.parametrize(
+    ("version", "files", "free", "held"),
+    [
+        (2, {"memory.swap.max": "max", "memory.swap.current": "0"}, 0, 42),
+        (2, {"memory.swap.max": "max", "memory.swap.current": "0"}, 30, 12),
+        (2, {"memory.swap.max": "max", "memory.swap.current": "0"}, 1000, 2),
+        (2, {"memory.swap.max": "15", "memory.swap.current": "5"}, 1000, 32),
+        (2, {"memory.swap.max": "5", "memory.swap.current": "9"}, 1000, 42),
+        (2, {"memory.swap.max": "0", "memory.swap.current": "0"}, 1000, 42),
+        (1, {"memory.memsw.limit_in_bytes": "70", "memory.limit_in_bytes": "60"}, 1000, 32),
+        (1, {"memory.memsw.limit_in_bytes": "60", "memory.limit_in_bytes": "60"}, 1000, 42),
+        (1, {"memory.limit_in_bytes": "60"}, 1000, 42),  # a kernel that does not account for swap
+    ],
+)
+def test_what_the_vps_has_swap_for_is_not_held(tmp_path, monkeypatch, version, files, free, held):
+    monkeypatch.setattr(node_controls, "version", lambda: version)
+    monkeypatch.setattr(node_controls.resources, "meminfo", lambda: {"SwapFree": free})
+    told = {1: "total_rss 40\ntotal_shmem 2\ntotal_swap 0\n", 2: "anon 30\nshmem 10\nkernel_stack 2\npagetables 0\n"}[version]
+    charged = {1: "memory.usage_in_bytes", 2: "memory.current"}[version]
+    for name, text in {"memory.stat": told, charged: "100", **files}.items():
+        (tmp_path / name).write_text(f"{text}\n", encoding="ascii")
+    assert node_controls.pinned({"memory": str(tmp_path)}) == held

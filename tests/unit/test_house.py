@@ -30,7 +30,7 @@ PARTS = (
     "storage/btrfs", "storage/directory", "storage/driver", "storage/ext4", "storage/image", "storage/overlay", "storage/plain", "storage/pool",
 )
 # How limits are brought into force, which takes several parts' knowledge of where a VPS is; above the parts, and below the steps.
-LIMITS = {"controls": {"cgroup", "unit"}, "limits": {"cgroup", "controls", "processes"}, "unit": {"cgroup"}}
+LIMITS = {"controls": {"cgroup", "resources", "unit"}, "limits": {"cgroup", "controls", "processes"}, "unit": {"cgroup"}}
 # What every part may use: below them all, and of no kernel or disk part's knowledge.
 COMMON = {"tools", "files", "descent", "devices", "locks", "mounts", "netlink", "settings", "spares", "copying", "tree", "syscalls"}
 # Who knows the parts: what takes several of them.

@@ -145,3 +145,18 @@ Some challenges have failed.
     assert program.what_went_wrong(said) == "shop.example.com: DNS problem: NXDOMAIN looking up A for shop.example.com (dns)"
     assert program.what_went_wrong("Saving debug log to /x\nThe server is down.\nAsk for help at y\n") == "The server is down."
     assert "did not say why" in program.what_went_wrong("Saving debug log to /x\n")
+
+
+def test_the_file_of_a_site_that_a_role_asks_for_meanwhile_stays(program, monkeypatch, tmp_path):
+    monkeypatch.setattr(program, "NGINX", tmp_path / "nginx.conf")
+    program.NGINX.write_text("", encoding="utf-8")
+    wanted = site(program)
+    program.prepare({"sites": [{"name": "shop", "domains": ["shop.example.com"], "acme": False}]}, [wanted], program.Report(check=False))
+    program.remove([], ACME, program.Report(check=False))  # by a timer that began before
+    assert wanted.file.exists()
+    foreseen = program.Report(check=True)
+    program.remove([], ACME, foreseen)  # by a role that has it no more
+    assert foreseen.changed == ["shop: its file goes"]
+    program.prepare({"sites": []}, [], program.Report(check=False))
+    program.remove([], ACME, program.Report(check=False))
+    assert not wanted.file.exists()

@@ -50,3 +50,11 @@ def test_what_somebody_has_written_there_is_taken_as_it_is(lookup, tmp_path):
     path = tmp_path / "given"
     path.write_text("it's mine, größer\n", encoding="utf-8")
     assert lookup(path) == "it's mine, größer"
+
+
+def test_a_file_that_was_cut_before_it_had_a_password_is_an_error(tmp_path, lookup):
+    path = tmp_path / "cut"
+    path.write_text("", encoding="utf-8")
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        lookup(path)
+    assert f"{path} is empty" in failed.value.stdout + failed.value.stderr

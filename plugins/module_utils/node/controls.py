@@ -20,7 +20,7 @@ from ..core.errors import NothingDone, VpsError
 from ..core.limits import Limits, memory_key
 from ..core.model import Vps
 from ..core.places import OWN
-from . import cgroup, descent, files, unit
+from . import cgroup, descent, files, resources, unit
 from .cgroup import INNER, MOUNT, Folders, version
 
 _V1_UNLIMITED = 1 << 62
@@ -87,15 +87,27 @@ def paths(folders: Folders) -> dict[str, str]:
 
 
 def pinned(folders: Folders) -> int:
-    """Bytes of a running VPS that the kernel can take from it only by killing, as long as there is no swap for them."""
+    """Bytes of a running VPS that the kernel can take from it only by killing."""
     text = _read_if_there(os.path.join(folders["memory"], "memory.stat")) or ""
-    counts = dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+    counts = {key: int(number) for key, _space, number in (line.partition(" ") for line in text.splitlines()) if number.isdigit()}
     # v1 counts in the very cgroup, where nobody is, but for its totals, and does not tell the kernel's own.
-    keys = ("anon", "shmem", "kernel_stack", "pagetables") if version() == 2 else ("total_rss", "total_shmem")
-    told = sum(int(counts.get(key, 0)) for key in keys)
+    swappable, kept = (("anon", "shmem"), ("kernel_stack", "pagetables")) if version() == 2 else (("total_rss", "total_shmem"), ())
+    told = sum(counts.get(key, 0) for key in kept) + max(sum(counts.get(key, 0) for key in swappable) - _swap_left(folders, counts), 0)
     # A kernel may lose the news of a CPU, and go on telling what ended long ago until that CPU has other news (Linux 6.18: one end of a
     # large process in forty, on a busy machine). What is charged is counted without that, and nothing is held that is not charged.
     return min(told, _charged(folders))
+
+
+def _swap_left(folders: Folders, counts: Mapping[str, int]) -> int:
+    """Bytes that the kernel could still swap out of a running VPS: what the VPS may, and the node has. As its limits are now, before they are written."""
+    free = resources.meminfo().get("SwapFree", 0)
+    if not free:
+        return 0
+    if version() == 2:
+        most, used = (_read_if_there(os.path.join(folders["memory"], f"memory.swap.{name}")) for name in ("max", "current"))
+        return free if most == "max" or most is None else max(min(int(most) - int(used or 0), free), 0)
+    both, alone = (_read_if_there(os.path.join(folders["memory"], f"memory.{name}limit_in_bytes")) for name in ("memsw.", ""))
+    return 0 if both is None or alone is None else max(min(int(both) - int(alone) - counts.get("total_swap", 0), free), 0)
 
 
 def _charged(folders: Folders) -> int:

@@ -16,7 +16,7 @@ from . import files
 
 def present(pool: str) -> Present:
     """What there is, in the units of core/capacity.py; the disk is the pool."""
-    memory, disk = _meminfo(), os.statvfs(pool)
+    memory, disk = meminfo(), os.statvfs(pool)
     return Present(
         memory=memory["MemTotal"],
         swap=memory["SwapTotal"],
@@ -28,7 +28,7 @@ def present(pool: str) -> Present:
 
 def used(pool: str) -> dict[str, int]:
     """What is in use, the machine's own part included; the kernel does not say it of the CPU without being asked twice."""
-    memory, disk = _meminfo(), os.statvfs(pool)
+    memory, disk = meminfo(), os.statvfs(pool)
     found = {
         "memory": memory["MemTotal"] - memory["MemAvailable"],
         "swap": memory["SwapTotal"] - memory["SwapFree"],
@@ -40,8 +40,8 @@ def used(pool: str) -> dict[str, int]:
     return found
 
 
-def _meminfo() -> dict[str, int]:
-    """Bytes."""
+def meminfo() -> dict[str, int]:
+    """What the node has of memory and swap, by the kernel's names; bytes (proc_meminfo(5))."""
     found = {}
     for line in (files.read("/proc/meminfo") or "").splitlines():
         name, _colon, rest = line.partition(":")

@@ -94,7 +94,7 @@ def main() -> int:
     os.umask(0o022)  # /var/www may have to be made; secrets are in a folder of root alone
     report = Report(arguments.check)
     wishes = json.load(sys.stdin) if arguments.role else read(SITES, {"sites": []})
-    sites = [Site(**{**site, "domains": tuple(site["domains"])}) for site in wishes["sites"]]
+    sites = sites_of(wishes)
     if arguments.what == "prepare":
         prepare(wishes, sites, report)
     elif arguments.what == "obtain":
@@ -108,6 +108,11 @@ def main() -> int:
     for line in [*report.changed, *(f"{name}: {why}" for name, why in report.failed.items())]:
         print(line)
     return 1 if report.failed else 0
+
+
+def sites_of(wishes: dict[str, Any]) -> list[Site]:
+    """The sites that a role has asked for."""
+    return [Site(**{**site, "domains": tuple(site["domains"])}) for site in wishes["sites"]]
 
 
 def prepare(wishes: dict[str, Any], sites: list[Site], report: Report) -> None:
@@ -320,7 +325,8 @@ def remove(sites: list[Site], acme: dict[str, Any], report: Report) -> None:
         told = certbot([*(revoke if acme["revoke"] else ["delete"]), "--cert-name", PREFIX + name], acme)
         if told is not None:
             report.failed[name] = told
-    needed = {site.file for site in sites}
+    # A role that runs now may have asked for other sites since this began, and has made their files, which its nginx will start with.
+    needed = {site.file for site in (*sites, *([] if report.check else sites_of(read(SITES, {"sites": []}))))}
     for path in sorted(FILES.glob("*.pem")):
         # Whatever has become of the role: nginx would not start without a file that it is told to read.
         if path not in needed and str(path) not in NGINX.read_text(encoding="utf-8") and report.change(f"{path.stem}: its file goes"):
