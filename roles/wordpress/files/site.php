@@ -45,12 +45,14 @@ require ABSPATH . 'wp-includes/version.php';
 
 // WordPress itself would end with a page for visitors.
 mysqli_report(MYSQLI_REPORT_OFF);
-[$host, $port] = explode(':', DB_HOST) + [1 => '3306'];
+// As it understands it: host, host:port, host:/socket, and an address of IPv6, in brackets where a port follows.
+preg_match('~^(\[[^]]*\]|[^:/]*)(?::(\d+)|:?(/.*))?$~', DB_HOST, $where) or $where = [1 => '[' . DB_HOST . ']'];
+[, $host, $port, $socket] = $where + [2 => '', 3 => ''];
 $database = mysqli_init();
 $database->options(MYSQLI_OPT_CONNECT_TIMEOUT, 10);
 $database->options(MYSQLI_OPT_READ_TIMEOUT, 60);
 $flags = defined('MYSQL_CLIENT_FLAGS') ? MYSQL_CLIENT_FLAGS : 0;
-if (!@$database->real_connect($host, DB_USER, DB_PASSWORD, DB_NAME, (int) $port, null, $flags)) {
+if (!@$database->real_connect($host, DB_USER, DB_PASSWORD, DB_NAME, (int) ($port ?: 3306), $socket ?: null, $flags)) {
     finish(['failed' => sprintf("the database '%s' at %s does not let '%s' in: %s", DB_NAME, DB_HOST, DB_USER, $database->connect_error)], 1);
 }
 
