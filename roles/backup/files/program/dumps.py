@@ -22,8 +22,9 @@ MANIFEST = "manifest.json"
 # Tables of a PostgreSQL database, and of a MariaDB one: counted when it is dumped, and again when the dump is tested.
 POSTGRESQL_TABLES = """SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'"""
-MARIADB_TABLES = """SELECT HEX(s.SCHEMA_NAME), COALESCE(SUM(t.DATA_LENGTH), 0), COALESCE(SUM(t.TABLE_TYPE = 'BASE TABLE'), 0)
-FROM information_schema.SCHEMATA s LEFT JOIN information_schema.TABLES t ON t.TABLE_SCHEMA = s.SCHEMA_NAME GROUP BY s.SCHEMA_NAME"""
+# BINARY: to information_schema `shop` and `SHOP` are one, and in a group only one of them would be told.
+MARIADB_TABLES = """SELECT MIN(HEX(s.SCHEMA_NAME)), COALESCE(SUM(t.DATA_LENGTH), 0), COALESCE(SUM(t.TABLE_TYPE = 'BASE TABLE'), 0)
+FROM information_schema.SCHEMATA s LEFT JOIN information_schema.TABLES t ON BINARY t.TABLE_SCHEMA = BINARY s.SCHEMA_NAME GROUP BY BINARY s.SCHEMA_NAME"""
 _POSTGRESQL_DATABASES = """SELECT encode(convert_to(datname, 'UTF8'), 'hex'), pg_database_size(oid)
 FROM pg_database WHERE datallowconn AND NOT datistemplate"""
 _SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
