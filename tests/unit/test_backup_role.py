@@ -113,15 +113,40 @@ def test_a_dump_replaces_the_old_one_when_its_program_has_ended_well_and_not_bef
 
 def test_a_dump_that_is_packed_no_more_takes_the_place_of_the_packed_one(program, tmp_path):
     dumps = program["dumps"]
-    dumps.write(dumps.Dump("thing.sql", ("echo", "first")), config(tmp_path), None)
-    dumps.write(dumps.Dump("thing.sql", ("echo", "second")), config(tmp_path, compress=False), None)
-    assert [each.name for each in tmp_path.iterdir()] == ["thing.sql"] and (tmp_path / "thing.sql").read_text(encoding="utf-8") == "second\n"
+    for compress, files in ((True, {"a.gz"}), (False, {"a"}), (True, {"a.gz"})):
+        assert not dumps.dump_all(commands(tmp_path, ("a", ("echo", str(compress))), compress=compress), {})
+        assert contents(tmp_path / "commands") == {file: f"{compress}\n" for file in files}
 
 
 def commands(folder, *argvs, **more):
     every = [{"name": name, "argv": list(argv), "user": "root", "test": []} for name, argv in argvs]
     off = {"mariadb": "never", "postgresql": "never", "redis": "never", "exclude_databases": [], "unlisted": "keep", "gone": []}
     return {**config(folder), **off, "commands": every, **more}
+
+
+def contents(folder):
+    """What is in each file of a folder, unpacked where it is packed."""
+    texts = {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {name: (gzip.decompress(text) if text.startswith(b"\x1f\x8b") else text).decode() for name, text in texts.items()}
+
+
+@pytest.mark.parametrize("order", [("export", "export.gz"), ("export.gz", "export")])
+def test_a_dump_whose_name_is_that_of_another_when_packed_is_left_alone(program, tmp_path, order):
+    dumps = program["dumps"]
+    argvs = [(name, ("echo", name)) for name in order]
+    packed, plain = {"export.gz": "export\n", "export.gz.gz": "export.gz\n"}, {"export": "export\n", "export.gz": "export.gz\n"}
+    for compress, files in ((True, packed), (True, packed), (False, plain), (False, plain), (True, packed)):
+        assert not dumps.dump_all(commands(tmp_path, *argvs, compress=compress), {})
+        assert contents(tmp_path / "commands") == files
+        known = {name: each["file"] for name, each in dumps.manifest(tmp_path).items()}
+        assert known == {f"commands/{text.strip()}": f"commands/{file}" for file, text in files.items()}
+
+
+def test_a_file_stays_that_is_another_dumps_by_now_when_the_one_goes_that_was_in_it(program, tmp_path):
+    dumps = program["dumps"]
+    assert not dumps.dump_all(commands(tmp_path, ("export", ("echo", "a"))), {})
+    assert not dumps.dump_all(commands(tmp_path, ("export.gz", ("echo", "b")), compress=False, gone=["commands/export"]), {})
+    assert contents(tmp_path / "commands") == {"export.gz": "b\n"} and list(dumps.manifest(tmp_path)) == ["commands/export.gz"]
 
 
 def test_one_that_fails_stops_no_other_and_what_is_not_dumped_any_more_stays_until_it_is_to_go(program, tmp_path):

@@ -179,8 +179,6 @@ def write(dump: Dump, config: Mapping, old: Mapping | None) -> dict:
     finally:
         stop(producer, packer)
         part.unlink(missing_ok=True)
-    # As it was called where it was packed, or was not.
-    path.with_name(path.name.removesuffix(".gz") if pack else f"{path.name}.gz").unlink(missing_ok=True)
     return {
         "file": str(path.relative_to(folder)), "bytes": size, "sha256": digest.hexdigest(), "at": int(time.time()),
         "seconds": round(time.monotonic() - began, 1), **({} if dump.database is None else {"database": dump.database, "tables": dump.tables}),
@@ -197,6 +195,12 @@ def manifest(folder: Path) -> dict[str, dict]:
         raise Trouble(f"{folder / MANIFEST} cannot be read: {error}.") from None
 
 
+def forget(folder: Path, file: str, known: Mapping[str, Mapping]) -> None:
+    """Remove a file that a dump was in, unless another is in it now: `export.gz` may be a dump of that name, or that of `export`, packed."""
+    if file not in (each["file"] for each in known.values()):
+        (folder / file).unlink(missing_ok=True)
+
+
 def dump_all(config: Mapping, secrets: Mapping) -> list[str]:
     """Dump everything, each whatever becomes of the others. Gives what is wrong."""
     folder = Path(config["folder"])
@@ -209,19 +213,25 @@ def dump_all(config: Mapping, secrets: Mapping) -> list[str]:
         known = {}
         wrong.append(str(error))
     for dump in dumps:
+        old = known.get(dump.name)
         try:
-            known[dump.name] = write(dump, config, known.get(dump.name))
-        except (Trouble, OSError) as error:
+            new = write(dump, config, old)
+            # Another dump was in this file, as the name of one is that of another which was packed, or was not: it is there no more.
+            known = {name: each for name, each in known.items() if each["file"] != new["file"]} | {dump.name: new}
+            if old is not None:
+                forget(folder, old["file"], known)
+        except (Trouble, OSError, ValueError) as error:
             wrong.append(f"{dump.name}: {error}")
         put(folder / MANIFEST, json.dumps(known, indent=1, sort_keys=True) + "\n")
     names = {dump.name for dump in dumps}
     gone = [name for name in known if name not in names and not name.startswith(tuple(unknown))]
     gone = [name for name in gone if config["unlisted"] == "absent" or name in config["gone"]]
     for name in gone:
-        path = folder / known.pop(name)["file"]
-        path.unlink(missing_ok=True)
-        if path.parent != folder and not any(path.parent.iterdir()):
-            path.parent.rmdir()
+        file = known.pop(name)["file"]
+        forget(folder, file, known)
+        place = (folder / file).parent
+        if place != folder and not any(place.iterdir()):
+            place.rmdir()
     if gone:
         put(folder / MANIFEST, json.dumps(known, indent=1, sort_keys=True) + "\n")
     return wrong
