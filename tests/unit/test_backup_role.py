@@ -149,6 +149,34 @@ def test_a_file_stays_that_is_another_dumps_by_now_when_the_one_goes_that_was_in
     assert contents(tmp_path / "commands") == {"export.gz": "b\n"} and list(dumps.manifest(tmp_path)) == ["commands/export.gz"]
 
 
+def test_tables_are_counted_when_their_database_is_dumped_and_not_when_all_are_listed(program, tmp_path, monkeypatch):
+    dumps, count = program["dumps"], tmp_path / "count"
+    count.write_text("1", encoding="utf-8")
+    first = dumps.Dump("mariadb/a.sql", ("sh", "-c", f"echo a; echo 2 >{count}"), database="a", tables=("cat", str(count)))
+    second = dumps.Dump("mariadb/b.sql", ("echo", "b"), database="b", tables=("cat", str(count)))
+    third = dumps.Dump("mariadb/c.sql", ("echo", "c"), database="c", tables=("false",))
+    monkeypatch.setattr(dumps, "mariadb", lambda config: iter([first, second, third]))
+    wrong = dumps.dump_all(commands(tmp_path / "dumps"), {})
+    known = dumps.manifest(tmp_path / "dumps")
+    assert {name: (each["database"], each["tables"]) for name, each in known.items()} == {"mariadb/a.sql": ("a", 1), "mariadb/b.sql": ("b", 2)}
+    assert len(wrong) == 1 and wrong[0].startswith("mariadb/c.sql: false failed (1)")
+
+
+def test_databases_are_listed_with_the_program_that_counts_their_tables(program, monkeypatch):
+    dumps, asked = program["dumps"], []
+
+    def ask(argv, **how):
+        asked.append(argv[0])
+        return {"mariadb": "73686f70\t100\n", "pg_lsclusters": "15 main 5432 online postgres /data /log\n", "psql": "63726d|100\n"}[argv[0]]
+
+    monkeypatch.setattr(dumps, "ask", ask)
+    every = {"mariadb": "always", "postgresql": "always", "exclude_databases": [], "compress": True}
+    found = [dump for dump in (*dumps.mariadb(every), *dumps.postgresql(every)) if dump.database]
+    assert asked == ["mariadb", "pg_lsclusters", "psql"]
+    assert [(dump.database, dump.tables[0], dump.user) for dump in found] == [("shop", "mariadb", "root"), ("crm", "psql", "postgres")]
+    assert "X'73686f70'" in found[0].tables[-1] and found[1].tables[-1] == dumps.POSTGRESQL_TABLES
+
+
 def test_one_that_fails_stops_no_other_and_what_is_not_dumped_any_more_stays_until_it_is_to_go(program, tmp_path):
     dumps = program["dumps"]
     (tmp_path / ".left.part").touch()

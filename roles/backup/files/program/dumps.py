@@ -19,11 +19,11 @@ from urllib.parse import quote
 from tools import Trouble, ask, attempt, put, room, start, stop, words
 
 MANIFEST = "manifest.json"
-# Tables of a PostgreSQL database, and of a MariaDB one: counted when it is dumped, and again when the dump is tested.
+# Tables of a PostgreSQL database: counted when it is dumped, and again when the dump is tested.
 POSTGRESQL_TABLES = """SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'"""
 # BINARY: to information_schema `shop` and `SHOP` are one, and in a group only one of them would be told.
-MARIADB_TABLES = """SELECT MIN(HEX(s.SCHEMA_NAME)), COALESCE(SUM(t.DATA_LENGTH), 0), COALESCE(SUM(t.TABLE_TYPE = 'BASE TABLE'), 0)
+_MARIADB_DATABASES = """SELECT MIN(HEX(s.SCHEMA_NAME)), COALESCE(SUM(t.DATA_LENGTH), 0)
 FROM information_schema.SCHEMATA s LEFT JOIN information_schema.TABLES t ON BINARY t.TABLE_SCHEMA = BINARY s.SCHEMA_NAME GROUP BY BINARY s.SCHEMA_NAME"""
 _POSTGRESQL_DATABASES = """SELECT encode(convert_to(datname, 'UTF8'), 'hex'), pg_database_size(oid)
 FROM pg_database WHERE datallowconn AND NOT datistemplate"""
@@ -45,7 +45,7 @@ class Dump:
     environment: Mapping[str, str] = field(default_factory=dict)
     estimate: int = 0
     database: str | None = None
-    tables: int | None = None  # of the database
+    tables: tuple[str, ...] = ()  # the program that prints how many the database has
     packed: bool = False  # by the program itself
 
 
@@ -65,6 +65,12 @@ def connection(database: str) -> str:
     return "dbname='" + database.replace("\\", "\\\\").replace("'", "\\'") + "' options='-c search_path=pg_catalog,pg_temp'"
 
 
+def mariadb_tables(database: str) -> str:
+    """The query for how many tables a database of MariaDB has. As with POSTGRESQL_TABLES; the name is no text in it that could be something else."""
+    name = database.encode("utf-8", "surrogateescape").hex()
+    return f"SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = X'{name}' AND TABLE_TYPE = 'BASE TABLE'"
+
+
 def there(mode: str, unit: str) -> bool:
     """Whether a service is to be dumped; with `auto` where it runs, or is to run."""
     if mode == "auto":
@@ -78,12 +84,14 @@ def mariadb(config: Mapping) -> Iterator[Dump]:
         return
     options = ("--single-transaction", "--quick", "--routines", "--events", "--triggers", "--hex-blob", "--default-character-set=utf8mb4")
     yield Dump("mariadb-users.sql", ("mariadb-dump", "--system=users", "--insert-ignore"))
-    for line in ask(["mariadb", "--batch", "--skip-column-names", "--execute", MARIADB_TABLES]).splitlines():
-        name, size, tables = line.split("\t")
+    query = ("mariadb", "--batch", "--skip-column-names", "--execute")
+    for line in ask([*query, _MARIADB_DATABASES]).splitlines():
+        name, size = line.split("\t")
         database = bytes.fromhex(name).decode("utf-8", "surrogateescape")
         if database.lower() not in _SYSTEM and database not in config["exclude_databases"]:
             argv = ("mariadb-dump", *options, "--", database)
-            yield Dump(f"mariadb/{file_name(database)}.sql", argv, estimate=int(size), database=database, tables=int(tables))
+            counter = (*query, mariadb_tables(database))
+            yield Dump(f"mariadb/{file_name(database)}.sql", argv, estimate=int(size), database=database, tables=counter)
 
 
 def postgresql(config: Mapping) -> Iterator[Dump]:
@@ -99,11 +107,11 @@ def postgresql(config: Mapping) -> Iterator[Dump]:
             continue
         place, chosen = f"postgresql/{version}-{cluster}", ("--cluster", f"{version}/{cluster}")
 
-        def query(database: str, sql: str, owner: str = owner, chosen: tuple[str, ...] = chosen) -> str:
-            return ask(["psql", *chosen, "--no-psqlrc", "--no-align", "--tuples-only", "--dbname", connection(database), "--command", sql], user=owner)
+        def query(database: str, sql: str, chosen: tuple[str, ...] = chosen) -> tuple[str, ...]:
+            return ("psql", *chosen, "--no-psqlrc", "--no-align", "--tuples-only", "--dbname", connection(database), "--command", sql)
 
         yield Dump(f"{place}-roles.sql", ("pg_dumpall", *chosen, "--no-password", "--globals-only"), owner)
-        for row in query("postgres", _POSTGRESQL_DATABASES).splitlines():
+        for row in ask(query("postgres", _POSTGRESQL_DATABASES), user=owner).splitlines():
             name, size = row.split("|")
             database = bytes.fromhex(name).decode("utf-8")
             if database not in config["exclude_databases"]:
@@ -111,7 +119,7 @@ def postgresql(config: Mapping) -> Iterator[Dump]:
                 argv = ("pg_dump", *chosen, "--no-password", f"--lock-wait-timeout={_LOCKED}", "--format=custom", *packing)
                 yield Dump(
                     f"{place}/{file_name(database)}.dump", (*argv, "--dbname", connection(database)), owner, estimate=int(size),
-                    database=database, tables=int(query(database, POSTGRESQL_TABLES)), packed=True,
+                    database=database, tables=query(database, POSTGRESQL_TABLES), packed=True,
                 )
 
 
@@ -155,6 +163,8 @@ def write(dump: Dump, config: Mapping, old: Mapping | None) -> dict:
     began, size, looked, digest = time.monotonic(), 0, 0, hashlib.sha256()
     try:
         with tempfile.TemporaryFile() as said, open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+            # Now, and not when all were listed, which may be hours ago: the restore test compares with it.
+            counted = {"tables": int(ask(dump.tables, user=dump.user))} if dump.tables else {}
             producer = start(dump.argv, user=dump.user, environment=dump.environment, stdout=subprocess.PIPE, stderr=said)
             if pack:
                 packer = start(["gzip", "--rsyncable"], stdin=producer.stdout, stdout=subprocess.PIPE, stderr=said)
@@ -181,7 +191,7 @@ def write(dump: Dump, config: Mapping, old: Mapping | None) -> dict:
         part.unlink(missing_ok=True)
     return {
         "file": str(path.relative_to(folder)), "bytes": size, "sha256": digest.hexdigest(), "at": int(time.time()),
-        "seconds": round(time.monotonic() - began, 1), **({} if dump.database is None else {"database": dump.database, "tables": dump.tables}),
+        "seconds": round(time.monotonic() - began, 1), **({} if dump.database is None else {"database": dump.database}), **counted,
     }
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 import servers
-from dumps import MARIADB_TABLES, POSTGRESQL_TABLES, connection, manifest
+from dumps import MANIFEST, POSTGRESQL_TABLES, connection, manifest, mariadb_tables
 from servers import USER, alone
 from store import Store
 from tools import Trouble, ask, room, start, stop, words
@@ -118,8 +118,7 @@ def try_mariadb(client: list[str], path: Path, told: Mapping) -> str:
     ask([*client, "--execute", "CREATE OR REPLACE DATABASE restored"], user=USER)
     feed(mariadb_rows(unpacked(path), rows), [*client, "restored"])
     there = {name: int(ask([*batch, "restored", "--execute", f"SELECT COUNT(*) FROM {name}"], user=USER)) for name in rows}
-    tables = [line.split("\t") for line in ask([*batch, "--execute", MARIADB_TABLES], user=USER).splitlines()]
-    return compare(rows, there, told["tables"], next(int(number) for name, _size, number in tables if bytes.fromhex(name) == b"restored"))
+    return compare(rows, there, told["tables"], int(ask([*batch, "--execute", mariadb_tables("restored")], user=USER)))
 
 
 def try_postgresql(client: list[str], path: Path, told: Mapping) -> str:
