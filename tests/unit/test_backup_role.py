@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import json
 import sys
 from pathlib import Path
 
@@ -175,6 +176,31 @@ def test_databases_are_listed_with_the_program_that_counts_their_tables(program,
     assert asked == ["mariadb", "pg_lsclusters", "psql"]
     assert [(dump.database, dump.tables[0], dump.user) for dump in found] == [("shop", "mariadb", "root"), ("crm", "psql", "postgres")]
     assert "X'73686f70'" in found[0].tables[-1] and found[1].tables[-1] == dumps.POSTGRESQL_TABLES
+
+
+@pytest.mark.parametrize("size", [1, 1 << 60])
+def test_dumps_are_taken_out_of_the_repository_where_there_is_room_for_all_of_them(program, tmp_path, monkeypatch, size):
+    restore, taken = program["restore"], []
+
+    class Store:
+        def __init__(self, config, secrets):
+            pass
+
+        def restore(self, paths, target):
+            taken.extend(paths)
+            folder = target / "var/dumps"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "manifest.json").write_text(json.dumps({"commands/a": {"file": "commands/a", "bytes": size, "sha256": ""}}), encoding="utf-8")
+
+        def check(self):
+            taken.append("checked")
+
+    monkeypatch.setattr(restore, "Store", Store)
+    wrong = restore.test_all({"folder": "/var/dumps", "repository": "rest:https://host/", "reserve": 0, "commands": []}, {})
+    if size == 1:
+        assert taken == ["/var/dumps/manifest.json", "/var/dumps", "checked"]
+    else:
+        assert taken == ["/var/dumps/manifest.json"] and len(wrong) == 1 and wrong[0].startswith("there is no room to restore the dumps in /var/tmp/")
 
 
 def test_one_that_fails_stops_no_other_and_what_is_not_dumped_any_more_stays_until_it_is_to_go(program, tmp_path):

@@ -241,6 +241,18 @@ class Trial:
             self._serve(name, servers.postgresql(self._place, version), [name], test)
 
 
+def fetch(store: Store, folder: Path, copy: Path, reserve: int) -> Path:
+    """Take the newest dumps out of the repository; gives where they are. Raises Trouble where they would take the room that is to stay."""
+    copy.mkdir(mode=0o700)
+    place = copy / folder.relative_to("/")
+    store.restore([str(folder / MANIFEST)], copy)  # what there is, and how large: this machine may be a new one, with no dumps
+    needed = sum(each["bytes"] for each in manifest(place).values())
+    if needed > room(copy, reserve):
+        raise Trouble(f"there is no room to restore the dumps in {copy}: they take {needed >> 20} MiB, and {reserve} % of the disk are to stay free.")
+    store.restore([str(folder)], copy)
+    return place
+
+
 def test_all(config: Mapping, secrets: Mapping) -> list[str]:
     """Restore the newest dumps, from the repository where there is one, and look at them. Gives what is wrong."""
     folder = Path(config["folder"])
@@ -250,10 +262,7 @@ def test_all(config: Mapping, secrets: Mapping) -> list[str]:
     try:
         if config["repository"]:
             store = Store(config, secrets)
-            copy = place / "copy"
-            copy.mkdir(mode=0o700)
-            store.restore([str(folder)], copy)
-            folder = copy / folder.relative_to("/")
+            folder = fetch(store, folder, place / "copy", config["reserve"])
         trial = Trial(folder, place, config)
         trial.run()
         wrong = trial.wrong
