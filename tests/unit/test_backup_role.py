@@ -178,6 +178,23 @@ def test_databases_are_listed_with_the_program_that_counts_their_tables(program,
     assert "X'73686f70'" in found[0].tables[-1] and found[1].tables[-1] == dumps.POSTGRESQL_TABLES
 
 
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        (None, []),
+        ("# unixsocket /no\nmaxmemory 1\n", []),
+        ("unixsocket /run/redis/mainline-vps.sock\nunixsocketperm 700\n", ["-s", "/run/redis/mainline-vps.sock"]),
+    ],
+)
+def test_redis_is_asked_at_the_socket_that_it_is_to_have_and_not_at_a_port_where_another_may_listen(program, tmp_path, monkeypatch, settings, place):
+    dumps = program["dumps"]
+    monkeypatch.setattr(dumps, "_REDIS", tmp_path / "mainline-vps.conf")
+    if settings is not None:
+        (tmp_path / "mainline-vps.conf").write_text(settings, encoding="utf-8")
+    (dump,) = dumps.redis({"redis": "always", "redis_user": "backup"}, {"redis_password": "secret"})
+    assert dump.argv == ("redis-cli", *place, "--user", "backup", "--rdb", "-") and dump.environment == {"REDISCLI_AUTH": "secret"}
+
+
 @pytest.mark.parametrize("size", [1, 1 << 60])
 def test_dumps_are_taken_out_of_the_repository_where_there_is_room_for_all_of_them(program, tmp_path, monkeypatch, size):
     restore, taken = program["restore"], []
