@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROLES = sorted(path for path in (Path(__file__).parents[2] / "roles").iterdir())
-# Those for a node; `metrics` still has a handler.
+# Those for a node; `metrics` has a handler, and flushes it at once.
 ON_A_NODE = {"metrics", "node"}
 # Those that end what users run, for which not every Debian has the program.
 ENDING = [role for role in ROLES if any("[pkill," in path.read_text(encoding="utf-8") for path in role.glob("tasks/*.yml"))]
