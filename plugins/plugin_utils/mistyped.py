@@ -30,9 +30,11 @@ def _value(option: Mapping[str, Any], wanted: str, value: Any, path: str) -> Ite
         if not is_list:
             yield f"{path}: this is no list; write [...], or a line with a dash for each."
             return
+        # Of what is in a list of lists, a specification says nothing.
+        inside = {"elements": "raw"} if option.get("elements") == "list" else option
         for number, element in enumerate(value):
             name = element.get("name") if isinstance(element, Mapping) else None
-            yield from _value(option, option.get("elements", "str"), element, f"{path}[{name if isinstance(name, str) else number}]")
+            yield from _value(inside, option.get("elements", "str"), element, f"{path}[{name if isinstance(name, str) else number}]")
     elif wanted == "dict":
         if not isinstance(value, Mapping):
             yield f"{path}: this is no dictionary; write {{key: value}}, or a line for each key."

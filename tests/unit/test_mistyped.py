@@ -22,6 +22,7 @@ OPTIONS = {
     "port": {"type": "int"},
     "strict": {"type": "bool"},
     "names": {"type": "list", "elements": "str"},
+    "commands": {"type": "list", "elements": "list"},
     "settings": {"type": "dict"},
     "users": {"type": "list", "elements": "dict", "options": {"name": {}, "sudo": {"type": "bool"}, "keys": {"type": "list"}, "more": {"type": "raw"}}},
 }
@@ -32,6 +33,7 @@ OPTIONS = {
     [
         {},
         {"size": "1G", "port": 22, "names": ["a"], "settings": {"a": [1]}, "users": [{"name": "alice", "sudo": True, "keys": [], "more": [1]}]},
+        {"commands": [["touch", 1], [], [["a"]]]},
         {"size": 7, "port": "22", "strict": "no", "names": (), "users": None},
         {"strict": False, "another": "which is no option of the role"},
     ],
@@ -46,6 +48,7 @@ def test_what_is_right_is_not_mentioned(values):
         ({"names": "secret"}, ["names: this is no list"]),
         ({"names": {"secret": 1}}, ["names: this is no list"]),
         ({"names": ["a", ["secret"]]}, ["names[1]: this is a list"]),
+        ({"commands": [["touch"], "secret"]}, ["commands[1]: this is no list"]),
         ({"size": ["secret"]}, ["size: this is a list"]),
         ({"port": {"secret": 1}}, ["port: this is a dictionary"]),
         ({"settings": "secret"}, ["settings: this is no dictionary"]),
