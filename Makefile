@@ -26,9 +26,10 @@ version_of = $$($(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 SANITY_PYTHON ?= $(call version_of,.venv/bin/python)
 playbook = $(with_venv) ANSIBLE_CALLBACK_RESULT_FORMAT=yaml ansible-playbook -i playbooks/inventory/localhost.yml
 
-# Those of the second line run one after the other beside the first line's.
-STEPS := unit types build sanity machine
-BESIDE := node-short apart roles-short lint docs
+# Those of the second line run one after the other beside the first line's, which are those that share something: sanity and machine a copy of the checkout,
+# machine and roles-short this node, of which the former compares all before and after.
+STEPS := sanity machine roles-short
+BESIDE := unit types build node-short apart lint docs
 
 .DEFAULT_GOAL := help
 .PHONY: help deps deps-test deps-node quickstart quickstart-clean test $(STEPS:%=test-%) $(BESIDE:%=test-%) test-integration test-node test-roles node-shell docs benchmark benchmark-peers benchmark-growth benchmark-density benchmark-molecule clean
