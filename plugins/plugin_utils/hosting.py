@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
+
 from ansible_collections.mainline.vps.plugins.module_utils.core import limits
 from ansible_collections.mainline.vps.plugins.module_utils.core.errors import VpsError, printable, shown
 from ansible_collections.mainline.vps.plugins.module_utils.core.parse import LONGEST_NAME, parse_name
@@ -26,7 +28,6 @@ OF, PART, CUSTOMER, DOMAIN = "hosting", "hosting-part", "hosting-customer", "hos
 KEYS = ("name", "domain", "plan", "title", "locale", "email", "mailboxes", "aliases", "quota", "records", "state")
 RECORD = ("name", "type", "value", "ttl")
 STATES = ("present", "absent")
-YES, NO = ("true", "yes", "on", "1", "y", "t"), ("false", "no", "off", "0", "n", "f", "")
 # What all customers share: the limits of each VPS, and the ports of the node that lead to it.
 SERVICES: dict[str, dict[str, str]] = {
     "db": {"memory": "1G", "processes": "500", "diskspace": "20G"},
@@ -518,10 +519,12 @@ def _address(option: str, given: object) -> str:
 
 def _switch(option: str, given: object) -> bool:
     """What the filter bool makes of it, but for words that it takes for false because it does not know them."""
-    word = str(True if given is None else given).lower()
-    if word not in (*YES, *NO):
-        raise VpsError(f"{option}: {shown(given)} is neither true nor false; {guess(word, ('true', 'false'))}write one of them.")
-    return word in YES
+    if given in (None, ""):
+        return given is None
+    try:
+        return boolean(given, strict=True)
+    except TypeError:
+        raise VpsError(f"{option}: {shown(given)} is neither true nor false; {guess(given, ('true', 'false'))}write one of them.") from None
 
 
 def _mapping(option: str, given: object) -> Mapping:

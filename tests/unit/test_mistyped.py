@@ -5,18 +5,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-import yaml
 
 from ansible_collections.mainline.vps.plugins.plugin_utils.mistyped import mistyped
 
-ROOT = Path(__file__).parents[2]
 OPTIONS = {
     "size": {},
     "port": {"type": "int"},
@@ -61,36 +53,3 @@ def test_what_is_not_is_named_and_not_shown(values, said):
     found = list(mistyped(OPTIONS, values))
     assert len(found) == len(said) and all(sentence.startswith(begin) for sentence, begin in zip(found, said, strict=True))
     assert "secret" not in "".join(found)
-
-
-ROLES = sorted(path.parents[1].name for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
-
-
-def slip(options):
-    """Values with a text for the first list of single values, and where that is."""
-    for name, option in options.items():
-        if option.get("type") != "list" or "choices" in option:
-            continue
-        if option.get("elements") != "dict":
-            return {name: "secret"}, name
-        inside = slip(option["options"])
-        if inside:
-            others = {key: option.get("choices", ["x"])[0] for key, option in option["options"].items() if option.get("required")}
-            return {name: [{**others, **inside[0]}]}, f"{name}[{others.get('name', 0)}].{inside[1]}"
-    return None
-
-
-@pytest.mark.parametrize("role", [name for name in ROLES if name != "packages"])  # which the others call, and which has nothing to lose
-def test_each_role_refuses_a_text_for_a_list_before_anything_is_touched(role, tmp_path):
-    """In check mode, on this machine."""
-    (entry,) = yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"].values()
-    values, path = slip(entry["options"])
-    values |= {name: "x" for name, option in entry["options"].items() if option.get("required")}
-    play = {"hosts": "localhost", "gather_facts": False, "tasks": [{"ansible.builtin.include_role": {"name": f"mainline.vps.{role}"}, "vars": values}]}
-    (tmp_path / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
-    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": f"{ROOT}/.build/live:{ROOT}/.build/community", "LC_ALL": "C.UTF-8"}
-    here = ["-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
-    command = [Path(sys.executable).parent / "ansible-playbook", *here, "--check", tmp_path / "play.yml"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    said = done.stdout + done.stderr
-    assert done.returncode == 2 and f"{path}: this is no list" in said and "changed=0 " in said, said

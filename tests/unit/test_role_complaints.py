@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -205,3 +206,29 @@ def test_a_role_says_what_is_wrong_and_nothing_of_what_is_right(role, tmp_path):
     said = said_by(role, [case[0] for case in cases], tmp_path)
     assert len(said) == len(cases)
     assert not [(values, begin, told) for (values, begin), told in zip(cases, said, strict=True) if not told.startswith(begin)]
+
+
+def slip(options):
+    """Values with a text for the first list of single values, and where that is."""
+    for name, option in options.items():
+        if option.get("type") != "list" or "choices" in option:
+            continue
+        if option.get("elements") != "dict":
+            return {name: "secret"}, name
+        inside = slip(option["options"])
+        if inside:
+            others = {key: option.get("choices", ["x"])[0] for key, option in option["options"].items() if option.get("required")}
+            return {name: [{**others, **inside[0]}]}, f"{name}[{others.get('name', 0)}].{inside[1]}"
+    return None
+
+
+ROLES = sorted(path.parents[1].name for path in ROOT.glob("roles/*/meta/argument_specs.yml"))
+
+
+@pytest.mark.parametrize("role", [name for name in ROLES if name != "packages"])  # which the others call, and which has nothing to lose
+def test_a_role_refuses_a_text_for_a_list(role, tmp_path):
+    (entry,) = yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"].values()
+    values, path = slip(entry["options"])
+    values |= {name: "x" for name, option in entry["options"].items() if option.get("required")}
+    (said,) = said_by(role, [values], tmp_path)
+    assert said.startswith(f"{path}: this is no list")
